@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which cgroup a task is in, and whether it is in the subtree that was asked for. */
+#ifndef VTRACE_COMMON_CGROUP_BPF_H
+#define VTRACE_COMMON_CGROUP_BPF_H
+
+#include "common/kernel.bpf.h"
+
+/* The hierarchy that figures are charged to: v1's cpu controller, or the default one. */
+const volatile bool cgroup_v1_cpu = false;
+/* The root of the subtree to watch; 0 watches all. */
+const volatile __u64 cgroup_target = 0;
+
+static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
+{
+    if (cgroup_v1_cpu) {
+        __u64 cpu = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
+
+        return task->cgroups->subsys[cpu]->cgroup;
+    }
+    return task->cgroups->dfl_cgrp;
+}
+
+/* Bounded for the verifiers of old kernels; a cgroup nested deeper than this is outside. */
+#define CGROUP_MAX_DEPTH 64
+
+static __noinline bool cgroup_selected(struct cgroup *cgroup)
+{
+    if (!cgroup_target)
+        return true;
+    for (int i = 0; i < CGROUP_MAX_DEPTH; i++) {
+        struct cgroup_subsys_state *parent;
+
+        if (cgroup->kn->id == cgroup_target)
+            return true;
+        parent = cgroup->self.parent;
+        if (!parent)
+            return false;
+        cgroup = parent->cgroup;
+    }
+    return false;
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where histograms live: slot s of CPU c is element c * hist_chunk_slots + s of a plain array that
+ * only CPU c writes. The first chunk is made at load for the entities present; more are added while running.
+ * (A per-CPU array costs a system call for each read, and 95 ns against 90 for each write.)
+ */
+#ifndef VTRACE_COMMON_HISTOGRAM_BPF_H
+#define VTRACE_COMMON_HISTOGRAM_BPF_H
+
+#include "common/kernel.bpf.h"
+#include "vtrace/histogram.h"
+
+const volatile __u32 hist_chunk_slots = 1;
+/* Counts reports; the reader adds one before it reads, so that a maximum belongs to an interval. */
+__u32 hist_epoch = 1;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_hist);
+} hist_first SEC(".maps");
+
+/* BPF_F_INNER_MAP: the chunks may be of any size (since 5.10, 4a8f87e60f6d). */
+struct hist_chunk {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_hist);
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __array(values, struct hist_chunk);
+} hist_more SEC(".maps");
+
+static __always_inline struct vt_hist *hist_find(__u32 slot)
+{
+    __u32 base = bpf_get_smp_processor_id() * hist_chunk_slots;
+    __u32 key, chunk;
+    void *more;
+
+    if (slot < hist_chunk_slots) {
+        key = base + slot;
+        return bpf_map_lookup_elem(&hist_first, &key);
+    }
+    chunk = slot / hist_chunk_slots - 1;
+    more = bpf_map_lookup_elem(&hist_more, &chunk);
+    if (!more)
+        return NULL;
+    key = base + slot % hist_chunk_slots;
+    return bpf_map_lookup_elem(more, &key);
+}
+
+static __always_inline void hist_add(struct vt_hist *hist, __u64 ns)
+{
+    __u32 bucket = vt_hist_bucket(ns);
+    __u32 epoch = hist_epoch;
+    __u32 parity = epoch & 1;
+
+    hist->sum += ns;
+    if (hist->epoch[parity] != epoch) {
+        hist->epoch[parity] = epoch;
+        hist->max[parity] = ns;
+    } else if (ns > hist->max[parity]) {
+        hist->max[parity] = ns;
+    }
+    if (bucket < VT_HIST_BUCKETS)
+        hist->buckets[bucket]++;
+}
+
+#endif

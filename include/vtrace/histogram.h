@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The log-linear histogram of vtrace: kernel layout and bucket function, one header for BPF and C++.
+ *
+ * A value in nanoseconds is first divided by 16. Quotients below 8 have a bucket each; above,
+ * each power of two is divided linearly into 8. So the width of a bucket is at most 1/8 of its lower edge
+ * and a quantile given as the middle of a bucket is wrong by at most 1/16 (6.25 %) of the
+ * true value from 128 ns on, and by at most 8 ns below that.
+ * Values from 2^36 ns (68.7 s) on share the last bucket; sum and max stay exact for them.
+ */
+#ifndef VTRACE_HISTOGRAM_H
+#define VTRACE_HISTOGRAM_H
+
+#include <linux/types.h>
+
+#define VT_HIST_UNIT_SHIFT 4 /* resolution 16 ns */
+#define VT_HIST_SUB_SHIFT 3  /* 8 buckets per power of two */
+#define VT_HIST_BUCKETS 240  /* 8 + 29 * 8: quotients of 32 bits */
+
+/*
+ * One histogram of one key on one CPU: 1 KiB, the header on a cache line of its own.
+ * Written by that CPU only, without atomics; read by difference of two reads.
+ * Buckets wrap at 2^32: a reader must come by before 2^32 events (at 1 M/s after 71 minutes).
+ */
+struct vt_hist {
+    __u64 sum;      /* ns, since the map was made */
+    __u64 max[2];   /* ns, the largest value in the epoch with that parity */
+    __u32 epoch[2]; /* the epoch that max[i] belongs to; another one means there was no value */
+    __u64 unused[4];
+    __u32 buckets[VT_HIST_BUCKETS];
+};
+
+/* floor(log2(v)) for v > 0, without branches: clang 14's BPF backend crashes on __builtin_clz. */
+static inline __attribute__((always_inline)) __u32 vt_log2(__u32 v)
+{
+    __u32 log = (__u32)(v > 0xffff) << 4;
+    __u32 step;
+
+    v >>= log;
+    step = (__u32)(v > 0xff) << 3;
+    v >>= step;
+    log |= step;
+    step = (__u32)(v > 0xf) << 2;
+    v >>= step;
+    log |= step;
+    step = (__u32)(v > 0x3) << 1;
+    v >>= step;
+    log |= step;
+    return log | (v >> 1);
+}
+
+/* The bucket of a value in ns, in 0 .. VT_HIST_BUCKETS - 1. */
+static inline __attribute__((always_inline)) __u32 vt_hist_bucket(__u64 ns)
+{
+    __u64 quotient = ns >> VT_HIST_UNIT_SHIFT;
+    __u32 v = quotient > 0xffffffffULL ? 0xffffffffU : (__u32)quotient;
+    __u32 shift;
+
+    if (v < (1U << VT_HIST_SUB_SHIFT))
+        return v;
+    shift = vt_log2(v) - VT_HIST_SUB_SHIFT;
+    return (shift << VT_HIST_SUB_SHIFT) + (v >> shift);
+}
+
+#endif

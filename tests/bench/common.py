@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What everything in the bench shares: how processes are stopped, and when it gives up."""
+
+import ctypes
+import os
+import signal
+import subprocess
+
+STOP_TIMEOUT = 30  # seconds; a tracer of 5,000 cgroups prints its report first
+
+
+class NotMeasured(Exception):
+    """Something could not be measured; the text says what and why."""
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Ends a process of ours. SIGTERM, as a shell's background jobs ignore SIGINT and pass that on."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
+
+
+def context_switches() -> int:
+    with open("/proc/stat") as stat:
+        return next(int(line.split()[1]) for line in stat if line.startswith("ctxt "))
+
+
+def private_tracefs() -> None:
+    """bpftrace needs tracefs; a mount namespace of our own lets nobody else see the mount."""
+    if os.path.exists("/sys/kernel/tracing/events"):
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    clone_newns, ms_rec, ms_private = 0x20000, 0x4000, 0x40000
+    for failed in (
+        lambda: libc.unshare(clone_newns),
+        lambda: libc.mount(None, b"/", None, ctypes.c_ulong(ms_rec | ms_private), None),
+        lambda: libc.mount(b"tracefs", b"/sys/kernel/tracing", b"tracefs", ctypes.c_ulong(0), None),
+    ):
+        if failed():
+            error = ctypes.get_errno()
+            raise OSError(error, f"mounting tracefs: {os.strerror(error)}")
+
+
+def exit_on_signals() -> None:
+    """Lets every `with` block end on SIGTERM and SIGHUP, as it does on Ctrl-C."""
+
+    def leave(number, _frame):
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGHUP, leave)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The loads. What is started here stops with its `with` block."""
+
+import array
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+
+from common import STOP_TIMEOUT, NotMeasured, context_switches, stop
+
+
+@dataclass(frozen=True)
+class PingPong:
+    program: str
+    cpu: int
+
+    def _command(self, seconds: float) -> list[str]:
+        return [self.program, "--cpu", str(self.cpu), "--seconds", str(seconds)]
+
+    def ns_per_trip(self, seconds: float) -> float:
+        with subprocess.Popen(self._command(seconds), stdout=subprocess.PIPE, text=True) as process:
+            try:
+                out, _ = process.communicate(timeout=seconds + STOP_TIMEOUT)
+            finally:
+                stop(process)
+        if process.returncode != 0:
+            raise NotMeasured("the ping-pong failed")
+        return json.loads(out)["ns_per_round_trip"]
+
+    @contextlib.contextmanager
+    def running(self, at_most: float):
+        process = subprocess.Popen(self._command(at_most), stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def cpu_hierarchy() -> str:
+    """Where cgroups that schedule are made: the v1 cpu hierarchy if there is one, else v2."""
+    v2 = None
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        before, after = line.split(" - ")
+        mount_point = before.split()[4]
+        kind, _, options = after.split(maxsplit=2)
+        if kind == "cgroup" and "cpu" in options.split(","):
+            return mount_point
+        if kind == "cgroup2":
+            v2 = mount_point
+    if v2 is None:
+        raise NotMeasured("no cgroup hierarchy is mounted")
+    return v2
+
+
+def remove_cgroups(root: pathlib.Path) -> None:
+    """What a killed herd left behind."""
+    for path, _, _ in os.walk(root, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+
+
+@dataclass
+class Herd:
+    """A running herd. Its wake-ups are the second source for a tracer's counts."""
+
+    name: str  # of the cgroup above all of its cgroups
+    counters: pathlib.Path
+    samples: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def holds(self, cgroup: str) -> bool:
+        return f"/{self.name}/" in cgroup
+
+    def wakeups(self) -> int:
+        return sum(array.array("Q", self.counters.read_bytes()))
+
+    @contextlib.contextmanager
+    def sampled(self):
+        """Keeps (time of day, wake-ups, context switches) while it lasts."""
+        self.samples = []
+        done = threading.Event()
+
+        def sample():
+            while not done.wait(0.02):
+                self.samples.append((time.time(), self.wakeups(), context_switches()))
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def between(self, start: float, end: float) -> tuple[float, float]:
+        """Wake-ups and context switches of that time, interpolated."""
+        if not self.samples or start < self.samples[0][0] or end > self.samples[-1][0]:
+            raise NotMeasured("the herd's counts do not cover the report")
+        (w0, c0), (w1, c1) = self._at(start), self._at(end)
+        return w1 - w0, c1 - c0
+
+    def _at(self, moment: float) -> tuple[float, float]:
+        for (t0, *low), (t1, *high) in zip(self.samples, self.samples[1:]):
+            if t0 <= moment <= t1:
+                share = (moment - t0) / (t1 - t0)
+                return tuple(a + (b - a) * share for a, b in zip(low, high))
+        raise AssertionError("between() has checked this")
+
+
+@contextlib.contextmanager
+def herd(program: str, cgroups: int, threads: int, period_us: int):
+    root = pathlib.Path(cpu_hierarchy(), f"vtbench-{os.getpid()}")
+    # Not on a disk, which would write the counters out all the time.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="vtbench-", dir=memory) as directory:
+        counters = pathlib.Path(directory, "wakeups")
+        command = [program, "--root", str(root), "--wakeups", str(counters)]
+        command += ["--cgroups", str(cgroups), "--threads", str(threads)]
+        command += ["--period-us", str(period_us)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            if process.stdout.readline().strip() != "ready":
+                raise NotMeasured("the herd did not start")
+            yield Herd(root.name, counters)
+        finally:
+            stop(process)
+            process.stdin.close()
+            process.stdout.close()
+            remove_cgroups(root)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a tracer's cost is measured; what the parts of the bench share."""
+
+import contextlib
+import sys
+import time
+from dataclasses import dataclass, field
+
+import bpf
+import common
+import loads
+import tracers
+from table import Targets
+from tracers import Tool
+
+SETTLE = 0.3  # seconds after the first attach: what a tool does at its start is not its running cost
+CLOSE_TO_ALL = 0.99  # two sources agree: they are read one after the other
+EMPTY = "empty program"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What to measure, and what was found wanting while measuring."""
+
+    rounds: int
+    seconds: float
+    vtrace: str
+    herd: str
+    pingpong: loads.PingPong
+    targets: Targets = field(default_factory=Targets)
+    problems: list[str] = field(default_factory=list)
+
+    def vtrace_cgroup(self, *options: str) -> Tool:
+        return tracers.vtrace(self.vtrace, "--cgroup", *options)
+
+    def vtrace_host(self) -> Tool:
+        return tracers.vtrace(self.vtrace)
+
+    def present(self, *tools: Tool) -> dict[str, Tool]:
+        """The tools that are here, by name; a missing one is a figure that cannot be measured."""
+        for tool in tools:
+            if tool.missing():
+                self.problems.append(f"{tool.name}: there is no {tool.program}")
+        return {tool.name: tool for tool in tools if not tool.missing()}
+
+
+def interleaved(setup: Setup, part: str, names: list[str], measure) -> dict[str, list]:
+    """The results of measure(name), a list for each name: every one in turn, round by round.
+
+    One that fails is out, and does not keep the others from being measured.
+    """
+    results = {name: [] for name in names}
+    for number in range(setup.rounds):
+        for name in list(results):
+            log(f"{part}, round {number + 1}: {name}")
+            try:
+                results[name].append(measure(name))
+            except common.NotMeasured as problem:
+                setup.problems.append(f"{part}: {problem}")
+                del results[name]
+    return results
+
+
+def log(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def attached(tool: Tool | None):
+    """Attaches a tool, or for None the empty program; gives the ids of its programs."""
+    if tool is None:
+        with bpf.empty_program() as program_id:
+            time.sleep(SETTLE)
+            yield {program_id}
+        return
+    with tracers.started(tool) as running:
+        with bpf.statistics():
+            running.wait_attached()
+        time.sleep(SETTLE)
+        yield running.programs()
+        running.check_alive()
+
+
+def bpf_ns_per_switch(own: set[int], name: str, seconds: float, problems: list[str]) -> float:
+    """Nanoseconds that all programs of a tool took together, per context switch of the machine."""
+    with bpf.statistics():
+        before, switches_before = bpf.programs(), common.context_switches()
+        time.sleep(seconds)
+        after, switches_after = bpf.programs(), common.context_switches()
+    spent, seen, others = 0, 0, 0
+    for program_id in before.keys() & after.keys():
+        old, new = before[program_id], after[program_id]
+        runs = new.run_cnt - old.run_cnt
+        if program_id in own:
+            spent += new.run_time_ns - old.run_time_ns
+            seen = max(seen, runs if new.on_switch else 0)
+        elif new.on_switch and runs:
+            others += 1
+    if others:
+        problems.append(f"{name}: {others} program(s) of others ran on sched_switch as well")
+    # Of a classic tracepoint the kernel does not say which it is: there its own count has to do.
+    switches = switches_after - switches_before
+    if seen and not CLOSE_TO_ALL < seen / switches < 1 / CLOSE_TO_ALL:
+        problems.append(f"{name}: its program saw {seen} of {switches} context switches")
+    return spent / (seen or switches)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Figures, targets and the tables of the bench, in markdown that also reads well on a terminal."""
+
+import pathlib
+import statistics
+from dataclasses import dataclass, field
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def ratios(values: list[float], bases: list[float] | None) -> list[float]:
+    """Round by round, so that what disturbs a whole round cancels out. Without bases none."""
+    return [] if bases is None else [value / base for value, base in zip(values, bases)]
+
+
+def spread(values: list[float], decimals: int = 0) -> str:
+    """Median, and the range it is from."""
+    low, middle, high = (f"{f(values):,.{decimals}f}" for f in (min, median, max))
+    return f"{middle} ({low}–{high})"
+
+
+def times(values: list[float]) -> str:
+    return f"{median(values):.2f} ×" if values else "not measured"
+
+
+@dataclass
+class Targets:
+    """Compares figures with their limits and remembers what was missed."""
+
+    missed: list[str] = field(default_factory=list)
+
+    def at_most(self, what: str, values: list[float], limit: float) -> str:
+        return self.holds(what, median(values) <= limit) if values else f"{what}: not measured"
+
+    def holds(self, what: str, good: bool) -> str:
+        if not good:
+            self.missed.append(what)
+        return f"{what}: {'ok' if good else 'MISSED'}"
+
+
+@dataclass
+class Section:
+    """One part of the bench: a table and the remarks below it."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows)]
+        rule = ["-" * width for width in widths]
+        lines = [f"**{self.title}**", ""]
+        for row in (self.header, rule, *self.rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths))
+            lines.append("| " + " | ".join(cells) + " |")
+        if self.remarks:
+            lines += ["", *(f"- {remark}" for remark in self.remarks)]
+        return "\n".join(lines)
+
+
+def write_between_markers(path: pathlib.Path, text: str) -> None:
+    old = path.read_text()
+    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
+        raise ValueError(f"{path}: needs {BEGIN} and {END}, once each and in this order")
+    before, after = old[: old.index(BEGIN) + len(BEGIN)], old[old.index(END) :]
+    path.write_text(f"{before}\n{text}\n{after}")

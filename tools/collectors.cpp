@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/collectors.h"
+
+#include "base/files.h"
+#include "bpf/probe.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <ctime>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+uint64_t ns_between(steady_clock::time_point from, steady_clock::time_point to)
+{
+    return static_cast<uint64_t>(duration_cast<nanoseconds>(to - from).count());
+}
+
+uint64_t own_cpu_ns()
+{
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto ns = [](const timeval& t) {
+        return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 +
+               static_cast<uint64_t>(t.tv_usec) * 1'000;
+    };
+    return ns(usage.ru_utime) + ns(usage.ru_stime);
+}
+
+// Resident pages are the second number of /proc/PID/statm.
+uint64_t own_rss_bytes()
+{
+    const auto statm = read_file("/proc/self/statm");
+    uint64_t pages = 0;
+    if (statm) {
+        const auto fields = split(*statm, ' ');
+        if (fields.size() > 1)
+            std::from_chars(fields[1].data(), fields[1].data() + fields[1].size(), pages);
+    }
+    return pages * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// Threads on the host: behind the slash in the fourth field of /proc/loadavg.
+uint32_t threads_present()
+{
+    uint32_t threads = 0;
+    const auto loadavg = read_file("/proc/loadavg");
+    if (!loadavg)
+        return 0;
+    const size_t slash = loadavg->find('/');
+    if (slash != std::string::npos) {
+        const char* end = loadavg->data() + loadavg->size();
+        std::from_chars(loadavg->data() + slash + 1, end, threads);
+    }
+    return threads;
+}
+
+HostFacts host_facts()
+{
+    utsname name{};
+    ::uname(&name);
+    return {.name = name.nodename, .kernel = name.release};
+}
+
+// PIDs in BPF are those of the initial namespace.
+Status check_pid(int pid)
+{
+    constexpr ino_t kInitialPidNamespace = 0xeffffffc; // PROC_PID_INIT_INO, linux/proc_ns.h
+    struct stat st = {};
+    if (::stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != kInitialPidNamespace) {
+        return Error{.what = "--pid is not possible in a PID namespace of its own",
+                     .hint = "run vtrace in the PID namespace of the host",
+                     .exit = ExitCode::kNotPossible};
+    }
+    const std::string process = "/proc/" + std::to_string(pid);
+    if (::stat(process.c_str(), &st) != 0) {
+        return Error{.what = "--pid " + std::to_string(pid) + ": no such process",
+                     .exit = ExitCode::kUsage};
+    }
+    return ok();
+}
+
+Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarchy& hierarchy)
+{
+    SchedConfig config{.by_cgroup = options.by_cgroup,
+                       .cgroup_v1_cpu = hierarchy.v1,
+                       .tgid = options.pid,
+                       .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6),
+                       .include_self = options.include_self,
+                       .task_storage = has_task_storage(),
+                       .entities = hierarchy.cgroups,
+                       .threads = threads_present()};
+    if (!options.cgroup.empty()) {
+        const auto target = find_cgroup(hierarchy, options.cgroup);
+        if (!target)
+            return target.error();
+        config.target_cgroup = *target;
+    }
+    if (!options.comm.empty()) {
+        auto glob = compile_comm_glob(options.comm);
+        if (!glob)
+            return glob.error();
+        config.comm = std::move(*glob);
+    }
+    if (options.pid != 0) {
+        if (auto checked = check_pid(options.pid); !checked)
+            return checked.error();
+    }
+    return config;
+}
+
+// Says which part of the kernel is missing, if that is why it refused the programs.
+Error explain_refusal(const Error& error)
+{
+    const auto missing = missing_sched_fields();
+    if (!missing || missing->empty())
+        return error;
+    std::string names;
+    for (const std::string& field : *missing)
+        names += (names.empty() ? "" : ", ") + field;
+    return {.what = "this kernel does not keep what run-queue wait is read from: " + names,
+            .hint = "`vtrace check` lists what it offers",
+            .exit = ExitCode::kNotPossible};
+}
+
+} // namespace
+
+Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
+                                                      const CgroupHierarchy& hierarchy)
+{
+    auto object = BpfObject::open();
+    if (!object)
+        return object.error();
+    std::unique_ptr<Collectors> self(new Collectors(std::move(*object)));
+    SchedCollector::prepare(self->object_, config);
+    CgroupWatcher::prepare(self->object_, hierarchy);
+    if (auto loaded = self->object_.load(); !loaded)
+        return loaded.error();
+
+    // Names first: a cgroup made from here on is known by its event, an older one by the scan.
+    auto watcher = CgroupWatcher::start(self->object_, hierarchy);
+    if (!watcher)
+        return watcher.error();
+    self->watcher_ = std::move(*watcher);
+    auto sched = SchedCollector::start(self->object_, config, [raw = self.get()](SlowWait wait) {
+        raw->slow_waits_.push_back(std::move(wait));
+    });
+    if (!sched)
+        return sched.error();
+    self->sched_ = std::move(*sched);
+    return self;
+}
+
+Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options,
+                                                      steady_clock::time_point process_start)
+{
+    const auto hierarchy = cpu_hierarchy();
+    if (!hierarchy)
+        return hierarchy.error();
+    auto config = sched_config(options, *hierarchy);
+    if (!config)
+        return config.error();
+    for (const auto& check : {check_privileges, check_btf}) {
+        if (auto checked = check(); !checked)
+            return checked.error();
+    }
+    auto self = start(*config, *hierarchy);
+    if (!self && config->task_storage) {
+        // Task storage exists since 5.11, for tracing programs since 5.12.
+        config->task_storage = false;
+        auto with_hash = start(*config, *hierarchy);
+        if (with_hash)
+            self = std::move(with_hash);
+    }
+    if (!self)
+        return explain_refusal(self.error());
+
+    if (options.overhead) {
+        auto stats = enable_bpf_stats();
+        if (!stats)
+            return stats.error();
+        (*self)->stats_ = std::move(*stats);
+    }
+    (*self)->costs_before_ = (*self)->object_.costs((*self)->recursion_before_);
+    (*self)->cpu_before_ns_ = own_cpu_ns();
+    (*self)->window_start_ = steady_clock::now();
+    (*self)->startup_ns_ = ns_between(process_start, (*self)->window_start_);
+    return self;
+}
+
+Result<std::vector<SlowWait>> Collectors::poll()
+{
+    watcher_->poll();
+    if (auto polled = sched_->poll(); !polled)
+        return polled.error();
+    return std::exchange(slow_waits_, {});
+}
+
+void Collectors::read_overhead(Snapshot& snapshot)
+{
+    uint64_t recursion = 0;
+    const auto costs = object_.costs(recursion);
+    snapshot.loss.recursion_misses += recursion - recursion_before_;
+    recursion_before_ = recursion;
+    Overhead& overhead = snapshot.overhead;
+    overhead.timed = static_cast<bool>(stats_);
+    for (size_t i = 0; i < costs.size(); i++) {
+        overhead.programs.push_back(
+            {.name = costs[i].name,
+             .run_cnt = costs[i].run_cnt - costs_before_[i].run_cnt,
+             .run_time_ns = costs[i].run_time_ns - costs_before_[i].run_time_ns});
+    }
+    costs_before_ = costs;
+    const uint64_t cpu = own_cpu_ns();
+    overhead.cpu_ns = cpu - cpu_before_ns_;
+    cpu_before_ns_ = cpu;
+    overhead.rss_bytes = own_rss_bytes();
+    overhead.startup_ns = startup_ns_;
+}
+
+Result<Snapshot> Collectors::read()
+{
+    Snapshot snapshot;
+    snapshot.host = host_facts();
+    const auto now = steady_clock::now();
+    timespec wall{};
+    ::clock_gettime(CLOCK_REALTIME, &wall);
+    snapshot.duration_ns = ns_between(window_start_, now);
+    snapshot.start_ns = wall.tv_sec * int64_t{1'000'000'000} + wall.tv_nsec -
+                        static_cast<int64_t>(snapshot.duration_ns);
+    window_start_ = now;
+    if (auto read = sched_->read(snapshot); !read)
+        return read.error();
+    // Names after figures: a cgroup that has a figure has been made before.
+    watcher_->read(snapshot);
+    for (const uint64_t id : watcher_->forget_reported())
+        sched_->release(id);
+    read_overhead(snapshot);
+    return snapshot;
+}
+
+} // namespace vtrace

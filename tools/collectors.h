@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "base/result.h"
+#include "bpf/object.h"
+#include "collect/cgroup_watcher.h"
+#include "collect/sched_collector.h"
+#include "tools/options.h"
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+namespace vtrace {
+
+// The running collectors and the BPF object they live in; all of it ends with this.
+class Collectors {
+public:
+    static Result<std::unique_ptr<Collectors>>
+    start(const ToolOptions& options, std::chrono::steady_clock::time_point process_start);
+
+    // Names what was there before; after the start, so that it does not delay it.
+    Status scan() { return watcher_->scan(); }
+
+    // To be called about ten times a second. Returns the single waits that ended since.
+    Result<std::vector<SlowWait>> poll();
+
+    // What was measured since the last read or the start.
+    Result<Snapshot> read();
+
+    // The names as they are now, for single waits.
+    [[nodiscard]] CgroupFacts names() const { return watcher_->facts(); }
+
+private:
+    explicit Collectors(BpfObject object) : object_(std::move(object)) {}
+    static Result<std::unique_ptr<Collectors>> start(const SchedConfig& config,
+                                                     const CgroupHierarchy& hierarchy);
+    void read_overhead(Snapshot& snapshot);
+
+    BpfObject object_;
+    Fd stats_;
+    std::unique_ptr<CgroupWatcher> watcher_;
+    std::unique_ptr<SchedCollector> sched_;
+    std::vector<SlowWait> slow_waits_;
+    std::chrono::steady_clock::time_point window_start_;
+    std::vector<ProgramCost> costs_before_;
+    uint64_t recursion_before_ = 0;
+    uint64_t cpu_before_ns_ = 0;
+    uint64_t startup_ns_ = 0;
+};
+
+} // namespace vtrace

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/command_line.h"
+
+#include "base/printable.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <string_view>
+
+namespace vtrace {
+namespace {
+
+constexpr double kMinInterval = 0.01;
+constexpr double kMaxInterval = 365 * 86400.0;
+
+// What CLI11 stores before it is checked.
+struct RawOptions {
+    std::string cgroup;
+    std::string interval;
+    std::string count;
+    std::string pid;
+    std::string top;
+    std::string slower;
+    std::string format = "text";
+};
+
+// The whole of text as a finite number in [low, high].
+template <typename T> std::optional<T> number_in(std::string_view text, T low, T high)
+{
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    // Written so that NaN fails, too.
+    if (error != std::errc{} || end != text.data() + text.size() || !(value >= low && value <= high))
+        return std::nullopt;
+    return value;
+}
+
+Error usage(std::string what, std::string hint = "see --help")
+{
+    return {.what = std::move(what), .hint = std::move(hint), .exit = ExitCode::kUsage};
+}
+
+Error bad_interval(const std::string& text)
+{
+    if (text.starts_with('/')) {
+        return usage("unexpected " + printable(text),
+                     "a cgroup goes behind an equals sign: --cgroup=" + printable(text));
+    }
+    return usage("INTERVAL " + printable(text) + " is not a number of seconds",
+                 "from 0.01 to 31536000, for example 1 or 0.5");
+}
+
+void add_output_options(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    app.add_option("--top", raw.top, "Rows to show (text: 20, JSON: all)")->type_name("N");
+    app.add_option("--format", raw.format, "text, or json: one document per report and line")
+        ->type_name("text|json")
+        ->check(CLI::IsMember({"text", "json"}));
+    app.add_option("--output", options.output, "Write to FILE instead of stdout")
+        ->type_name("FILE");
+    app.add_flag("--timestamp", options.timestamp, "Print the time before each report");
+    app.add_flag("--overhead", options.overhead, "Show what vtrace itself costs");
+    app.add_flag("--include-self", options.include_self, "Count vtrace's own threads, too");
+    app.add_flag("--verbose", options.verbose, "Say more on stderr");
+}
+
+void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
+    sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
+    // A flag, so that the next word is never taken for its value.
+    sub->add_flag("--cgroup{/}", raw.cgroup,
+                  "Group by cgroup; --cgroup=PATH: only PATH and what is below it");
+    sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
+    sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
+        ->type_name("GLOB");
+    sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
+        ->type_name("MS");
+    add_output_options(*sub, raw, options);
+    sub->add_option("INTERVAL", raw.interval, "Seconds per report (default: until Ctrl-C)")
+        ->type_name("");
+    sub->add_option("COUNT", raw.count, "Number of reports (default: without end)")
+        ->type_name("");
+}
+
+Status check_numbers(const RawOptions& raw, ToolOptions& options)
+{
+    constexpr int kMaxPid = 1 << 22;
+    constexpr uint64_t kMaxRows = 1'000'000;
+    constexpr uint64_t kMaxCount = 1'000'000'000;
+    constexpr double kMaxSlowerMs = 86'400'000;
+    if (!raw.interval.empty()) {
+        const auto interval = number_in(raw.interval, kMinInterval, kMaxInterval);
+        if (!interval)
+            return bad_interval(raw.interval);
+        options.interval = *interval;
+    }
+    if (!raw.count.empty()) {
+        const auto count = number_in<uint64_t>(raw.count, 1, kMaxCount);
+        if (!count)
+            return usage("COUNT " + printable(raw.count) + " is not a number of reports",
+                         "a whole number from 1 to 1000000000");
+        options.count = *count;
+    }
+    if (!raw.pid.empty()) {
+        const auto pid = number_in<int>(raw.pid, 1, kMaxPid);
+        if (!pid)
+            return usage("--pid " + printable(raw.pid) + " is not a process id",
+                         "a whole number from 1 to 4194304");
+        options.pid = *pid;
+    }
+    if (!raw.top.empty()) {
+        const auto top = number_in<uint64_t>(raw.top, 1, kMaxRows);
+        if (!top)
+            return usage("--top " + printable(raw.top) + " is not a number of rows",
+                         "a whole number from 1 to 1000000");
+        options.top = *top;
+    }
+    if (!raw.slower.empty()) {
+        const auto slower = number_in(raw.slower, 1e-3, kMaxSlowerMs);
+        if (!slower)
+            return usage("--slower " + printable(raw.slower) + " is not a number of milliseconds",
+                         "from 0.001 to 86400000, for example 10");
+        options.slower_ms = *slower;
+    }
+    return ok();
+}
+
+Status check_options(const RawOptions& raw, ToolOptions& options)
+{
+    options.json = raw.format == "json";
+    options.by_cgroup = !raw.cgroup.empty();
+    // The root is all there is: no test of ancestry is needed then.
+    if (raw.cgroup.find_first_not_of('/') != std::string::npos)
+        options.cgroup = raw.cgroup;
+    return check_numbers(raw, options);
+}
+
+// What CLI11 would accept or describe badly.
+Status check_words(int argc, const char* const* argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const std::string_view word = argv[i];
+        if (word == "--cgroup=")
+            return usage("--cgroup= has no path", "--cgroup groups by cgroup, --cgroup=/PATH "
+                                                  "selects one and what is below it");
+        if (word.size() > 1 && word[0] == '-' && (std::isdigit(word[1]) != 0 || word[1] == '.'))
+            return usage("a negative number, " + printable(word) + ", makes no sense here");
+    }
+    return ok();
+}
+
+struct Parser {
+    CLI::App app{"vtrace: where the time of VMs and containers goes, from the kernel itself"};
+    RawOptions raw;
+    Command command;
+    CLI::App* list = nullptr;
+    CLI::App* check = nullptr;
+    CLI::App* completion = nullptr;
+
+    Parser()
+    {
+        app.set_version_flag("--version", "vtrace " VTRACE_VERSION);
+        app.require_subcommand(1);
+        app.get_formatter()->column_width(28);
+        app.footer("\nExamples:\n"
+                   "  vtrace runqlat --cgroup 1 3      who waits for a CPU, per cgroup\n"
+                   "  vtrace check                     what this kernel offers\n"
+                   "  vtrace TOOL --help               options, limits and examples of a tool\n"
+                   "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible here\n");
+        for (const ToolSpec& tool : tools())
+            add_tool(app, tool, raw, command.options);
+        list = app.add_subcommand("list", "List the tools");
+        check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
+        for (CLI::App* sub : {list, check})
+            sub->add_option("--format", raw.format, "text or json")
+                ->check(CLI::IsMember({"text", "json"}));
+        completion = app.add_subcommand("completion", "Print a script for bash's completion");
+        completion->footer("\nExample:\n  source <(vtrace completion)\n");
+    }
+};
+
+// One line of what may be several.
+std::string first_line(const std::string& text)
+{
+    return text.substr(0, text.find('\n'));
+}
+
+const CLI::App* find_subcommand(const CLI::App& app, const std::string& name)
+{
+    for (const CLI::App* sub : app.get_subcommands({})) {
+        if (sub->get_name() == name)
+            return sub;
+    }
+    return nullptr;
+}
+
+bool takes_value(const CLI::App& app, const std::string& word)
+{
+    const CLI::Option* option = app.get_option_no_throw(word);
+    return option != nullptr && option->get_expected_min() > 0;
+}
+
+} // namespace
+
+Result<Command> parse_command_line(int argc, const char* const* argv)
+{
+    if (auto words = check_words(argc, argv); !words)
+        return words.error();
+    Parser parser;
+    Command& command = parser.command;
+    // CLI11 reports by exceptions; they end here.
+    try {
+        parser.app.parse(argc, argv);
+    } catch (const CLI::CallForVersion& version) {
+        command.text = std::string(version.what()) + "\n";
+        return std::move(command);
+    } catch (const CLI::CallForHelp&) {
+        const auto chosen = parser.app.get_subcommands();
+        command.text = chosen.empty() ? parser.app.help() : chosen.front()->help();
+        return std::move(command);
+    } catch (const CLI::ParseError& error) {
+        return usage(printable(first_line(error.what())));
+    }
+    if (auto checked = check_options(parser.raw, command.options); !checked)
+        return checked.error();
+    command.list = parser.list->parsed();
+    command.check = parser.check->parsed();
+    command.completion = parser.completion->parsed();
+    for (const ToolSpec& tool : tools()) {
+        if (parser.app.got_subcommand(std::string(tool.name)))
+            command.tool = &tool;
+    }
+    return std::move(command);
+}
+
+std::string complete(const std::vector<std::string>& words)
+{
+    Parser parser;
+    const std::string last = words.empty() ? "" : words.back();
+    std::vector<std::string> candidates;
+    if (words.size() <= 1) {
+        for (const CLI::App* sub : parser.app.get_subcommands({}))
+            candidates.push_back(sub->get_name());
+        candidates.insert(candidates.end(), {"--help", "--version"});
+    } else if (const CLI::App* sub = find_subcommand(parser.app, words.front())) {
+        const std::string& previous = words[words.size() - 2];
+        if (previous == "--format")
+            candidates = {"text", "json"};
+        else if (!takes_value(*sub, previous)) {
+            for (const CLI::Option* option : sub->get_options()) {
+                for (const std::string& name : option->get_lnames())
+                    candidates.push_back("--" + name);
+            }
+        }
+    }
+    std::string text;
+    for (const std::string& candidate : candidates) {
+        if (candidate.starts_with(last))
+            text += candidate + "\n";
+    }
+    return text;
+}
+
+std::string_view bash_completion()
+{
+    return R"(# bash completion for vtrace: source <(vtrace completion)
+_vtrace()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} line
+    COMPREPLY=()
+    if [[ ${COMP_WORDS[COMP_CWORD-1]} == --output ]]; then
+        compopt -o default
+        return
+    fi
+    while IFS= read -r line; do
+        COMPREPLY+=("$line")
+    done < <("${COMP_WORDS[0]}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+}
+complete -F _vtrace vtrace
+)";
+}
+
+} // namespace vtrace

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace vtrace {
+
+// The options that every measuring tool shares, as the user gave them.
+struct ToolOptions {
+    bool by_cgroup = false;
+    std::string cgroup; // the subtree, empty is all
+    int pid = 0;        // 0 is every process
+    std::string comm;   // glob, empty is every task
+    size_t top = 0;     // 0: text shows 20 rows, JSON all
+    double slower_ms = 0;
+    bool json = false;
+    std::string output; // file, empty is stdout
+    bool timestamp = false;
+    bool overhead = false;
+    bool include_self = false;
+    bool verbose = false;
+    double interval = 0; // seconds; 0 is until Ctrl-C
+    uint64_t count = 0;  // reports; 0 is without end
+};
+
+} // namespace vtrace

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/registry.h"
+
+#include "tools/runqlat.h"
+
+#include <array>
+
+namespace vtrace {
+
+std::span<const ToolSpec> tools()
+{
+    static const std::array specs = {
+        runqlat_tool(),
+    };
+    return specs;
+}
+
+} // namespace vtrace

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/runqlat.h"
+
+#include "entity/cgroup_paths.h"
+
+#include <algorithm>
+
+namespace vtrace {
+namespace {
+
+Entity host_entity(const Snapshot& snapshot)
+{
+    return {.kind = "host", .name = snapshot.host.name};
+}
+
+std::vector<Row> cgroup_rows(const Snapshot& snapshot, const CgroupPaths& paths)
+{
+    std::vector<Row> rows;
+    for (const CgroupWaits& waits : snapshot.sched.cgroups)
+        rows.push_back({paths.entity(waits.cgroup_id), waits.wait});
+    if (snapshot.sched.rest.count() != 0)
+        rows.push_back({{.kind = "other", .name = "other"}, snapshot.sched.rest});
+    std::ranges::stable_sort(rows, std::greater{}, [](const Row& r) { return r.histogram.sum; });
+    return rows;
+}
+
+// Merges the rows beyond the first `top` into one.
+void keep_top(Report& report, size_t top)
+{
+    if (top == 0 || report.rows.size() <= top)
+        return;
+    report.rows_left_out = report.rows.size() - top;
+    for (size_t i = top; i < report.rows.size(); i++)
+        report.left_out.merge(report.rows[i].histogram);
+    report.rows.resize(top);
+}
+
+Report build(const Snapshot& snapshot, const ToolOptions& options)
+{
+    constexpr size_t kTextRows = 20;
+    Report report{.tool = "runqlat",
+                  .title = "Wait for a CPU, throttling by the own CPU quota included",
+                  .metric = "wait",
+                  .grouped = snapshot.sched.by_cgroup,
+                  .host = snapshot.host,
+                  .start_ns = snapshot.start_ns,
+                  .duration_ns = snapshot.duration_ns,
+                  .loss = snapshot.loss,
+                  .overhead = snapshot.overhead};
+    const CgroupPaths paths(snapshot.cgroups);
+    if (report.grouped)
+        report.rows = cgroup_rows(snapshot, paths);
+    else if (snapshot.sched.rest.count() != 0)
+        report.rows = {{host_entity(snapshot), snapshot.sched.rest}};
+    for (const OpenWait& wait : snapshot.sched.open)
+        report.open.push_back({paths.entity(wait.cgroup_id), wait});
+
+    report.loss.unresolved += static_cast<uint64_t>(std::ranges::count_if(
+        report.rows, [](const Row& r) { return r.entity.id != 0 && r.entity.cgroup.empty(); }));
+    keep_top(report, options.top != 0 || options.json ? options.top : kTextRows);
+    return report;
+}
+
+} // namespace
+
+ToolSpec runqlat_tool()
+{
+    return {
+        .name = "runqlat",
+        .summary = "how long tasks waited for a CPU, as a histogram per host or cgroup",
+        .details =
+            "A wait begins when a task becomes runnable or is preempted and ends when it gets a CPU;\n"
+            "one that a migration splits counts once, whole. It is charged to the cgroup of the task\n"
+            "that waited and includes time throttled by the task's own CPU quota. The cgroup is that\n"
+            "of v1's cpu controller where it is mounted, else that of v2.",
+        .examples = "  vtrace runqlat 1 3                   three histograms of the host, one a second\n"
+                    "  vtrace runqlat --cgroup              per cgroup, until Ctrl-C\n"
+                    "  vtrace runqlat --cgroup=/docker 5 1  the containers of Docker, 5 s\n"
+                    "  vtrace runqlat --slower 10           each single wait above 10 ms, as it ends\n"
+                    "  vtrace runqlat --comm 'nginx*' --format json 1\n",
+        .build = build,
+    };
+}
+
+} // namespace vtrace

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/session.h"
+
+#include "base/output.h"
+#include "entity/cgroup_paths.h"
+#include "render/json.h"
+#include "render/text.h"
+#include "tools/collectors.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+namespace vtrace {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::duration_cast;
+using std::chrono::steady_clock;
+
+constexpr auto kPollEvery = std::chrono::milliseconds(100);
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+// Ctrl-C, SIGTERM and SIGHUP end the last window early; a second one ends the process.
+void stop_on_signals()
+{
+    struct sigaction action = {};
+    action.sa_handler = [](int) { stop_requested = 1; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP})
+        ::sigaction(number, &action, nullptr);
+    // A reader that went away is an error of write, with a message.
+    struct sigaction ignore = {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignore, nullptr);
+}
+
+bool utf8_locale()
+{
+    for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+        const char* value = std::getenv(name);
+        if (value != nullptr && *value != '\0') {
+            const std::string_view text = value;
+            return text.find("UTF-8") != std::string_view::npos ||
+                   text.find("utf8") != std::string_view::npos;
+        }
+    }
+    return false;
+}
+
+TextStyle text_style(const Output& output, const ToolOptions& options)
+{
+    TextStyle style{.utf8 = utf8_locale(), .clock = options.timestamp};
+    winsize size{};
+    if (::isatty(output.fd()) == 0)
+        return style;
+    const char* no_color = std::getenv("NO_COLOR"); // no-color.org: set and not empty
+    style.colour = no_color == nullptr || *no_color == '\0';
+    if (::ioctl(output.fd(), TIOCGWINSZ, &size) == 0 && size.ws_col != 0)
+        style.width = size.ws_col;
+    return style;
+}
+
+class Session {
+public:
+    Session(const ToolSpec& tool, const ToolOptions& options, Output output)
+        : tool_(tool), options_(options), output_(std::move(output)),
+          style_(text_style(output_, options))
+    {
+    }
+
+    Status run(steady_clock::time_point process_start)
+    {
+        auto collectors = Collectors::start(options_, process_start);
+        if (!collectors)
+            return collectors.error();
+        collectors_ = std::move(*collectors);
+        const auto start = steady_clock::now();
+        if (auto scanned = collectors_->scan(); !scanned)
+            return scanned.error();
+        announce();
+        for (uint64_t report = 1; stop_requested == 0; report++) {
+            if (auto waited = wait_until(deadline(start, report)); !waited)
+                return waited.error();
+            if (auto reported = report_window(report); !reported)
+                return reported.error();
+            if (report == options_.count || options_.interval == 0)
+                break;
+        }
+        return ok();
+    }
+
+private:
+    [[nodiscard]] steady_clock::time_point deadline(steady_clock::time_point start,
+                                                    uint64_t report) const
+    {
+        if (options_.interval == 0)
+            return steady_clock::time_point::max();
+        const duration<double> seconds(options_.interval * static_cast<double>(report));
+        return start + duration_cast<steady_clock::duration>(seconds);
+    }
+
+    // To a person who waits; stdout is for reports.
+    void announce() const
+    {
+        if (::isatty(STDERR_FILENO) == 0 || options_.json)
+            return;
+        if (options_.interval == 0)
+            fmt::print(stderr, "measuring; Ctrl-C ends it and prints the report\n");
+    }
+
+    Status wait_until(steady_clock::time_point deadline)
+    {
+        if (options_.slower_ms > 0 && !options_.json && !headed_) {
+            headed_ = true;
+            if (auto written = output_.write(slow_wait_heading(style_)); !written)
+                return written;
+        }
+        while (stop_requested == 0) {
+            const auto now = steady_clock::now();
+            if (now >= deadline)
+                break;
+            std::this_thread::sleep_for(
+                std::min<steady_clock::duration>(kPollEvery, deadline - now));
+            if (auto polled = show_slow_waits(); !polled)
+                return polled;
+        }
+        return ok();
+    }
+
+    Status show_slow_waits()
+    {
+        const auto waits = collectors_->poll();
+        if (!waits)
+            return waits.error();
+        if (waits->empty())
+            return ok();
+        const CgroupFacts facts = collectors_->names();
+        const CgroupPaths paths(facts);
+        std::string lines;
+        for (const SlowWait& wait : *waits) {
+            const Entity entity = paths.entity(wait.cgroup_id);
+            lines += options_.json ? render_json(wait, entity, std::string(tool_.name))
+                                   : render_text(wait, entity, style_);
+        }
+        return output_.write(lines);
+    }
+
+    Status report_window(uint64_t number)
+    {
+        const auto start = steady_clock::now();
+        if (auto shown = show_slow_waits(); !shown)
+            return shown;
+        const auto snapshot = collectors_->read();
+        if (!snapshot)
+            return snapshot.error();
+        const auto drained = steady_clock::now();
+        const Report report = tool_.build(*snapshot, options_);
+        const std::string text = options_.json ? render_json(report, options_.overhead)
+                                               : render_text(report, style_, options_.overhead);
+        if (options_.verbose) {
+            const auto ms = [](auto d) { return duration<double, std::milli>(d).count(); };
+            fmt::print(stderr, "report {}: drained in {:.1f} ms, rendered in {:.1f} ms\n", number,
+                       ms(drained - start), ms(steady_clock::now() - drained));
+        }
+        const bool separate = number > 1 && !options_.json;
+        return output_.write((separate ? "\n" : "") + text);
+    }
+
+    const ToolSpec& tool_;
+    const ToolOptions& options_;
+    Output output_;
+    TextStyle style_;
+    std::unique_ptr<Collectors> collectors_;
+    bool headed_ = false;
+};
+
+} // namespace
+
+Status run_tool(const ToolSpec& tool, const ToolOptions& options,
+                steady_clock::time_point process_start)
+{
+    stop_on_signals();
+    auto output = Output::open(options.output);
+    if (!output)
+        return output.error();
+    return Session(tool, options, std::move(*output)).run(process_start);
+}
+
+} // namespace vtrace

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+// bpftool copies C's name of the type into a header that C++ reads, too.
+#define _Bool bool
+#include "vtrace.skel.h"
+#undef _Bool

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collect/sched_collector.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <string>
+
+namespace vtrace {
+namespace {
+
+using std::chrono::steady_clock;
+
+// The kernel's buckets have 32 bits: added up well before they can wrap.
+constexpr auto kAccumulateEvery = std::chrono::seconds(60);
+
+SlotPlan plan(const SchedConfig& config)
+{
+    const int cpus = libbpf_num_possible_cpus();
+    return plan_slots(config.by_cgroup ? config.entities : 0, static_cast<uint32_t>(cpus));
+}
+
+int64_t realtime_offset_ns()
+{
+    const auto now = [](clockid_t clock) {
+        timespec t{};
+        ::clock_gettime(clock, &t);
+        return t.tv_sec * int64_t{1'000'000'000} + t.tv_nsec;
+    };
+    return now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC);
+}
+
+std::string comm_string(const char (&comm)[VT_COMM_LEN])
+{
+    return {comm, ::strnlen(comm, sizeof(comm))};
+}
+
+} // namespace
+
+void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
+{
+    const SlotPlan slots = plan(config);
+    HistogramStore::prepare(object, slots);
+
+    auto* rodata = object->rodata;
+    rodata->by_cgroup = config.by_cgroup;
+    rodata->cgroup_v1_cpu = config.cgroup_v1_cpu;
+    rodata->cgroup_target = config.target_cgroup;
+    rodata->target_tgid = config.tgid;
+    rodata->slower_ns = config.slower_ns;
+    rodata->include_self = config.include_self;
+    rodata->use_task_storage = config.task_storage;
+    rodata->comm_filter = config.comm.has_value();
+    if (config.comm) {
+        std::ranges::copy(config.comm->advance, rodata->comm_advance);
+        rodata->comm_stay = config.comm->stay;
+        rodata->comm_accept = config.comm->accept;
+    }
+
+    constexpr uint32_t kTasksAtLeast = 16384;
+    auto& maps = object->maps;
+    bpf_map__set_autocreate(maps.sched_tasks, config.task_storage);
+    bpf_map__set_autocreate(maps.sched_tasks_hash, !config.task_storage);
+    bpf_map__set_max_entries(maps.sched_tasks_hash, std::max(kTasksAtLeast, 4 * config.threads));
+    bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
+    bpf_map__set_max_entries(maps.cgroup_slots, slots.max_slots());
+    bpf_map__set_max_entries(maps.slot_cgroup, slots.max_slots());
+    bpf_map__set_max_entries(maps.free_slots, slots.max_slots());
+
+    auto& programs = object->progs;
+    bpf_program__set_autoload(programs.sched_switch, true);
+    bpf_program__set_autoload(programs.sched_newtask, true);
+    bpf_program__set_autoload(programs.sched_free, !config.task_storage);
+    bpf_program__set_autoload(programs.sched_add_tasks, true);
+    bpf_program__set_autoload(programs.sched_open_waits, true);
+}
+
+SchedCollector::SchedCollector(BpfObject& object, const SchedConfig& config, HistogramStore store,
+                               SlowWaitSink slow_wait)
+    : object_(&object), config_(config), plan_(plan(config)), store_(std::move(store)),
+      slow_wait_(std::move(slow_wait))
+{
+}
+
+Result<std::unique_ptr<SchedCollector>>
+SchedCollector::start(BpfObject& object, const SchedConfig& config, SlowWaitSink slow_wait)
+{
+    auto store = HistogramStore::start(object, plan(config));
+    if (!store)
+        return store.error();
+    std::unique_ptr<SchedCollector> self(
+        new SchedCollector(object, config, std::move(*store), std::move(slow_wait)));
+
+    auto cpus = MappedArray<vt_sched_cpu>::map(bpf_map__fd(object->maps.sched_cpus),
+                                               self->plan_.cpus);
+    if (!cpus)
+        return cpus.error();
+    self->cpus_ = std::move(*cpus);
+    auto slot_cgroup = MappedArray<uint64_t>::map(bpf_map__fd(object->maps.slot_cgroup),
+                                                  self->plan_.max_slots(), true);
+    if (!slot_cgroup)
+        return slot_cgroup.error();
+    self->slot_cgroup_ = std::move(*slot_cgroup);
+
+    if (config.by_cgroup) {
+        if (auto freed = self->free_new_slots(VT_SLOT_OTHER + 1); !freed)
+            return freed.error();
+    }
+    if (config.slower_ns != 0) {
+        self->ring_.reset(ring_buffer__new(bpf_map__fd(object->maps.slow_waits), on_slow_wait,
+                                           self.get(), nullptr));
+        if (!self->ring_)
+            return errno_error("cannot read single waits");
+    }
+    if (auto attached = self->attach_all(); !attached)
+        return attached.error();
+    return self;
+}
+
+Status SchedCollector::attach_all()
+{
+    auto& programs = (*object_)->progs;
+    for (bpf_program* program :
+         {programs.sched_newtask, programs.sched_free, programs.sched_switch}) {
+        if (!bpf_program__autoload(program))
+            continue;
+        auto link = attach(program);
+        if (!link)
+            return link.error();
+        links_.push_back(std::move(*link));
+    }
+    auto open_waits = attach(programs.sched_open_waits);
+    if (!open_waits)
+        return open_waits.error();
+    open_waits_ = std::move(*open_waits);
+
+    // The tasks that were there before the hook on new ones.
+    auto add_tasks = attach(programs.sched_add_tasks);
+    if (!add_tasks)
+        return add_tasks.error();
+    const auto added = run_iterator(add_tasks->get(), "task");
+    if (!added)
+        return added.error();
+
+    // Until now tasks without a state ran: not a loss, the window starts here.
+    accumulate();
+    pending_.clear();
+    before_ = counters();
+    return ok();
+}
+
+Status SchedCollector::free_new_slots(uint32_t from)
+{
+    const int fd = bpf_map__fd((*object_)->maps.free_slots);
+    for (uint32_t slot = from; slot < store_.slots(); slot++) {
+        if (bpf_map_update_elem(fd, nullptr, &slot, BPF_ANY) != 0)
+            return errno_error("cannot hand out histogram slots");
+    }
+    return ok();
+}
+
+int SchedCollector::on_slow_wait(void* self, void* data, size_t size)
+{
+    vt_slow_wait event{};
+    std::memcpy(&event, data, std::min(size, sizeof(event)));
+    static_cast<SchedCollector*>(self)->slow_wait_(
+        {.end_ns = static_cast<int64_t>(event.end_ns) + realtime_offset_ns(),
+         .wait_ns = event.wait_ns,
+         .cgroup_id = event.cgroup_id,
+         .cpu = event.cpu,
+         .tid = event.tid,
+         .tgid = event.tgid,
+         .comm = comm_string(event.comm),
+         .previous_tid = event.prev_tid,
+         .previous_comm = comm_string(event.prev_comm)});
+    return 0;
+}
+
+Status SchedCollector::poll()
+{
+    if (ring_)
+        ring_buffer__consume(ring_.get());
+    if (steady_clock::now() - accumulated_ >= kAccumulateEvery)
+        accumulate();
+    if (!config_.by_cgroup)
+        return ok();
+    const uint64_t used = 1 + counters().slots_taken - slots_released_;
+    const uint32_t slots = store_.slots();
+    if (slots - std::min<uint64_t>(used, slots) > plan_.chunk_slots / 4)
+        return ok();
+    const auto grown = store_.grow();
+    if (!grown)
+        return grown.error();
+    return *grown ? free_new_slots(slots) : ok();
+}
+
+void SchedCollector::accumulate()
+{
+    const auto cgroups = slot_cgroup_.values();
+    store_.read([&](uint32_t slot, const Histogram& added) {
+        pending_[slot == VT_SLOT_OTHER ? 0 : load_relaxed(cgroups[slot])].merge(added);
+    });
+    accumulated_ = steady_clock::now();
+}
+
+vt_sched_cpu SchedCollector::counters() const
+{
+    vt_sched_cpu sum{};
+    for (const vt_sched_cpu& cpu : cpus_.values()) {
+        sum.missed_start += load_relaxed(cpu.missed_start);
+        sum.clock_anomaly += load_relaxed(cpu.clock_anomaly);
+        sum.map_full += load_relaxed(cpu.map_full);
+        sum.task_failed += load_relaxed(cpu.task_failed);
+        sum.ring_dropped += load_relaxed(cpu.ring_dropped);
+        sum.rate_limited += load_relaxed(cpu.rate_limited);
+        sum.slots_taken += load_relaxed(cpu.slots_taken);
+    }
+    return sum;
+}
+
+Status SchedCollector::read_open_waits(SchedSnapshot& sched)
+{
+    const auto waits = run_iterator(open_waits_.get(), "task");
+    if (!waits)
+        return waits.error();
+    for (size_t at = 0; at + sizeof(vt_open_wait) <= waits->size(); at += sizeof(vt_open_wait)) {
+        vt_open_wait wait{};
+        std::memcpy(&wait, waits->data() + at, sizeof(wait));
+        sched.open.push_back({.wait_ns = wait.wait_ns,
+                              .cgroup_id = wait.cgroup_id,
+                              .tid = wait.tid,
+                              .tgid = wait.tgid,
+                              .comm = comm_string(wait.comm)});
+    }
+    std::ranges::sort(sched.open, std::greater{}, &OpenWait::wait_ns);
+    return ok();
+}
+
+Status SchedCollector::read(Snapshot& snapshot)
+{
+    if (ring_)
+        ring_buffer__consume(ring_.get());
+    accumulate();
+    const vt_sched_cpu now = counters();
+    SchedSnapshot& sched = snapshot.sched;
+    sched.by_cgroup = config_.by_cgroup;
+    for (const auto& [id, histogram] : pending_) {
+        if (id == 0)
+            sched.rest = histogram;
+        else
+            sched.cgroups.push_back({id, histogram});
+    }
+    pending_.clear();
+    snapshot.loss.missed_start += now.missed_start - before_.missed_start;
+    snapshot.loss.clock_anomaly += now.clock_anomaly - before_.clock_anomaly;
+    snapshot.loss.map_full += now.map_full - before_.map_full;
+    snapshot.loss.task_failed += now.task_failed - before_.task_failed;
+    snapshot.loss.ring_dropped += now.ring_dropped - before_.ring_dropped;
+    snapshot.loss.rate_limited += now.rate_limited - before_.rate_limited;
+    before_ = now;
+    if (!config_.task_storage)
+        snapshot.loss.fallbacks.emplace_back("no task storage: a hash of tasks serves");
+    return read_open_waits(sched);
+}
+
+void SchedCollector::release(uint64_t cgroup_id)
+{
+    uint32_t slot = 0;
+    const int fd = bpf_map__fd((*object_)->maps.cgroup_slots);
+    if (bpf_map_lookup_elem(fd, &cgroup_id, &slot) != 0)
+        return; // it never waited
+    bpf_map_delete_elem(fd, &cgroup_id);
+    slot_cgroup_.values()[slot] = 0;
+    store_.restart(slot);
+    bpf_map_update_elem(bpf_map__fd((*object_)->maps.free_slots), nullptr, &slot, BPF_ANY);
+    slots_released_++;
+}
+
+} // namespace vtrace

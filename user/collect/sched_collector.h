@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "bpf/mapped_array.h"
+#include "bpf/object.h"
+#include "collect/comm_glob.h"
+#include "collect/histogram_store.h"
+#include "model/snapshot.h"
+#include "vtrace/sched.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace vtrace {
+
+struct SchedConfig {
+    bool by_cgroup = false;
+    bool cgroup_v1_cpu = false;
+    uint64_t target_cgroup = 0; // 0 is all
+    int tgid = 0;               // 0 is every process
+    std::optional<CommGlob> comm;
+    uint64_t slower_ns = 0; // 0 reports no single waits
+    bool include_self = false;
+    bool task_storage = true; // false: the hash that serves kernels before 5.12
+    uint32_t entities = 0;    // cgroups present, for the first size of the tables
+    uint32_t threads = 0;     // threads present, likewise
+};
+
+// Run-queue wait per cgroup of the task that waited, from bpf/sched.bpf.c.
+// Limits: a wait includes time throttled by the task's own CPU quota.
+class SchedCollector {
+public:
+    using SlowWaitSink = std::function<void(SlowWait)>;
+
+    // Turns on what is needed, before BpfObject::load().
+    static void prepare(BpfObject& object, const SchedConfig& config);
+    // Attaches; the first window starts when this returns. The object must outlive the collector.
+    static Result<std::unique_ptr<SchedCollector>> start(BpfObject& object,
+                                                         const SchedConfig& config,
+                                                         SlowWaitSink slow_wait);
+
+    // Delivers single waits and makes room for new cgroups; call it about ten times a second.
+    Status poll();
+
+    // Adds what happened since the last read to the snapshot.
+    Status read(Snapshot& snapshot);
+
+    // Gives the slot of a removed cgroup back; call it when its last figures have been reported.
+    void release(uint64_t cgroup_id);
+
+private:
+    SchedCollector(BpfObject& object, const SchedConfig& config, HistogramStore store,
+                   SlowWaitSink slow_wait);
+
+    Status attach_all();
+    Status free_new_slots(uint32_t from);
+    Status read_open_waits(SchedSnapshot& sched);
+    void accumulate();
+    [[nodiscard]] vt_sched_cpu counters() const;
+    static int on_slow_wait(void* self, void* data, size_t size);
+
+    BpfObject* object_;
+    SchedConfig config_;
+    SlotPlan plan_;
+    HistogramStore store_;
+    SlowWaitSink slow_wait_;
+    MappedArray<vt_sched_cpu> cpus_;
+    MappedArray<uint64_t> slot_cgroup_;
+    std::vector<Link> links_;
+    Link open_waits_;
+    Ring ring_;
+    vt_sched_cpu before_{};
+    uint64_t slots_released_ = 0;
+    std::map<uint64_t, Histogram> pending_; // by cgroup id; 0 is the rest
+    std::chrono::steady_clock::time_point accumulated_;
+};
+
+} // namespace vtrace

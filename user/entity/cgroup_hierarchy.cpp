@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "entity/cgroup_hierarchy.h"
+
+#include "base/files.h"
+#include "base/printable.h"
+#include "entity/mountinfo.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+namespace vtrace {
+namespace {
+
+uint32_t number(std::string_view text)
+{
+    uint32_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+} // namespace
+
+Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_view cgroups)
+{
+    CgroupHierarchy v2;
+    CgroupHierarchy v1;
+    for (const Mount& mount : parse_mountinfo(mountinfo)) {
+        if (mount.type == "cgroup2" && v2.mount_point.empty())
+            v2.mount_point = mount.mount_point;
+        const auto options = split(mount.super_options, ',');
+        if (mount.type == "cgroup" && v1.mount_point.empty() &&
+            std::ranges::find(options, "cpu") != options.end())
+            v1.mount_point = mount.mount_point;
+    }
+    CgroupHierarchy found = v1.mount_point.empty() ? v2 : v1;
+    found.v1 = !v1.mount_point.empty();
+    if (found.mount_point.empty())
+        return Error{.what = "no cgroup hierarchy is mounted",
+                     .hint = "mount one: mount -t cgroup2 none /sys/fs/cgroup",
+                     .exit = ExitCode::kNotPossible};
+    // Columns: subsystem, hierarchy, number of cgroups, enabled.
+    for (const std::string_view line : split(cgroups, '\n')) {
+        const auto fields = split(line, '\t');
+        if (fields.size() < 3 || fields[0] != "cpu")
+            continue;
+        found.kernel_id = found.v1 ? static_cast<int>(number(fields[1])) : 0;
+        found.cgroups = number(fields[2]);
+    }
+    return found;
+}
+
+Result<CgroupHierarchy> cpu_hierarchy()
+{
+    const auto mountinfo = read_file("/proc/self/mountinfo");
+    if (!mountinfo)
+        return mountinfo.error();
+    const auto cgroups = read_file("/proc/cgroups");
+    auto found = cpu_hierarchy(*mountinfo, cgroups ? *cgroups : "");
+    if (!found || found->v1)
+        return found;
+    // On v2, /proc/cgroups counts those with the cpu controller only.
+    const auto stat = read_file(found->mount_point + "/cgroup.stat");
+    constexpr std::string_view kKey = "nr_descendants ";
+    if (stat && stat->starts_with(kKey))
+        found->cgroups = 1 + number(std::string_view(*stat).substr(kKey.size()));
+    return found;
+}
+
+Result<uint64_t> find_cgroup(const CgroupHierarchy& hierarchy, const std::string& path)
+{
+    const auto usage = [&](std::string why) {
+        return Error{.what = "--cgroup=" + printable(path) + ": " + std::move(why),
+                     .hint = "paths start at " + hierarchy.mount_point +
+                             ", for example --cgroup=/docker",
+                     .exit = ExitCode::kUsage};
+    };
+    std::string inside = path;
+    if (path == hierarchy.mount_point || path.starts_with(hierarchy.mount_point + "/"))
+        inside = path.substr(hierarchy.mount_point.size());
+    if (path.find('\0') != std::string::npos)
+        return usage("not a path");
+    for (const std::string_view part : split(inside, '/')) {
+        if (part == "..")
+            return usage("leaves the cgroup hierarchy " + hierarchy.label());
+    }
+    struct stat st = {};
+    const std::string full = hierarchy.mount_point + "/" + inside;
+    if (::stat(full.c_str(), &st) != 0) {
+        if (errno == ENOENT && ::stat(path.c_str(), &st) == 0)
+            return usage("is outside the cgroup hierarchy " + hierarchy.label());
+        if (errno == ENOENT)
+            return usage("no such cgroup in hierarchy " + hierarchy.label());
+        return usage(std::string("cannot be looked up (errno ") + std::to_string(errno) + ")");
+    }
+    if (!S_ISDIR(st.st_mode))
+        return usage("is a file, not a cgroup");
+    return static_cast<uint64_t>(st.st_ino);
+}
+
+} // namespace vtrace

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "base/result.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace vtrace {
+
+// A mounted cgroup hierarchy.
+struct CgroupHierarchy {
+    bool v1 = false;
+    std::string mount_point;
+    int kernel_id = 0;       // hierarchy id; 0 is the default (v2) one
+    uint32_t cgroups = 0;    // cgroups in it, about
+
+    [[nodiscard]] std::string label() const { return v1 ? "cpu (v1)" : "v2"; }
+};
+
+// The hierarchy that CPU time is charged to: v1's cpu controller where it is mounted (v1 and hybrid
+// hosts), else v2. A pure function of the texts of /proc/self/mountinfo and /proc/cgroups.
+Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_view cgroups);
+
+// The same for this host.
+Result<CgroupHierarchy> cpu_hierarchy();
+
+// The id of the cgroup that a user calls `path`: a path in the hierarchy ("/docker/x") or below
+// its mount point. Usage error if there is none.
+Result<uint64_t> find_cgroup(const CgroupHierarchy& hierarchy, const std::string& path);
+
+} // namespace vtrace

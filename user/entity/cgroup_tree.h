@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "base/result.h"
+#include "model/snapshot.h"
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace vtrace {
+
+// The cgroups of one hierarchy as they are now, and the removed ones until they are forgotten.
+class CgroupTree {
+public:
+    // Adds the directories below the mount point. What vanishes meanwhile is left out.
+    Status scan(const std::string& mount_point);
+
+    void made(uint64_t id, uint64_t parent, std::string name);
+    // A cgroup that was not known yet still gets its name.
+    void removed(uint64_t id, uint64_t parent, std::string name);
+
+    [[nodiscard]] std::vector<CgroupFact> facts() const;
+
+    // The ids of those removed since the last call. They stay until they are forgotten.
+    std::vector<uint64_t> take_removed() { return std::exchange(removed_, {}); }
+    void forget(uint64_t id) { by_id_.erase(id); }
+
+private:
+    std::unordered_map<uint64_t, CgroupFact> by_id_;
+    std::vector<uint64_t> removed_;
+};
+
+} // namespace vtrace

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "model/histogram.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace vtrace {
+
+BucketRange bucket_range(uint32_t bucket)
+{
+    constexpr uint32_t kSub = 1U << VT_HIST_SUB_SHIFT;
+    const auto low_of = [](uint32_t b) -> uint64_t {
+        if (b < kSub)
+            return uint64_t{b} << VT_HIST_UNIT_SHIFT;
+        const uint32_t shift = (b >> VT_HIST_SUB_SHIFT) - 1;
+        return uint64_t{kSub + b % kSub} << (shift + VT_HIST_UNIT_SHIFT);
+    };
+    const uint64_t high = bucket + 1 < VT_HIST_BUCKETS ? low_of(bucket + 1) : UINT64_MAX;
+    return {low_of(bucket), high};
+}
+
+void Histogram::add(uint64_t ns)
+{
+    buckets[vt_hist_bucket(ns)]++;
+    sum += ns;
+    max = std::max(max, ns);
+}
+
+void Histogram::merge(const Histogram& other)
+{
+    for (size_t i = 0; i < buckets.size(); i++)
+        buckets[i] += other.buckets[i];
+    sum += other.sum;
+    max = std::max(max, other.max);
+}
+
+uint64_t Histogram::count() const
+{
+    return std::accumulate(buckets.begin(), buckets.end(), uint64_t{0});
+}
+
+double Histogram::mean() const
+{
+    const uint64_t n = count();
+    return n == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(n);
+}
+
+uint64_t Histogram::quantile(double q) const
+{
+    const uint64_t n = count();
+    if (n == 0)
+        return 0;
+    const auto rank = static_cast<uint64_t>(std::ceil(q * static_cast<double>(n)));
+    const uint64_t wanted = std::clamp<uint64_t>(rank, 1, n);
+    uint64_t seen = 0;
+    for (uint32_t b = 0; b < buckets.size(); b++) {
+        seen += buckets[b];
+        if (seen < wanted)
+            continue;
+        const auto [low, high] = bucket_range(b);
+        // The last bucket has no upper edge of its own.
+        const uint64_t top = high == UINT64_MAX ? std::max(max, low) : high;
+        return std::min(low + (top - low) / 2, std::max(max, low));
+    }
+    return max;
+}
+
+} // namespace vtrace

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "vtrace/histogram.h"
+
+#include <array>
+#include <cstdint>
+
+namespace vtrace {
+
+// A value range in ns, [low, high). high is UINT64_MAX for the last bucket.
+struct BucketRange {
+    uint64_t low;
+    uint64_t high;
+};
+
+BucketRange bucket_range(uint32_t bucket);
+
+// A log-linear histogram of times in ns, as include/vtrace/histogram.h describes it.
+struct Histogram {
+    // The relative error of a quantile of 128 ns or more; below, it is at most 8 ns.
+    static constexpr double kErrorBound = 1.0 / 16;
+
+    std::array<uint64_t, VT_HIST_BUCKETS> buckets{};
+    uint64_t sum = 0; // exact
+    uint64_t max = 0; // exact
+
+    void add(uint64_t ns);
+    void merge(const Histogram& other);
+
+    [[nodiscard]] uint64_t count() const;
+    // 0 of an empty one.
+    [[nodiscard]] double mean() const;
+    // The nearest-rank quantile (q in 0 … 1): the middle of the bucket that holds it, at most max.
+    // 0 of an empty histogram.
+    [[nodiscard]] uint64_t quantile(double q) const;
+
+    bool operator==(const Histogram&) const = default;
+};
+
+} // namespace vtrace

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "model/snapshot.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vtrace {
+
+// Whom a figure belongs to. Strings are raw bytes; renderers make them printable.
+struct Entity {
+    std::string kind; // host, cgroup or other
+    std::string name;
+    std::string cgroup; // its path in the hierarchy, empty if it has or is known to have none
+    uint64_t id = 0;    // cgroup id, 0 if it has none
+    bool ended = false; // removed while it was traced
+};
+
+struct Row {
+    Entity entity;
+    Histogram histogram;
+};
+
+struct OpenRow {
+    Entity entity;
+    OpenWait wait;
+};
+
+// What one tool says about one window. Data only.
+struct Report {
+    std::string tool;
+    std::string title;  // what is measured, with its limits, in a line
+    std::string metric; // the name of the histogram in JSON
+    bool grouped = false; // rows are entities, worst first; else there is one row, the host
+    HostFacts host;
+    int64_t start_ns = 0; // ns since 1970
+    uint64_t duration_ns = 0;
+    std::vector<Row> rows;
+    size_t rows_left_out = 0; // by --top
+    Histogram left_out;       // their merged histogram
+    std::vector<OpenRow> open; // longest first
+    std::vector<std::string> notes;
+    Loss loss;
+    Overhead overhead;
+};
+
+} // namespace vtrace

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "render/json.h"
+
+#include "base/printable.h"
+#include "render/units.h"
+
+#include <nlohmann/json.hpp>
+
+namespace vtrace {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kSchema = "vtrace/1";
+
+Json entity_json(const Entity& entity)
+{
+    Json json = {{"kind", entity.kind}, {"name", printable(entity.name)}};
+    json["cgroup"] = entity.cgroup.empty() ? Json(nullptr) : Json(printable(entity.cgroup));
+    json["id"] = entity.id;
+    if (entity.ended)
+        json["ended"] = true;
+    return json;
+}
+
+Json histogram_json(const Histogram& histogram)
+{
+    Json buckets = Json::array();
+    for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++) {
+        if (histogram.buckets[b] == 0)
+            continue;
+        const auto [low, high] = bucket_range(b);
+        // The last bucket ends at what was seen.
+        const uint64_t top = high == UINT64_MAX ? histogram.max + 1 : high;
+        buckets.push_back({low, top, histogram.buckets[b]});
+    }
+    return {{"type", "histogram"},
+            {"unit", "ns"},
+            {"count", histogram.count()},
+            {"sum", histogram.sum},
+            {"max", histogram.max},
+            {"p50", histogram.quantile(0.50)},
+            {"p90", histogram.quantile(0.90)},
+            {"p99", histogram.quantile(0.99)},
+            {"p999", histogram.quantile(0.999)},
+            {"error_bound", Histogram::kErrorBound},
+            {"buckets", std::move(buckets)}};
+}
+
+Json row_json(const Row& row, const std::string& metric)
+{
+    Json metrics = Json::object();
+    metrics[metric] = histogram_json(row.histogram);
+    return {{"entity", entity_json(row.entity)}, {"metrics", std::move(metrics)}};
+}
+
+Json open_json(const OpenRow& open)
+{
+    return {{"entity", entity_json(open.entity)},
+            {"tid", open.wait.tid},
+            {"pid", open.wait.tgid},
+            {"comm", printable(open.wait.comm)},
+            {"age_ns", open.wait.wait_ns}};
+}
+
+Json loss_json(const Loss& loss)
+{
+    Json json = Json::object();
+    for (const LossCounter& counter : loss_counters())
+        json[std::string(counter.key)] = loss.*counter.count;
+    json["fallbacks"] = loss.fallbacks;
+    return json;
+}
+
+Json overhead_json(const Overhead& overhead)
+{
+    Json programs = Json::array();
+    for (const ProgramCost& program : overhead.programs) {
+        programs.push_back({{"name", program.name},
+                            {"run_cnt", program.run_cnt},
+                            {"run_time_ns", program.run_time_ns}});
+    }
+    return {{"programs", std::move(programs)},
+            {"cpu_ns", overhead.cpu_ns},
+            {"rss_bytes", overhead.rss_bytes},
+            {"startup_ns", overhead.startup_ns}};
+}
+
+} // namespace
+
+std::string render_json(const Report& report, bool with_overhead)
+{
+    Json rows = Json::array();
+    for (const Row& row : report.rows)
+        rows.push_back(row_json(row, report.metric));
+    Json open = Json::array();
+    for (const OpenRow& row : report.open)
+        open.push_back(open_json(row));
+    const auto end_ns = report.start_ns + static_cast<int64_t>(report.duration_ns);
+    Json json = {{"schema", kSchema},
+                 {"tool", report.tool},
+                 {"host", printable(report.host.name)},
+                 {"kernel", printable(report.host.kernel)},
+                 {"start", format_time(report.start_ns)},
+                 {"end", format_time(end_ns)},
+                 {"duration_ns", report.duration_ns},
+                 {"title", report.title},
+                 {"rows", std::move(rows)}};
+    if (report.rows_left_out != 0) {
+        json["rows_left_out"] = report.rows_left_out;
+        json["left_out"] = histogram_json(report.left_out);
+    }
+    json["open"] = std::move(open);
+    json["notes"] = report.notes;
+    json["loss"] = loss_json(report.loss);
+    if (with_overhead)
+        json["overhead"] = overhead_json(report.overhead);
+    return json.dump() + "\n";
+}
+
+std::string render_json(const SlowWait& wait, const Entity& entity, const std::string& tool)
+{
+    const Json json = {{"schema", kSchema},
+                       {"tool", tool},
+                       {"event", "slow_wait"},
+                       {"time", format_time(wait.end_ns)},
+                       {"entity", entity_json(entity)},
+                       {"cpu", wait.cpu},
+                       {"tid", wait.tid},
+                       {"pid", wait.tgid},
+                       {"comm", printable(wait.comm)},
+                       {"wait_ns", wait.wait_ns},
+                       {"previous_tid", wait.previous_tid},
+                       {"previous_comm", printable(wait.previous_comm)}};
+    return json.dump() + "\n";
+}
+
+} // namespace vtrace

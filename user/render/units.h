@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace vtrace {
+
+// A time of three significant digits: 0, 16ns, 1.02us, 34.5ms, 2.31s, 127s.
+std::string format_duration(uint64_t ns);
+
+// A count in at most 6 columns: 1234, 123456, 12.3M.
+std::string format_count(uint64_t count);
+
+// UTC, RFC 3339 with milliseconds.
+std::string format_time(int64_t ns_since_1970);
+
+// Local time of day with milliseconds, for people.
+std::string format_clock(int64_t ns_since_1970);
+
+} // namespace vtrace

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The contract with the kernel: every kernel type and field that vtrace reads, and nothing else.
+ *
+ * Kept by hand. Offsets are CO-RE relocated, so order and gaps do not matter; names and kinds do.
+ * tests/unit/contract_test.cpp checks each declaration against a BTF file.
+ *
+ * Rules:
+ *  - A plain struct holds fields that every supported kernel (5.10 and newer) has.
+ *  - A field that was renamed or moved lives in flavours, `struct name___since_X_Y` and
+ *    `struct name___until_X_Y`, with the kernel commit; one flavour of a struct must match whole.
+ *  - Array lengths are upper bounds for the compiler; the kernel's own length counts.
+ */
+#ifndef VTRACE_VMLINUX_H
+#define VTRACE_VMLINUX_H
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* ---- control groups: include/linux/cgroup-defs.h, include/linux/kernfs.h ---- */
+
+struct kernfs_node {
+    const char *name; /* one path component; read with bpf_probe_read_kernel_str */
+    __u64 id;         /* equals st_ino of the directory (since 5.5, 67c0496e87d1) */
+};
+
+struct cgroup_root {
+    int hierarchy_id; /* 0 is the default (v2) hierarchy; first column of /proc/PID/cgroup */
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+    struct cgroup *cgroup;
+    struct cgroup_subsys_state *parent; /* NULL at the root of a hierarchy */
+};
+
+struct cgroup {
+    struct cgroup_subsys_state self;
+    struct kernfs_node *kn;
+    struct cgroup_root *root;
+};
+
+struct css_set {
+    struct cgroup_subsys_state *subsys[16]; /* by enum cgroup_subsys_id */
+    struct cgroup *dfl_cgrp;                /* the leaf in the default (v2) hierarchy */
+};
+
+/* Values depend on the kernel's configuration; relocated with bpf_core_enum_value. */
+enum cgroup_subsys_id {
+    cpu_cgrp_id = 1,
+};
+
+/* ---- scheduler: include/linux/sched.h, kernel/sched/sched.h ---- */
+
+struct sched_info { /* CONFIG_SCHED_INFO; kernel/sched/stats.h says when each field is written */
+    unsigned long pcount;           /* times the task was given a CPU after waiting for one */
+    unsigned long long run_delay;   /* ns waited for a CPU, summed; /proc/PID/schedstat, field 2 */
+    unsigned long long last_queued; /* rq clock when the present wait began, 0 while none */
+};
+
+struct rq {
+    __u64 clock; /* ns; comparable between CPUs only as far as sched_clock is */
+};
+
+struct cfs_rq {
+    struct rq *rq; /* CONFIG_FAIR_GROUP_SCHED */
+};
+
+struct sched_entity {
+    struct cfs_rq *cfs_rq; /* CONFIG_FAIR_GROUP_SCHED; kept for real-time tasks, too */
+};
+
+struct task_struct {
+    struct sched_entity se;
+    struct sched_info sched_info;
+    int pid;
+    int tgid;
+    __u64 start_time;
+    char comm[16];
+    struct css_set *cgroups;
+};
+
+/* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
+
+struct seq_file;
+
+struct bpf_iter_meta {
+    struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task; /* NULL in the call that ends an iteration */
+};
+
+#pragma clang attribute pop
+
+#endif
