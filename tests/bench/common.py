@@ -14,7 +14,7 @@ class NotMeasured(Exception):
 
 
 def stop(process: subprocess.Popen) -> None:
-    """Ends a process of ours. SIGTERM, as a shell's background jobs ignore SIGINT and pass that on."""
+    """Ends a process of ours. By SIGTERM, as a shell's background jobs ignore SIGINT."""
     if process.poll() is None:
         process.terminate()
         try:

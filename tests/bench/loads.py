@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from common import STOP_TIMEOUT, NotMeasured, context_switches, stop
 
+SAMPLE_EVERY, SAMPLE_WITHIN = 0.03, 0.005  # seconds
+
 
 @dataclass(frozen=True)
 class PingPong:
@@ -87,8 +89,12 @@ class Herd:
         done = threading.Event()
 
         def sample():
-            while not done.wait(0.02):
-                self.samples.append((time.time(), self.wakeups(), context_switches()))
+            while not done.wait(SAMPLE_EVERY):
+                start = time.time()
+                counts = self.wakeups(), context_switches()
+                end = time.time()
+                if end - start < SAMPLE_WITHIN:  # not interrupted by the herd
+                    self.samples.append(((start + end) / 2, *counts))
 
         thread = threading.Thread(target=sample)
         thread.start()

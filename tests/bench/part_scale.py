@@ -58,7 +58,7 @@ def read_ledger(report: dict, herd: loads.Herd) -> Ledger:
         waits=sum(row["metrics"]["wait"]["count"] for row in rows),
         rows=len(rows),
         loss=report["loss"],
-        report_ms=report["overhead"]["report_ms"],
+        report_ms=report["overhead"].get("report_ms", 0),
         rss_mb=report["overhead"]["rss_bytes"] / 1e6,
     )
 

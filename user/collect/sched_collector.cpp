@@ -132,23 +132,39 @@ Status SchedCollector::attach_all()
             return link.error();
         links_.push_back(std::move(*link));
     }
-    auto open_waits = attach(programs.sched_open_waits);
-    if (!open_waits)
-        return open_waits.error();
-    open_waits_ = std::move(*open_waits);
-
+    for (const auto& [program, link] : {std::pair{programs.sched_add_tasks, &add_tasks_},
+                                        std::pair{programs.sched_open_waits, &open_waits_}}) {
+        auto attached = attach(program);
+        if (!attached)
+            return attached.error();
+        *link = std::move(*attached);
+    }
     // The tasks that were there before the hook on new ones.
-    auto add_tasks = attach(programs.sched_add_tasks);
-    if (!add_tasks)
-        return add_tasks.error();
-    const auto added = run_iterator(add_tasks->get(), "task");
-    if (!added)
-        return added.error();
+    if (auto added = add_tasks(); !added)
+        return added;
 
     // Until now tasks without a state ran: not a loss, the window starts here.
     accumulate();
     pending_.clear();
     before_ = counters();
+    return ok();
+}
+
+Status SchedCollector::add_tasks()
+{
+    // The kernel's allocator serves a burst from a small reserve that it refills a moment later
+    // (bpf_mem_alloc): what failed is tried again.
+    constexpr int kAttempts = 1000;
+    for (int attempt = 0; attempt < kAttempts; attempt++) {
+        const uint64_t failed_before = counters().task_failed;
+        const auto added = run_iterator(add_tasks_.get(), "task");
+        if (!added)
+            return added.error();
+        failed_handled_ = counters().task_failed;
+        tasks_missing_ = failed_handled_ - failed_before;
+        if (tasks_missing_ == 0)
+            break;
+    }
     return ok();
 }
 
@@ -185,6 +201,10 @@ Status SchedCollector::poll()
         ring_buffer__consume(ring_.get());
     if (steady_clock::now() - accumulated_ >= kAccumulateEvery)
         accumulate();
+    if (counters().task_failed != failed_handled_) {
+        if (auto added = add_tasks(); !added)
+            return added;
+    }
     if (!config_.by_cgroup)
         return ok();
     const uint64_t used = 1 + counters().slots_taken - slots_released_;
@@ -257,7 +277,7 @@ Status SchedCollector::read(Snapshot& snapshot)
     snapshot.loss.missed_start += now.missed_start - before_.missed_start;
     snapshot.loss.clock_anomaly += now.clock_anomaly - before_.clock_anomaly;
     snapshot.loss.map_full += now.map_full - before_.map_full;
-    snapshot.loss.task_failed += now.task_failed - before_.task_failed;
+    snapshot.loss.task_failed += tasks_missing_;
     snapshot.loss.ring_dropped += now.ring_dropped - before_.ring_dropped;
     snapshot.loss.rate_limited += now.rate_limited - before_.rate_limited;
     before_ = now;

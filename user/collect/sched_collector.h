@@ -59,6 +59,7 @@ private:
                    SlowWaitSink slow_wait);
 
     Status attach_all();
+    Status add_tasks();
     Status free_new_slots(uint32_t from);
     Status read_open_waits(SchedSnapshot& sched);
     void accumulate();
@@ -73,9 +74,12 @@ private:
     MappedArray<vt_sched_cpu> cpus_;
     MappedArray<uint64_t> slot_cgroup_;
     std::vector<Link> links_;
+    Link add_tasks_;
     Link open_waits_;
     Ring ring_;
     vt_sched_cpu before_{};
+    uint64_t failed_handled_ = 0; // of vt_sched_cpu.task_failed
+    uint64_t tasks_missing_ = 0;  // have no state after all attempts
     uint64_t slots_released_ = 0;
     std::map<uint64_t, Histogram> pending_; // by cgroup id; 0 is the rest
     std::chrono::steady_clock::time_point accumulated_;
