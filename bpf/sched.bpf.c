@@ -177,7 +177,7 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
     }
     event->end_ns = now;
     event->wait_ns = wait;
-    event->cgroup_id = task_cgroup(next)->kn->id;
+    event->cgroup_id = cgroup_id(read_task_cgroup(next));
     event->cpu = bpf_get_smp_processor_id();
     event->tid = next->pid;
     event->tgid = next->tgid;
@@ -311,16 +311,17 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (!task)
         return 0;
     queued = task->sched_info.last_queued;
-    if (!queued)
+    /* A task that was woken before it had left its CPU goes on running with a mark of being queued. */
+    if (!queued || task->on_cpu)
         return 0;
     state = find_task(task);
     if (!state || state->pcount != task->sched_info.pcount || !task_selected(task, state))
         return 0;
-    cgroup = task_cgroup(task);
+    cgroup = read_task_cgroup(task);
     if (!cgroup_selected(cgroup))
         return 0;
     /* The clock of an idle CPU stands still; the reader's CPU is not idle. */
-    clock = rq_clock(task);
+    clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);
     current = (void *)bpf_get_current_task();
     now = BPF_CORE_READ(current, se.cfs_rq, rq, clock);
     if (now > clock)
@@ -328,7 +329,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (clock < queued)
         return 0;
     open.wait_ns = task->sched_info.run_delay + (clock - queued) - state->run_delay;
-    open.cgroup_id = cgroup->kn->id;
+    open.cgroup_id = cgroup_id(cgroup);
     open.tid = task->pid;
     open.tgid = task->tgid;
     bpf_probe_read_kernel(open.comm, sizeof(open.comm), task->comm);

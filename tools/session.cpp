@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,6 +68,14 @@ TextStyle text_style(const Output& output, const ToolOptions& options)
     if (::ioctl(output.fd(), TIOCGWINSZ, &size) == 0 && size.ws_col != 0)
         style.width = size.ws_col;
     return style;
+}
+
+// On a host that is short of CPU the one who measures it must not wait in line, or reports come late.
+// Best effort: it takes CAP_SYS_NICE. Its share of a CPU is what --overhead shows.
+void raise_priority()
+{
+    constexpr int kHighest = -20;
+    ::setpriority(PRIO_PROCESS, 0, kHighest);
 }
 
 class Session {
@@ -189,6 +198,7 @@ Status run_tool(const ToolSpec& tool, const ToolOptions& options,
                 steady_clock::time_point process_start)
 {
     stop_on_signals();
+    raise_priority();
     auto output = Output::open(options.output);
     if (!output)
         return output.error();

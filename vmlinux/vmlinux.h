@@ -74,6 +74,7 @@ struct sched_entity {
 };
 
 struct task_struct {
+    int on_cpu; /* CONFIG_SMP */
     struct sched_entity se;
     struct sched_info sched_info;
     int pid;

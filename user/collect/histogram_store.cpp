@@ -96,19 +96,18 @@ void HistogramStore::read(const std::function<void(uint32_t, const Histogram&)>&
         const Totals now = totals(slot);
         Totals& before = before_[slot];
         Histogram added;
-        uint32_t highest = 0;
         for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++) {
-            added.buckets[b] = now.buckets[b] - before.buckets[b];
-            if (added.buckets[b] != 0)
-                highest = b;
+            const uint32_t count = now.buckets[b] - before.buckets[b];
+            if (count != 0)
+                added.buckets.push_back({b, count});
         }
         added.sum = now.sum - before.sum;
         before = now;
-        if (added.buckets[highest] == 0)
+        if (added.buckets.empty())
             continue;
         // An event between the step of the epoch and this read is counted here, but its maximum is in the
         // next epoch; and the other way round at the last read. The highest bucket decides.
-        const auto [low, high] = bucket_range(highest);
+        const auto [low, high] = bucket_range(added.buckets.back().index);
         uint64_t max = max_in(slot, epoch);
         if (max < low)
             max = max_in(slot, epoch + 1);

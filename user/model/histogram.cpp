@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <utility>
 
 namespace vtrace {
 
@@ -22,22 +22,33 @@ BucketRange bucket_range(uint32_t bucket)
 
 void Histogram::add(uint64_t ns)
 {
-    buckets[vt_hist_bucket(ns)]++;
-    sum += ns;
-    max = std::max(max, ns);
+    merge({.buckets = {{vt_hist_bucket(ns), 1}}, .sum = ns, .max = ns});
 }
 
 void Histogram::merge(const Histogram& other)
 {
-    for (size_t i = 0; i < buckets.size(); i++)
-        buckets[i] += other.buckets[i];
+    std::vector<BucketCount> merged;
+    merged.reserve(buckets.size() + other.buckets.size());
+    auto mine = buckets.begin();
+    for (const BucketCount& theirs : other.buckets) {
+        while (mine != buckets.end() && mine->index < theirs.index)
+            merged.push_back(*mine++);
+        merged.push_back(theirs);
+        if (mine != buckets.end() && mine->index == theirs.index)
+            merged.back().count += (mine++)->count;
+    }
+    merged.insert(merged.end(), mine, buckets.end());
+    buckets = std::move(merged);
     sum += other.sum;
     max = std::max(max, other.max);
 }
 
 uint64_t Histogram::count() const
 {
-    return std::accumulate(buckets.begin(), buckets.end(), uint64_t{0});
+    uint64_t total = 0;
+    for (const BucketCount& bucket : buckets)
+        total += bucket.count;
+    return total;
 }
 
 double Histogram::mean() const
@@ -54,11 +65,11 @@ uint64_t Histogram::quantile(double q) const
     const auto rank = static_cast<uint64_t>(std::ceil(q * static_cast<double>(n)));
     const uint64_t wanted = std::clamp<uint64_t>(rank, 1, n);
     uint64_t seen = 0;
-    for (uint32_t b = 0; b < buckets.size(); b++) {
-        seen += buckets[b];
+    for (const auto& [index, count] : buckets) {
+        seen += count;
         if (seen < wanted)
             continue;
-        const auto [low, high] = bucket_range(b);
+        const auto [low, high] = bucket_range(index);
         // The last bucket has no upper edge of its own.
         const uint64_t top = high == UINT64_MAX ? std::max(max, low) : high;
         return std::min(low + (top - low) / 2, std::max(max, low));

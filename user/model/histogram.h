@@ -3,8 +3,8 @@
 
 #include "vtrace/histogram.h"
 
-#include <array>
 #include <cstdint>
+#include <vector>
 
 namespace vtrace {
 
@@ -16,14 +16,21 @@ struct BucketRange {
 
 BucketRange bucket_range(uint32_t bucket);
 
-// A log-linear histogram of times in ns, as include/vtrace/histogram.h describes it.
+struct BucketCount {
+    uint32_t index; // below VT_HIST_BUCKETS
+    uint64_t count; // above 0
+    bool operator==(const BucketCount&) const = default;
+};
+
+// A log-linear histogram of times in ns, as include/vtrace/histogram.h describes it. Only buckets with
+// a count are kept: most of thousands of cgroups have few.
 struct Histogram {
     // The relative error of a quantile of 128 ns or more; below, it is at most 8 ns.
     static constexpr double kErrorBound = 1.0 / 16;
 
-    std::array<uint64_t, VT_HIST_BUCKETS> buckets{};
-    uint64_t sum = 0; // exact
-    uint64_t max = 0; // exact
+    std::vector<BucketCount> buckets; // by index, ascending
+    uint64_t sum = 0;                 // exact
+    uint64_t max = 0;                 // exact
 
     void add(uint64_t ns);
     void merge(const Histogram& other);

@@ -47,10 +47,8 @@ std::string bytes_of(const std::string& text)
 Json to_json(const Histogram& histogram)
 {
     Json buckets = Json::array();
-    for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++) {
-        if (histogram.buckets[b] != 0)
-            buckets.push_back({b, histogram.buckets[b]});
-    }
+    for (const auto& [index, count] : histogram.buckets)
+        buckets.push_back({index, count});
     return {{"sum", histogram.sum}, {"max", histogram.max}, {"buckets", buckets}};
 }
 
@@ -59,8 +57,14 @@ Histogram histogram_from(const Json& json)
     Histogram histogram;
     histogram.sum = json.at("sum").get<uint64_t>();
     histogram.max = json.at("max").get<uint64_t>();
-    for (const Json& pair : json.at("buckets"))
-        histogram.buckets.at(pair.at(0).get<uint64_t>()) = pair.at(1).get<uint64_t>();
+    for (const Json& pair : json.at("buckets")) {
+        const BucketCount bucket{pair.at(0).get<uint32_t>(), pair.at(1).get<uint64_t>()};
+        const bool ascends =
+            histogram.buckets.empty() || bucket.index > histogram.buckets.back().index;
+        if (bucket.index >= VT_HIST_BUCKETS || bucket.count == 0 || !ascends)
+            throw Json::other_error::create(502, "buckets are not in order", nullptr);
+        histogram.buckets.push_back(bucket);
+    }
     return histogram;
 }
 

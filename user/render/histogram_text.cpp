@@ -42,8 +42,8 @@ std::string histogram_rows(const Histogram& histogram, std::string_view metric,
     constexpr size_t kRows = 33;
     constexpr size_t kLabels = 38; // columns in front of the bars
     std::array<uint64_t, kRows + 1> rows{};
-    for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++)
-        rows[octave(bucket_range(b).low)] += histogram.buckets[b];
+    for (const auto& [index, count] : histogram.buckets)
+        rows[octave(bucket_range(index).low)] += count;
     const auto first = std::ranges::find_if(rows, [](uint64_t c) { return c != 0; });
     if (first == rows.end())
         return "";
@@ -79,10 +79,10 @@ std::string histogram_spark(const Histogram& histogram, const TextStyle& style)
     constexpr std::array<const char*, 9> kBlocks = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
     constexpr std::array<const char*, 9> kAscii = {" ", ".", ".", ":", ":", "+", "+", "#", "#"};
     std::array<uint64_t, kColumns> columns{};
-    for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++) {
+    for (const auto& [index, count] : histogram.buckets) {
         // 1.02 us, 4.1 us, … 1.07 s are bucket edges.
-        const size_t exponent = static_cast<size_t>(std::bit_width(bucket_range(b).low >> 10));
-        columns[std::min((exponent + 1) / 2, kColumns - 1)] += histogram.buckets[b];
+        const auto exponent = static_cast<size_t>(std::bit_width(bucket_range(index).low >> 10));
+        columns[std::min((exponent + 1) / 2, kColumns - 1)] += count;
     }
     const uint64_t most = std::ranges::max(columns);
     std::string text;

@@ -26,13 +26,11 @@ Json entity_json(const Entity& entity)
 Json histogram_json(const Histogram& histogram)
 {
     Json buckets = Json::array();
-    for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++) {
-        if (histogram.buckets[b] == 0)
-            continue;
-        const auto [low, high] = bucket_range(b);
+    for (const auto& [index, count] : histogram.buckets) {
+        const auto [low, high] = bucket_range(index);
         // The last bucket ends at what was seen.
         const uint64_t top = high == UINT64_MAX ? histogram.max + 1 : high;
-        buckets.push_back({low, top, histogram.buckets[b]});
+        buckets.push_back({low, top, count});
     }
     return {{"type", "histogram"},
             {"unit", "ns"},
