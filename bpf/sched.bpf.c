@@ -22,6 +22,8 @@ const volatile __u32 slow_per_second = 1000;
 
 int self_tgid = 0; /* in the initial PID namespace, whatever namespace vtrace runs in */
 
+__u64 cgroup_moves = 0; /* counts moves of any task between cgroups */
+
 struct {
     __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -203,6 +205,37 @@ static __always_inline bool task_selected(struct task_struct *task, struct vt_sc
     return true;
 }
 
+/*
+ * The slot of a task's cgroup, remembered for as long as the task has the same css_set: the way from there to
+ * the id touches four more cache lines, most of them cold with thousands of cgroups.
+ */
+static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched_task *state)
+{
+    __u64 css_set = (__u64)task->cgroups;
+    __u64 moves = cgroup_moves;
+    struct cgroup *cgroup;
+    __u64 id;
+
+    if (state->css_set == css_set && state->moves == moves)
+        return state->slot;
+    cgroup = read_task_cgroup(task);
+    id = cgroup_id(cgroup);
+    if (state->cgroup_id != id) {
+        state->slot = find_slot(cgroup, id);
+        /* An overflow is looked up anew each time: a slot may be free by then. */
+        if (state->slot == VT_SLOT_OTHER) {
+            COUNT(map_full);
+            state->css_set = 0;
+            state->cgroup_id = 0;
+            return VT_SLOT_OTHER;
+        }
+        state->cgroup_id = id;
+    }
+    state->css_set = css_set;
+    state->moves = moves;
+    return state->slot;
+}
+
 /* The run-queue wait that ends with this switch, charged to the task that waited. */
 static __always_inline void run_queue_wait(struct task_struct *prev, struct task_struct *next)
 {
@@ -237,19 +270,7 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
     if (!task_selected(next, state))
         return;
     if (by_cgroup) {
-        struct cgroup *cgroup = task_cgroup(next);
-        __u64 id = cgroup->kn->id;
-
-        if (state->cgroup_id == id) {
-            slot = state->slot;
-        } else {
-            slot = find_slot(cgroup, id);
-            state->slot = slot;
-            /* An overflow is looked up anew: a slot may be free by then. */
-            state->cgroup_id = slot == VT_SLOT_OTHER ? 0 : id;
-            if (slot == VT_SLOT_OTHER)
-                COUNT(map_full);
-        }
+        slot = task_slot(next, state);
         if (slot == VT_SLOT_EXCLUDED)
             return;
     }
@@ -272,6 +293,13 @@ SEC("tp_btf/task_newtask")
 int BPF_PROG(sched_newtask, struct task_struct *task)
 {
     add_task(task);
+    return 0;
+}
+
+SEC("raw_tp/cgroup_attach_task")
+int BPF_PROG(sched_cgroup_move)
+{
+    __sync_fetch_and_add(&cgroup_moves, 1);
     return 0;
 }
 

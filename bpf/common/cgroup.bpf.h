@@ -10,17 +10,7 @@ const volatile bool cgroup_v1_cpu = false;
 /* The root of the subtree to watch; 0 watches all. */
 const volatile __u64 cgroup_target = 0;
 
-static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
-{
-    if (cgroup_v1_cpu) {
-        __u64 cpu = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
-
-        return task->cgroups->subsys[cpu]->cgroup;
-    }
-    return task->cgroups->dfl_cgrp;
-}
-
-/* The same, read by helper: slower to run but faster to load (see bpf/cgroup.bpf.c). */
+/* Read by helper, which is slower to run but faster to load (see bpf/cgroup.bpf.c). */
 static __always_inline struct cgroup *read_task_cgroup(struct task_struct *task)
 {
     if (cgroup_v1_cpu) {

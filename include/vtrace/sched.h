@@ -13,11 +13,16 @@
 
 #define VT_TASK_SELF 1U /* a thread of this vtrace */
 
-/* State about one task; dies with it. Written by the CPU that switches the task in. */
+/*
+ * State about one task; dies with it. Written by the CPU that switches the task in.
+ * With the pointer that the kernel puts in front it fills one cache line.
+ */
 struct vt_sched_task {
     __u64 run_delay; /* sched_info.run_delay as it is after the last switch-in */
-    __u64 pcount;    /* sched_info.pcount as it is after the last switch-in: a gap shows a missed one */
-    __u64 cgroup_id; /* the cgroup that `slot` was looked up for */
+    __u64 pcount;    /* sched_info.pcount likewise: a gap shows a switch-in that was missed */
+    __u64 css_set;   /* task->cgroups when the slot was looked up … */
+    __u64 moves;     /* … and cgroup_moves: the address alone could be of a newer css_set */
+    __u64 cgroup_id;
     __u32 slot;
     __u32 flags;
 };

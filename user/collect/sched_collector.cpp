@@ -74,6 +74,7 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     bpf_program__set_autoload(programs.sched_switch, true);
     bpf_program__set_autoload(programs.sched_newtask, true);
     bpf_program__set_autoload(programs.sched_free, !config.task_storage);
+    bpf_program__set_autoload(programs.sched_cgroup_move, config.by_cgroup);
     bpf_program__set_autoload(programs.sched_add_tasks, true);
     bpf_program__set_autoload(programs.sched_open_waits, true);
 }
@@ -124,7 +125,8 @@ Status SchedCollector::attach_all()
 {
     auto& programs = (*object_)->progs;
     for (bpf_program* program :
-         {programs.sched_newtask, programs.sched_free, programs.sched_switch}) {
+         {programs.sched_newtask, programs.sched_free, programs.sched_cgroup_move,
+          programs.sched_switch}) {
         if (!bpf_program__autoload(program))
             continue;
         auto link = attach(program);
