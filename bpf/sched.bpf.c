@@ -240,7 +240,7 @@ static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched
 static __always_inline void run_queue_wait(struct task_struct *prev, struct task_struct *next)
 {
     __u64 queued = next->sched_info.last_queued;
-    __u64 clock, waited, wait, pcount, expected;
+    __u64 clock, waited, wait, pcount, expected, missed = 0;
     struct vt_sched_task *state;
     struct vt_hist *hist;
     __u32 slot = VT_SLOT_OTHER;
@@ -259,13 +259,22 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
     expected = state->pcount;
     state->run_delay = waited;
     state->pcount = pcount + 1;
-    if (expected != pcount) {
-        COUNT(missed_start);
-        return;
-    }
     if (clock < queued || (__s64)wait < 0) {
         COUNT(clock_anomaly);
         return;
+    }
+    if (expected != pcount) {
+        /*
+         * Switch-ins were not seen. Of a single one the kernel's totals still tell the wait: what is left
+         * when this one is taken off (both are exact unless a migration split this one).
+         */
+        if (pcount - expected != 1 || wait < clock - queued) {
+            COUNT(missed_start);
+            return;
+        }
+        COUNT(recovered);
+        missed = wait - (clock - queued);
+        wait = clock - queued;
     }
     if (!task_selected(next, state))
         return;
@@ -275,8 +284,11 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
             return;
     }
     hist = hist_find(slot);
-    if (hist)
+    if (hist) {
         hist_add(hist, wait);
+        if (expected != pcount)
+            hist_add(hist, missed);
+    }
     if (slower_ns && wait > slower_ns)
         report_slow(prev, next, wait);
 }

@@ -37,6 +37,7 @@ struct vt_sched_task_key {
 /* Written by one CPU each; two cache lines keep neighbours apart. Only ever grows. */
 struct vt_sched_cpu {
     __u64 missed_start;  /* waits not measured: the task was not known at its last switch-in */
+    __u64 recovered;     /* waits taken from the kernel's totals: one switch-in was not seen */
     __u64 clock_anomaly; /* waits not measured: a clock ran backwards */
     __u64 map_full;      /* waits charged to `other`: no slot was free */
     __u64 task_failed;   /* tasks that no state could be created for */
@@ -45,7 +46,7 @@ struct vt_sched_cpu {
     __u64 slots_taken;
     __u64 slow_window; /* the second that slow_count belongs to */
     __u64 slow_count;
-    __u64 unused[7];
+    __u64 unused[6];
 };
 
 /* A single wait above the threshold, as it ended. */

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
 
 namespace vtrace {
@@ -48,6 +49,13 @@ bool has_member(const btf* types, const Field& field)
             return true;
     }
     return false;
+}
+
+// VTRACE_WITHOUT=FEATURE makes vtrace act as on a kernel that lacks it: for tests of the fallbacks.
+bool without(std::string_view feature)
+{
+    const char* value = std::getenv("VTRACE_WITHOUT");
+    return value != nullptr && feature == value;
 }
 
 } // namespace
@@ -131,7 +139,8 @@ Result<std::vector<std::string>> missing_sched_fields()
 
 bool has_task_storage()
 {
-    return libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, nullptr) == 1;
+    return !without("task_storage") &&
+           libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, nullptr) == 1;
 }
 
 } // namespace vtrace

@@ -233,6 +233,7 @@ vt_sched_cpu SchedCollector::counters() const
     vt_sched_cpu sum{};
     for (const vt_sched_cpu& cpu : cpus_.values()) {
         sum.missed_start += load_relaxed(cpu.missed_start);
+        sum.recovered += load_relaxed(cpu.recovered);
         sum.clock_anomaly += load_relaxed(cpu.clock_anomaly);
         sum.map_full += load_relaxed(cpu.map_full);
         sum.task_failed += load_relaxed(cpu.task_failed);
@@ -277,6 +278,7 @@ Status SchedCollector::read(Snapshot& snapshot)
     }
     pending_.clear();
     snapshot.loss.missed_start += now.missed_start - before_.missed_start;
+    snapshot.loss.recovered += now.recovered - before_.recovered;
     snapshot.loss.clock_anomaly += now.clock_anomaly - before_.clock_anomaly;
     snapshot.loss.map_full += now.map_full - before_.map_full;
     snapshot.loss.task_failed += tasks_missing_;

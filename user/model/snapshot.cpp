@@ -13,6 +13,7 @@ const std::vector<LossCounter>& loss_counters()
         {"rate_limited", &Loss::rate_limited, "single events not shown: too many in a second"},
         {"clock_anomaly", &Loss::clock_anomaly, "events not measured: a clock ran backwards"},
         {"missed_start", &Loss::missed_start, "events not measured: their start was not seen"},
+        {"recovered", &Loss::recovered, "events recovered from the kernel's totals, in the figures"},
         {"task_failed", &Loss::task_failed, "tasks not measured: no memory for their state"},
         {"recursion_misses", &Loss::recursion_misses, "program runs skipped by the kernel"},
         {"cgroup_dropped", &Loss::cgroup_dropped, "changes of cgroups not seen: buffer full"},

@@ -105,7 +105,7 @@ std::string ledger(const Loss& loss, const TextStyle& style)
     std::string text;
     for (const LossCounter& counter : loss_counters()) {
         if (loss.*counter.count != 0)
-            text += fmt::format("lost: {} {}\n", loss.*counter.count, counter.meaning);
+            text += fmt::format("ledger: {} {}\n", loss.*counter.count, counter.meaning);
     }
     for (const std::string& fallback : loss.fallbacks)
         text += "fallback: " + fallback + "\n";

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Known answers: what vtrace reports against the kernel's own account, /proc/PID/task/TID/schedstat.
+
+The workload (tests/workloads/waiters.cpp) reads its own schedstat when it begins and when it has come to
+rest, both inside the window that vtrace measures.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+
+import vtrace_live as live
+
+BUILD = pathlib.Path(os.environ.get("VTRACE_BUILD", live.ROOT / "build"))
+SECONDS = 2.5
+TOLERANCE = 0.01
+
+
+class Waiters:
+    """The workload in a cgroup. begin() and rest() are the ends of what the kernel accounts."""
+
+    def __init__(self, cgroup, *arguments):
+        self.process = subprocess.Popen(
+            [BUILD / "wl_waiters", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Into the cgroup before it starts a thread.
+            preexec_fn=lambda: cgroup.add(os.getpid()) if cgroup else None,
+        )
+        assert self.process.stdout.readline() == "ready\n", "expected the workload to start"
+
+    def _tell(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def begin(self):
+        self._tell()
+        self.before = json.loads(self.process.stdout.readline())
+
+    def ask_to_rest(self):
+        self._tell()
+
+    def rest(self):
+        after = json.loads(self.process.stdout.readline())
+        self.run_delay = after["run_delay"] - self.before["run_delay"]
+        self.slices = after["slices"] - self.before["slices"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def thread_delays(pid):
+    """The run_delay of all threads of a process, summed, in ns."""
+    threads = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((t / "schedstat").read_text().split()[1]) for t in threads)
+
+
+def measure(workloads, *arguments, environment=None, interval=0.5, seconds=SECONDS):
+    """Runs the workloads while vtrace measures; returns all of its reports."""
+    prefix = ("env", environment) if environment else ()
+    with live.Tracer(
+        "runqlat", *arguments, "--format", "json", interval, prefix=prefix
+    ) as tracer:
+        tracer.wait_report()
+        for workload in workloads:
+            workload.begin()
+        time.sleep(seconds)
+        for workload in workloads:
+            workload.ask_to_rest()
+        for workload in workloads:
+            workload.rest()
+        tracer.stop()
+        return tracer.reports()
+
+
+class Truth(unittest.TestCase):
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def cgroup(self, suffix):
+        return self.stack.enter_context(live.Cgroup(suffix))
+
+    def waiters(self, cgroup, *arguments):
+        return self.stack.enter_context(Waiters(cgroup, *arguments))
+
+    def check_row(self, reports, cgroup, *workloads):
+        delay = sum(w.run_delay for w in workloads)
+        slices = sum(w.slices for w in workloads)
+        self.check_figures(
+            live.total(reports, cgroup.path, "sum"),
+            live.total(reports, cgroup.path, "count"),
+            delay,
+            slices,
+            cgroup.path,
+        )
+
+    def check_figures(self, total, count, delay, slices, name):
+        print(
+            f"\n    {name}: wait {total / 1e6:.3f} ms, kernel {delay / 1e6:.3f} ms"
+            f" ({100 * (total / delay - 1):+.4f} %); count {count}, kernel {slices}"
+            f" ({100 * (count / slices - 1):+.4f} %)",
+            flush=True,
+        )
+        self.assertGreater(delay, 1_000_000, "the workload must have waited at all")
+        self.assertAlmostEqual(
+            total, delay, delta=TOLERANCE * delay, msg=f"sum of waits of {name}"
+        )
+        # The thread that reads the account is itself given a CPU once more.
+        self.assertAlmostEqual(
+            count, slices, delta=TOLERANCE * slices + 2, msg=f"number of waits of {name}"
+        )
+
+    def two_cgroups(self, environment=None):
+        pinned, free = self.cgroup("pinned"), self.cgroup("free")
+        idle = self.cgroup("idle")
+        a = self.waiters(pinned, "spin", 4, 0)
+        b = self.waiters(free, "nap", 6, -1, 400)
+        c = self.waiters(free, "spin", 3, -1)
+        self.waiters(idle, "spin", 2, 0)  # is never told to begin
+        reports = measure([a, b, c], "--cgroup", environment=environment)
+        self.check_row(reports, pinned, a)
+        self.check_row(reports, free, b, c)
+        self.assertEqual(live.total(reports, idle.path), 0, "an idle cgroup shows nothing")
+        print("   ", {k: live.losses(reports, k) for k in reports[0]["loss"] if k != "fallbacks"})
+        self.assertEqual(live.losses(reports, "clock_anomaly"), 0)
+        self.assertEqual(live.losses(reports, "map_full"), 0)
+        return reports
+
+    def test_pinned_and_migrating_threads_in_two_cgroups(self):
+        self.two_cgroups()
+
+    def test_the_same_without_task_storage(self):
+        reports = self.two_cgroups("VTRACE_WITHOUT=task_storage")
+        self.assertEqual(len(reports[0]["loss"]["fallbacks"]), 1, "the fallback is named")
+
+    def test_the_woken_pays_not_the_waker(self):
+        woken, waker, busy = self.cgroup("woken"), self.cgroup("waker"), self.cgroup("busy")
+        with tempfile.TemporaryDirectory() as directory:
+            fifo = os.path.join(directory, "fifo")
+            os.mkfifo(fifo)
+            a = self.waiters(woken, "woken", fifo, 0)
+            b = self.waiters(waker, "waker", fifo, 500)
+            c = self.waiters(busy, "spin", 2, 0)
+            reports = measure([c, a, b], "--cgroup")
+        self.check_row(reports, woken, a)
+        # The waker has a CPU of its own and hardly waits, but for what the host does.
+        self.assertAlmostEqual(
+            live.total(reports, waker.path, "sum"),
+            b.run_delay,
+            delta=TOLERANCE * b.run_delay + 1_000_000,
+            msg="the waker is charged its own waits only",
+        )
+
+    def test_one_process(self):
+        a = self.waiters(None, "spin", 3, 0)
+        self.waiters(None, "nap", 3, 0, 300).begin()
+        reports = measure([a], "--pid", a.process.pid)
+        metric = [row["metrics"]["wait"] for r in reports for row in r["rows"]]
+        self.check_figures(
+            sum(m["sum"] for m in metric),
+            sum(m["count"] for m in metric),
+            a.run_delay,
+            a.slices,
+            "--pid",
+        )
+
+    def test_throttling_by_the_own_quota_is_included(self):
+        limited = self.cgroup("limited")
+        limited.limit(20_000, 100_000)
+        a = self.waiters(limited, "spin", 1, 1)
+        reports = measure([a], f"--cgroup={limited.path}")
+        self.check_row(reports, limited, a)
+        self.assertGreater(
+            live.total(reports, limited.path, "sum"),
+            0.5e9 * SECONDS,
+            "with a quota of 20 % most of the time is spent throttled",
+        )
+        self.assertEqual(
+            {row["entity"]["cgroup"] for r in reports for row in r["rows"]},
+            {limited.path},
+            "only the subtree that was asked for",
+        )
+
+    def test_several_windows_lose_nothing_in_between(self):
+        cgroup = self.cgroup("windows")
+        a = self.waiters(cgroup, "nap", 8, 0, 200)
+        reports = measure([a], f"--cgroup={cgroup.path}", interval=0.2)
+        self.assertGreater(len(reports), 8)
+        self.check_row(reports, cgroup, a)
+
+    def test_a_process_that_moves_is_charged_where_it_is(self):
+        first, second = self.cgroup("first"), self.cgroup("second")
+        a = self.waiters(first, "spin", 3, 0)
+        with live.Tracer("runqlat", "--cgroup", "--format", "json", 0.5) as tracer:
+            tracer.wait_report()
+            a.begin()
+            time.sleep(1)
+            moved = thread_delays(a.process.pid)
+            second.add(a.process.pid)
+            time.sleep(1)
+            a.ask_to_rest()
+            a.rest()
+            tracer.stop()
+            reports = tracer.reports()
+        in_first = moved - a.before["run_delay"]
+        in_second = a.run_delay - in_first
+        # Waits in progress at the move go to the second cgroup; they last a few milliseconds each.
+        for cgroup, expected in ((first, in_first), (second, in_second)):
+            self.assertAlmostEqual(
+                live.total(reports, cgroup.path, "sum"),
+                expected,
+                delta=0.03 * expected,
+                msg=cgroup.path,
+            )
+
+
+if __name__ == "__main__":
+    unittest.main()

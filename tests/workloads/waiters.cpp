@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Threads that wait for a CPU in known ways, and the kernel's own account of how long they did.
+//
+//   waiters spin N CPU        N threads that never sleep, all on CPU (-1: on any)
+//   waiters nap N CPU US      N threads that work for US microseconds, then sleep as long
+//   waiters waker FIFO US     a thread that writes a byte every US microseconds
+//   waiters woken FIFO CPU    a thread that reads them
+//
+// They begin with the first line on stdin, come to rest with the second and end with the third. With the
+// first two the process prints a line of JSON: the sums over its threads of run_delay (ns) and of
+// the number of timeslices from /proc/self/task/TID/schedstat. What is between them is the truth.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+std::atomic<bool> begin{false};
+std::atomic<bool> stop{false};
+std::atomic<bool> leave{false};
+
+int64_t now_ns()
+{
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * int64_t{1'000'000'000} + t.tv_nsec;
+}
+
+void pin(int cpu)
+{
+    if (cpu < 0)
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<unsigned>(cpu), &set);
+    if (::sched_setaffinity(0, sizeof(set), &set) != 0) {
+        std::perror("sched_setaffinity");
+        std::exit(1);
+    }
+}
+
+void sleep_us(int64_t us)
+{
+    timespec t{us / 1'000'000, us % 1'000'000 * 1000};
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &t, nullptr);
+}
+
+void work_us(int64_t us)
+{
+    const int64_t end = now_ns() + us * 1000;
+    while (now_ns() < end && !stop) {
+    }
+}
+
+// Waits without using the CPU until the flag is set, so that a thread does not add waits of its own.
+void wait_for(const std::atomic<bool>& flag)
+{
+    flag.wait(false);
+}
+
+void run(int cpu, int64_t us)
+{
+    pin(cpu);
+    wait_for(begin);
+    while (!stop) {
+        if (us == 0)
+            continue;
+        work_us(us);
+        sleep_us(us);
+    }
+    wait_for(leave);
+}
+
+// The sums over the threads of this process: schedstat is "run time, run delay, timeslices".
+void print_account()
+{
+    uint64_t delay = 0;
+    uint64_t slices = 0;
+    DIR* dir = ::opendir("/proc/self/task");
+    while (const dirent* entry = ::readdir(dir)) {
+        if (entry->d_name[0] == '.')
+            continue;
+        const std::string path = std::string("/proc/self/task/") + entry->d_name + "/schedstat";
+        FILE* file = std::fopen(path.c_str(), "r");
+        uint64_t fields[3] = {};
+        if (file != nullptr &&
+            std::fscanf(file, "%" SCNu64 " %" SCNu64 " %" SCNu64, &fields[0], &fields[1],
+                        &fields[2]) == 3) {
+            delay += fields[1];
+            slices += fields[2];
+        }
+        if (file != nullptr)
+            std::fclose(file);
+    }
+    ::closedir(dir);
+    std::printf("{\"run_delay\": %" PRIu64 ", \"slices\": %" PRIu64 "}\n", delay, slices);
+    std::fflush(stdout);
+}
+
+void set(std::atomic<bool>& flag)
+{
+    flag = true;
+    flag.notify_all();
+}
+
+// A waker that only writes, and a thread that only reads: the waker may be in another cgroup.
+void waker(int64_t us, const char* path)
+{
+    const int fd = ::open(path, O_WRONLY);
+    wait_for(begin);
+    while (!stop) {
+        sleep_us(us);
+        if (::write(fd, "x", 1) != 1)
+            break;
+    }
+    ::close(fd);
+    wait_for(leave);
+}
+
+void woken(int cpu, const char* path)
+{
+    pin(cpu);
+    const int fd = ::open(path, O_RDONLY);
+    char byte = 0;
+    while (::read(fd, &byte, 1) == 1) {
+    }
+    ::close(fd);
+    wait_for(leave);
+}
+
+// Ends the process if there is none: whoever started it has gone.
+void next_line()
+{
+    char line[16];
+    if (std::fgets(line, sizeof(line), stdin) == nullptr)
+        std::_Exit(1);
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    if (argc < 4) {
+        std::fprintf(stderr, "usage: waiters spin N CPU | nap N CPU US | waker FIFO US | woken FIFO CPU\n");
+        return 2;
+    }
+    const std::string kind = argv[1];
+    std::vector<std::thread> threads;
+    if (kind == "waker") {
+        threads.emplace_back(waker, std::atol(argv[3]), argv[2]);
+    } else if (kind == "woken") {
+        threads.emplace_back(woken, std::atoi(argv[3]), argv[2]);
+    } else {
+        const int64_t us = kind == "nap" && argc > 4 ? std::atol(argv[4]) : 0;
+        for (int i = 0; i < std::atoi(argv[2]); i++)
+            threads.emplace_back(run, std::atoi(argv[3]), us);
+    }
+    std::printf("ready\n");
+    std::fflush(stdout);
+    next_line();
+    print_account();
+    set(begin);
+    next_line();
+    set(stop);
+    constexpr int64_t kComeToRest = 300'000;
+    sleep_us(kComeToRest);
+    print_account();
+    next_line();
+    set(leave);
+    for (std::thread& thread : threads)
+        thread.join();
+    return 0;
+}
