@@ -17,10 +17,12 @@ const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
 const volatile bool include_self = false;
 const volatile int target_tgid = 0; /* 0 is every process */
-const volatile __u64 slower_ns = 0;   /* 0 reports no single waits */
+const volatile __u64 slower_ns = 0; /* 0 reports no single waits */
 const volatile __u32 slow_per_second = 1000;
 
 int self_tgid = 0; /* in the initial PID namespace, whatever namespace vtrace runs in */
+
+#define VT_EEXIST 17 /* errno.h is for user space */
 
 __u64 cgroup_moves = 0; /* counts moves of any task between cgroups */
 
@@ -116,6 +118,7 @@ static __always_inline void add_task(struct task_struct *task)
 {
     struct vt_sched_task state = {};
     bool failed;
+    long error;
 
     /* A switch-in between these two reads leaves a gap in pcount, which its next one counts. */
     state.pcount = task->sched_info.pcount;
@@ -127,7 +130,8 @@ static __always_inline void add_task(struct task_struct *task)
     } else {
         struct vt_sched_task_key key = task_key(task);
 
-        failed = bpf_map_update_elem(&sched_tasks_hash, &key, &state, BPF_NOEXIST) == -7 /* E2BIG */;
+        error = bpf_map_update_elem(&sched_tasks_hash, &key, &state, BPF_NOEXIST);
+        failed = error && error != -VT_EEXIST;
     }
     if (failed)
         COUNT(task_failed);

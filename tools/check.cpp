@@ -45,20 +45,21 @@ void add_privileges(std::vector<Finding>& findings)
 void add_kernel(std::vector<Finding>& findings)
 {
     const auto btf = check_btf();
-    findings.push_back({"BTF", btf.has_value(),
-                        btf ? "the kernel describes its types" : btf.error().message()});
+    findings.push_back(
+        {"BTF", btf.has_value(), btf ? "the kernel describes its types" : btf.error().message()});
     if (btf) {
         const auto missing = missing_sched_fields();
         const bool all = missing && missing->empty();
         findings.push_back({"run-queue accounting", all,
-                            all        ? "sched_info in every task"
+                            all       ? "sched_info in every task"
                             : missing ? "missing: " + joined(*missing)
                                       : missing.error().message()});
     }
     const bool storage = has_task_storage();
     findings.push_back({"task storage", storage,
-                        storage ? "state lives and dies with its task"
-                                : "fallback: a hash of tasks (kernel before 5.12, or no privilege)"});
+                        storage
+                            ? "state lives and dies with its task"
+                            : "fallback: a hash of tasks (kernel before 5.12, or no privilege)"});
 }
 
 void add_cgroups(std::vector<Finding>& findings)
@@ -117,8 +118,8 @@ Status run_check(bool json)
     const auto output = Output::open("");
     if (!output)
         return output.error();
-    const auto written = output->write(json ? as_json(findings, name.release)
-                                            : as_text(findings, name.release));
+    auto written =
+        output->write(json ? as_json(findings, name.release) : as_text(findings, name.release));
     if (!written)
         return written;
     if (!tried) {

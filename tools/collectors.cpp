@@ -106,10 +106,10 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarc
         config.target_cgroup = *target;
     }
     if (!options.comm.empty()) {
-        auto glob = compile_comm_glob(options.comm);
+        const auto glob = compile_comm_glob(options.comm);
         if (!glob)
             return glob.error();
-        config.comm = std::move(*glob);
+        config.comm = *glob;
     }
     if (options.pid != 0) {
         if (auto checked = check_pid(options.pid); !checked)

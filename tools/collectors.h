@@ -16,8 +16,8 @@ namespace vtrace {
 // The running collectors and the BPF object they live in; all of it ends with this.
 class Collectors {
 public:
-    static Result<std::unique_ptr<Collectors>>
-    start(const ToolOptions& options, std::chrono::steady_clock::time_point process_start);
+    static Result<std::unique_ptr<Collectors>> start(
+        const ToolOptions& options, std::chrono::steady_clock::time_point process_start);
 
     // Names what was there before; after the start, so that it does not delay it.
     Status scan() { return watcher_->scan(); }

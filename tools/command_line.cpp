@@ -32,7 +32,8 @@ template <typename T> std::optional<T> number_in(std::string_view text, T low, T
     T value{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     // Written so that NaN fails, too.
-    if (error != std::errc{} || end != text.data() + text.size() || !(value >= low && value <= high))
+    if (error != std::errc{} || end != text.data() + text.size() ||
+        !(value >= low && value <= high))
         return std::nullopt;
     return value;
 }
@@ -55,8 +56,8 @@ Error bad_interval(const std::string& text)
 void add_output_options(CLI::App& app, RawOptions& raw, ToolOptions& options)
 {
     app.add_option("--top", raw.top, "Rows to show (text: 20, JSON: all)")->type_name("N");
-    app.add_option("--format", raw.format, "text, or json: one document per report and line")
-        ->type_name("text|json")
+    app.add_option("--format", raw.format, "json: one document per report and line")
+        ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json"}));
     app.add_option("--output", options.output, "Write to FILE instead of stdout")
         ->type_name("FILE");
@@ -70,9 +71,8 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
 {
     CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
     sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
-    // A flag, so that the next word is never taken for its value.
-    sub->add_flag("--cgroup{/}", raw.cgroup,
-                  "Group by cgroup; --cgroup=PATH: only PATH and what is below it");
+    // A flag, so that the next word is never taken for its value. Without one it is "true".
+    sub->add_flag("--cgroup", raw.cgroup, "Group by cgroup; --cgroup=PATH: only those below PATH");
     sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
     sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
         ->type_name("GLOB");
@@ -81,8 +81,7 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
     add_output_options(*sub, raw, options);
     sub->add_option("INTERVAL", raw.interval, "Seconds per report (default: until Ctrl-C)")
         ->type_name("");
-    sub->add_option("COUNT", raw.count, "Number of reports (default: without end)")
-        ->type_name("");
+    sub->add_option("COUNT", raw.count, "Number of reports (default: without end)")->type_name("");
 }
 
 Status check_numbers(const RawOptions& raw, ToolOptions& options)
@@ -133,7 +132,7 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
     options.json = raw.format == "json";
     options.by_cgroup = !raw.cgroup.empty();
     // The root is all there is: no test of ancestry is needed then.
-    if (raw.cgroup.find_first_not_of('/') != std::string::npos)
+    if (raw.cgroup != "true" && raw.cgroup.find_first_not_of('/') != std::string::npos)
         options.cgroup = raw.cgroup;
     return check_numbers(raw, options);
 }
@@ -162,6 +161,7 @@ struct Parser {
 
     Parser()
     {
+        app.name("vtrace");
         app.set_version_flag("--version", "vtrace " VTRACE_VERSION);
         app.require_subcommand(1);
         app.get_formatter()->column_width(28);
@@ -175,7 +175,8 @@ struct Parser {
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
         for (CLI::App* sub : {list, check})
-            sub->add_option("--format", raw.format, "text or json")
+            sub->add_option("--format", raw.format, "Form of the output")
+                ->type_name("FORMAT")
                 ->check(CLI::IsMember({"text", "json"}));
         completion = app.add_subcommand("completion", "Print a script for bash's completion");
         completion->footer("\nExample:\n  source <(vtrace completion)\n");
@@ -219,7 +220,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         return std::move(command);
     } catch (const CLI::CallForHelp&) {
         const auto chosen = parser.app.get_subcommands();
-        command.text = chosen.empty() ? parser.app.help() : chosen.front()->help();
+        command.text = chosen.empty() ? parser.app.help() : chosen.front()->help("vtrace");
         return std::move(command);
     } catch (const CLI::ParseError& error) {
         return usage(printable(first_line(error.what())));

@@ -67,16 +67,16 @@ ToolSpec runqlat_tool()
 {
     return {
         .name = "runqlat",
-        .summary = "how long tasks waited for a CPU, as a histogram per host or cgroup",
+        .summary = "how long tasks waited for a CPU, per host or cgroup",
         .details =
-            "A wait begins when a task becomes runnable or is preempted and ends when it gets a CPU;\n"
-            "one that a migration splits counts once, whole. It is charged to the cgroup of the task\n"
-            "that waited and includes time throttled by the task's own CPU quota. The cgroup is that\n"
-            "of v1's cpu controller where it is mounted, else that of v2.",
-        .examples = "  vtrace runqlat 1 3                   three histograms of the host, one a second\n"
+            "A wait begins when a task becomes runnable or is preempted and ends when it gets\n"
+            "a CPU; one that a migration splits counts once, whole. It is charged to the\n"
+            "cgroup of the task that waited and includes time throttled by the task's own CPU\n"
+            "quota. The cgroup is that of v1's cpu controller where it is mounted, else of v2.",
+        .examples = "  vtrace runqlat 1 3                   the host, once a second, three times\n"
                     "  vtrace runqlat --cgroup              per cgroup, until Ctrl-C\n"
                     "  vtrace runqlat --cgroup=/docker 5 1  the containers of Docker, 5 s\n"
-                    "  vtrace runqlat --slower 10           each single wait above 10 ms, as it ends\n"
+                    "  vtrace runqlat --slower 10           each wait above 10 ms, as it ends\n"
                     "  vtrace runqlat --comm 'nginx*' --format json 1\n",
         .build = build,
     };

@@ -34,7 +34,7 @@ struct vt_hist {
 static inline __attribute__((always_inline)) __u32 vt_log2(__u32 v)
 {
     __u32 log = (__u32)(v > 0xffff) << 4;
-    __u32 step;
+    __u32 step = 0;
 
     v >>= log;
     step = (__u32)(v > 0xff) << 3;
@@ -54,7 +54,7 @@ static inline __attribute__((always_inline)) __u32 vt_hist_bucket(__u64 ns)
 {
     __u64 quotient = ns >> VT_HIST_UNIT_SHIFT;
     __u32 v = quotient > 0xffffffffULL ? 0xffffffffU : (__u32)quotient;
-    __u32 shift;
+    __u32 shift = 0;
 
     if (v < (1U << VT_HIST_SUB_SHIFT))
         return v;

@@ -19,7 +19,7 @@
  */
 struct vt_sched_task {
     __u64 run_delay; /* sched_info.run_delay as it is after the last switch-in */
-    __u64 pcount;    /* sched_info.pcount likewise: a gap shows a switch-in that was missed */
+    __u64 pcount;    /* sched_info.pcount likewise: a gap is a switch-in not seen */
     __u64 css_set;   /* task->cgroups when the slot was looked up … */
     __u64 moves;     /* … and cgroup_moves: the address alone could be of a newer css_set */
     __u64 cgroup_id;

@@ -15,7 +15,7 @@ public:
     // An empty path is stdout. A file is created or emptied.
     static Result<Output> open(const std::string& path);
 
-    Status write(std::string_view text) const;
+    [[nodiscard]] Status write(std::string_view text) const;
     [[nodiscard]] int fd() const { return file_ ? file_.get() : 1; }
 
 private:

@@ -73,8 +73,7 @@ std::vector<ProgramCost> BpfObject::costs(uint64_t& recursion_misses) const
 {
     std::vector<ProgramCost> costs;
     bpf_program* program = nullptr;
-    bpf_object__for_each_program(program, skeleton_->obj)
-    {
+    bpf_object__for_each_program(program, skeleton_->obj) {
         const int fd = bpf_program__fd(program);
         bpf_prog_info info = {};
         __u32 size = sizeof(info);

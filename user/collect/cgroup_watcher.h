@@ -2,10 +2,10 @@
 #pragma once
 
 #include "base/result.h"
+#include "bpf/mapped_array.h"
 #include "bpf/object.h"
 #include "entity/cgroup_hierarchy.h"
 #include "entity/cgroup_tree.h"
-#include "bpf/mapped_array.h"
 #include "model/snapshot.h"
 
 #include <chrono>

@@ -34,7 +34,10 @@ public:
 
     // Makes one more chunk; false if all are there.
     Result<bool> grow();
-    [[nodiscard]] uint32_t slots() const { return plan_.chunk_slots * static_cast<uint32_t>(chunks_.size()); }
+    [[nodiscard]] uint32_t slots() const
+    {
+        return plan_.chunk_slots * static_cast<uint32_t>(chunks_.size());
+    }
 
     // Calls `found` for each slot with new events, with what came since the last call. The sum
     // may lag behind the count by updates in flight; they are in the next call.

@@ -86,8 +86,9 @@ SchedCollector::SchedCollector(BpfObject& object, const SchedConfig& config, His
 {
 }
 
-Result<std::unique_ptr<SchedCollector>>
-SchedCollector::start(BpfObject& object, const SchedConfig& config, SlowWaitSink slow_wait)
+Result<std::unique_ptr<SchedCollector>> SchedCollector::start(BpfObject& object,
+                                                              const SchedConfig& config,
+                                                              SlowWaitSink slow_wait)
 {
     auto store = HistogramStore::start(object, plan(config));
     if (!store)
@@ -95,8 +96,8 @@ SchedCollector::start(BpfObject& object, const SchedConfig& config, SlowWaitSink
     std::unique_ptr<SchedCollector> self(
         new SchedCollector(object, config, std::move(*store), std::move(slow_wait)));
 
-    auto cpus = MappedArray<vt_sched_cpu>::map(bpf_map__fd(object->maps.sched_cpus),
-                                               self->plan_.cpus);
+    auto cpus =
+        MappedArray<vt_sched_cpu>::map(bpf_map__fd(object->maps.sched_cpus), self->plan_.cpus);
     if (!cpus)
         return cpus.error();
     self->cpus_ = std::move(*cpus);
@@ -124,9 +125,8 @@ SchedCollector::start(BpfObject& object, const SchedConfig& config, SlowWaitSink
 Status SchedCollector::attach_all()
 {
     auto& programs = (*object_)->progs;
-    for (bpf_program* program :
-         {programs.sched_newtask, programs.sched_free, programs.sched_cgroup_move,
-          programs.sched_switch}) {
+    for (bpf_program* program : {programs.sched_newtask, programs.sched_free,
+                                 programs.sched_cgroup_move, programs.sched_switch}) {
         if (!bpf_program__autoload(program))
             continue;
         auto link = attach(program);

@@ -13,8 +13,8 @@ namespace vtrace {
 struct CgroupHierarchy {
     bool v1 = false;
     std::string mount_point;
-    int kernel_id = 0;       // hierarchy id; 0 is the default (v2) one
-    uint32_t cgroups = 0;    // cgroups in it, about
+    int kernel_id = 0;    // hierarchy id; 0 is the default (v2) one
+    uint32_t cgroups = 0; // cgroups in it, about
 
     [[nodiscard]] std::string label() const { return v1 ? "cpu (v1)" : "v2"; }
 };

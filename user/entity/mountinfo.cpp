@@ -36,8 +36,7 @@ std::vector<Mount> parse_mountinfo(std::string_view text)
     for (const std::string_view line : split(text, '\n')) {
         const auto fields = split(line, ' ');
         // A dash ends the optional fields; behind it: type, source, options of the superblock.
-        const auto dash =
-            static_cast<size_t>(std::ranges::find(fields, "-") - fields.begin());
+        const auto dash = static_cast<size_t>(std::ranges::find(fields, "-") - fields.begin());
         if (dash <= kMountPoint || fields.size() < dash + 4)
             continue;
         mounts.push_back({.root = unescape(fields[kRoot]),

@@ -9,7 +9,7 @@ namespace vtrace {
 
 // One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)); octal escapes are undone.
 struct Mount {
-    std::string root;        // the part of the filesystem that is mounted
+    std::string root; // the part of the filesystem that is mounted
     std::string mount_point;
     std::string type;
     std::string super_options;

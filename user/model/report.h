@@ -32,15 +32,15 @@ struct OpenRow {
 // What one tool says about one window. Data only.
 struct Report {
     std::string tool;
-    std::string title;  // what is measured, with its limits, in a line
-    std::string metric; // the name of the histogram in JSON
+    std::string title;    // what is measured, with its limits, in a line
+    std::string metric;   // the name of the histogram in JSON
     bool grouped = false; // rows are entities, worst first; else there is one row, the host
     HostFacts host;
     int64_t start_ns = 0; // ns since 1970
     uint64_t duration_ns = 0;
     std::vector<Row> rows;
-    size_t rows_left_out = 0; // by --top
-    Histogram left_out;       // their merged histogram
+    size_t rows_left_out = 0;  // by --top
+    Histogram left_out;        // their merged histogram
     std::vector<OpenRow> open; // longest first
     std::vector<std::string> notes;
     Loss loss;

@@ -74,16 +74,16 @@ struct SchedSnapshot {
 
 // Every way in which an event can be lost, counted over the window.
 struct Loss {
-    uint64_t map_full = 0;        // events charged to `other`
-    uint64_t ring_dropped = 0;    // single events not shown: buffer full
-    uint64_t rate_limited = 0;    // single events not shown: too many in a second
-    uint64_t clock_anomaly = 0;   // events not measured: negative or impossible time
-    uint64_t missed_start = 0;    // events not measured: their start was not seen
-    uint64_t recovered = 0;       // events taken from the kernel's totals: one before was not seen
-    uint64_t task_failed = 0;     // tasks that cannot be measured: no memory for their state
+    uint64_t map_full = 0;         // events charged to `other`
+    uint64_t ring_dropped = 0;     // single events not shown: buffer full
+    uint64_t rate_limited = 0;     // single events not shown: too many in a second
+    uint64_t clock_anomaly = 0;    // events not measured: negative or impossible time
+    uint64_t missed_start = 0;     // events not measured: their start was not seen
+    uint64_t recovered = 0;        // events taken from the kernel's totals: one before was not seen
+    uint64_t task_failed = 0;      // tasks that cannot be measured: no memory for their state
     uint64_t recursion_misses = 0; // runs of a program that the kernel skipped
-    uint64_t cgroup_dropped = 0;  // changes of cgroups not seen: buffer full
-    uint64_t unresolved = 0;      // ids without a name; set when the report is made
+    uint64_t cgroup_dropped = 0;   // changes of cgroups not seen: buffer full
+    uint64_t unresolved = 0;       // ids without a name; set when the report is made
     std::vector<std::string> fallbacks; // what serves in place of what, and why
 
     [[nodiscard]] bool clean() const;

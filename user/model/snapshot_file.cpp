@@ -142,8 +142,10 @@ Json to_json(const Overhead& overhead)
     Json programs = Json::array();
     for (const ProgramCost& p : overhead.programs)
         programs.push_back({p.name, p.run_cnt, p.run_time_ns});
-    return {{"timed", overhead.timed},       {"programs", programs},
-            {"cpu_ns", overhead.cpu_ns},     {"rss_bytes", overhead.rss_bytes},
+    return {{"timed", overhead.timed},
+            {"programs", programs},
+            {"cpu_ns", overhead.cpu_ns},
+            {"rss_bytes", overhead.rss_bytes},
             {"startup_ns", overhead.startup_ns}};
 }
 

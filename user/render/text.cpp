@@ -37,13 +37,13 @@ std::string label(const Entity& entity)
 std::string table_row(const std::string& name, const Histogram& h, size_t width,
                       const TextStyle& style)
 {
-    std::string row = fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} ",
-                                  pad(shorten(name, width, style.utf8), width),
-                                  format_count(h.count()), format_duration(h.sum),
-                                  format_duration(static_cast<uint64_t>(h.mean())),
-                                  format_duration(h.quantile(0.5)),
-                                  format_duration(h.quantile(0.99)), format_duration(h.max)) +
-                      histogram_spark(h, style);
+    std::string row =
+        fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} ",
+                    pad(shorten(name, width, style.utf8), width), format_count(h.count()),
+                    format_duration(h.sum), format_duration(static_cast<uint64_t>(h.mean())),
+                    format_duration(h.quantile(0.5)), format_duration(h.quantile(0.99)),
+                    format_duration(h.max)) +
+        histogram_spark(h, style);
     row.erase(row.find_last_not_of(' ') + 1);
     return row + "\n";
 }
@@ -124,10 +124,11 @@ std::string overhead_text(const Overhead& overhead, uint64_t duration_ns)
     }
     const double share =
         100.0 * static_cast<double>(overhead.cpu_ns) / static_cast<double>(duration_ns);
-    return text + fmt::format("vtrace itself: {} CPU ({:.2f} % of one), {:.1f} MiB, started in {}\n",
-                              format_duration(overhead.cpu_ns), share,
-                              static_cast<double>(overhead.rss_bytes) / (1 << 20),
-                              format_duration(overhead.startup_ns));
+    return text +
+           fmt::format("vtrace itself: {} CPU ({:.2f} % of one), {:.1f} MiB, started in {}\n",
+                       format_duration(overhead.cpu_ns), share,
+                       static_cast<double>(overhead.rss_bytes) / (1 << 20),
+                       format_duration(overhead.startup_ns));
 }
 
 } // namespace
@@ -137,9 +138,9 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
     std::string text;
     if (style.clock)
         text += format_clock(report.start_ns + static_cast<int64_t>(report.duration_ns)) + "\n";
-    text += paint(report.title, kBold, style) +
-            fmt::format("\nin {} on {}\n\n", format_duration(report.duration_ns),
-                        printable(report.host.name));
+    text += paint(report.title, kBold, style) + fmt::format("\nin {} on {}\n\n",
+                                                            format_duration(report.duration_ns),
+                                                            printable(report.host.name));
     if (report.rows.empty()) {
         text += "no wait ended in this window\n";
     } else if (report.grouped) {

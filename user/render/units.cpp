@@ -38,7 +38,8 @@ std::string format_duration(uint64_t ns)
         uint64_t ns;
         const char* name;
     };
-    constexpr std::array<Unit, 3> kUnits = {{{1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"}}};
+    constexpr std::array<Unit, 3> kUnits = {
+        {{1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"}}};
     for (const Unit& unit : kUnits) {
         // 999.5 us and more round to 1.00 ms.
         if (ns >= unit.ns - unit.ns / 2000)
