@@ -263,6 +263,11 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
     expected = state->pcount;
     state->run_delay = waited;
     state->pcount = pcount + 1;
+    if (state->flags & VT_TASK_STALE) {
+        state->flags &= ~VT_TASK_STALE;
+        COUNT(clock_anomaly);
+        return;
+    }
     if (clock < queued || (__s64)wait < 0) {
         COUNT(clock_anomaly);
         return;
@@ -319,6 +324,25 @@ int BPF_PROG(sched_cgroup_move)
     return 0;
 }
 
+/*
+ * Since 6.12 a task that went to sleep may stay queued for a moment. One that is moved to another CPU in
+ * that moment gets a last_queued there that nothing takes back: the kernel then counts its sleep as a
+ * wait (seconds of it, at times). When its next wait began is not known.
+ */
+SEC("tp_btf/sched_migrate_task")
+int BPF_PROG(sched_migrate, struct task_struct *task)
+{
+    struct sched_entity___since_6_12 *entity = (void *)&task->se;
+    struct vt_sched_task *state;
+
+    if (!bpf_core_field_exists(entity->sched_delayed) || !BPF_CORE_READ(entity, sched_delayed))
+        return 0;
+    state = find_task(task);
+    if (state)
+        state->flags |= VT_TASK_STALE;
+    return 0;
+}
+
 /* Only with the hash: task storage goes with its task. */
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(sched_free, struct task_struct *task)
@@ -342,6 +366,16 @@ int sched_add_tasks(struct bpf_iter__task *ctx)
     return 0;
 }
 
+static __always_inline bool sleeps(struct task_struct *task)
+{
+    struct task_struct___since_5_14 *since_5_14 = (void *)task;
+    struct task_struct___until_5_13 *until_5_13 = (void *)task;
+
+    if (bpf_core_field_exists(since_5_14->__state))
+        return BPF_CORE_READ(since_5_14, __state) != 0;
+    return BPF_CORE_READ(until_5_13, state) != 0;
+}
+
 /* Read at each report: who is still waiting, and for how long by now. */
 SEC("iter/task")
 int sched_open_waits(struct bpf_iter__task *ctx)
@@ -355,11 +389,13 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (!task)
         return 0;
     queued = task->sched_info.last_queued;
-    /* A task that was woken before it had left its CPU goes on running with a mark of being queued. */
-    if (!queued || task->on_cpu)
+    /* A mark of being queued may be left over: from a task moved while it fell asleep (sched_migrate). */
+    if (!queued || task->on_cpu || sleeps(task))
         return 0;
     state = find_task(task);
     if (!state || state->pcount != task->sched_info.pcount || !task_selected(task, state))
+        return 0;
+    if (state->flags & VT_TASK_STALE)
         return 0;
     cgroup = read_task_cgroup(task);
     if (!cgroup_selected(cgroup))

@@ -84,6 +84,7 @@ Status check_pid(int pid)
     const std::string process = "/proc/" + std::to_string(pid);
     if (::stat(process.c_str(), &st) != 0) {
         return Error{.what = "--pid " + std::to_string(pid) + ": no such process",
+                     .hint = "`ps -e` lists the processes",
                      .exit = ExitCode::kUsage};
     }
     return ok();

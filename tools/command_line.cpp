@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
@@ -43,12 +44,16 @@ Error usage(std::string what, std::string hint = "see --help")
     return {.what = std::move(what), .hint = std::move(hint), .exit = ExitCode::kUsage};
 }
 
+Error bare_path(std::string_view path)
+{
+    return usage("unexpected " + printable(path),
+                 "a cgroup goes behind an equals sign: --cgroup=" + printable(path));
+}
+
 Error bad_interval(const std::string& text)
 {
-    if (text.starts_with('/')) {
-        return usage("unexpected " + printable(text),
-                     "a cgroup goes behind an equals sign: --cgroup=" + printable(text));
-    }
+    if (text.starts_with('/'))
+        return bare_path(text);
     return usage("INTERVAL " + printable(text) + " is not a number of seconds",
                  "from 0.01 to 31536000, for example 1 or 0.5");
 }
@@ -71,7 +76,7 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
 {
     CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
     sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
-    // A flag, so that the next word is never taken for its value. Without one it is "true".
+    // A flag, so that the next word is never taken for its value.
     sub->add_flag("--cgroup", raw.cgroup, "Group by cgroup; --cgroup=PATH: only those below PATH");
     sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
     sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
@@ -132,23 +137,58 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
     options.json = raw.format == "json";
     options.by_cgroup = !raw.cgroup.empty();
     // The root is all there is: no test of ancestry is needed then.
-    if (raw.cgroup != "true" && raw.cgroup.find_first_not_of('/') != std::string::npos)
+    if (raw.cgroup.find_first_not_of('/') != std::string::npos)
         options.cgroup = raw.cgroup;
     return check_numbers(raw, options);
 }
 
-// What CLI11 would accept or describe badly.
-Status check_words(int argc, const char* const* argv)
+bool is_subcommand(std::string_view word)
 {
-    for (int i = 1; i < argc; i++) {
-        const std::string_view word = argv[i];
-        if (word == "--cgroup=")
-            return usage("--cgroup= has no path", "--cgroup groups by cgroup, --cgroup=/PATH "
-                                                  "selects one and what is below it");
-        if (word.size() > 1 && word[0] == '-' && (std::isdigit(word[1]) != 0 || word[1] == '.'))
-            return usage("a negative number, " + printable(word) + ", makes no sense here");
-    }
+    constexpr std::array<std::string_view, 3> kOthers = {"list", "check", "completion"};
+    return std::ranges::find(kOthers, word) != kOthers.end() ||
+           std::ranges::find(tools(), word, &ToolSpec::name) != tools().end();
+}
+
+Status check_first_word(std::string_view word)
+{
+    constexpr std::array<std::string_view, 3> kAlone = {"-h", "--help", "--version"};
+    if (is_subcommand(word) || std::ranges::find(kAlone, word) != kAlone.end())
+        return ok();
+    return usage((word.starts_with('-') ? "no tool before option " : "there is no tool ") +
+                     printable(word),
+                 "`vtrace list` names the tools, --help the options");
+}
+
+// What CLI11 would accept or describe badly. `before` is the word in front.
+Status check_word(std::string_view before, std::string_view word)
+{
+    // Often a shell variable that is not set: a filter must not go away for that.
+    if (word.empty())
+        return usage("an empty word behind " + printable(before), "leave it out, or see --help");
+    if (before == "--cgroup" && word.starts_with('/'))
+        return bare_path(word);
+    if (word == "--cgroup=")
+        return usage("--cgroup= has no path",
+                     "--cgroup groups by cgroup, --cgroup=/PATH selects one and what is below it");
+    if (word.starts_with("--") && word.find('=') == word.size() - 1)
+        return usage(printable(word) + " has no value", "leave it out, or see --help");
+    const auto second = static_cast<unsigned char>(word.size() > 1 ? word[1] : 0);
+    if (word[0] == '-' && (std::isdigit(second) != 0 || second == '.'))
+        return usage("a negative number, " + printable(word) + ", makes no sense here");
     return ok();
+}
+
+Status check_words(const std::vector<std::string>& words)
+{
+    if (words.empty())
+        return usage("no tool is named", "`vtrace list` names the tools, --help the options");
+    std::string_view before = "vtrace";
+    for (const std::string& word : words) {
+        if (auto checked = check_word(before, word); !checked)
+            return checked;
+        before = word;
+    }
+    return check_first_word(words.front());
 }
 
 struct Parser {
@@ -178,6 +218,8 @@ struct Parser {
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")
                 ->check(CLI::IsMember({"text", "json"}));
+        list->footer("\nExample:\n  vtrace list --format json\n");
+        check->footer("\nExample:\n  vtrace check\n");
         completion = app.add_subcommand("completion", "Print a script for bash's completion");
         completion->footer("\nExample:\n  source <(vtrace completion)\n");
     }
@@ -208,13 +250,17 @@ bool takes_value(const CLI::App& app, const std::string& word)
 
 Result<Command> parse_command_line(int argc, const char* const* argv)
 {
-    if (auto words = check_words(argc, argv); !words)
-        return words.error();
+    std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+    if (auto checked = check_words(words); !checked)
+        return checked.error();
+    // A flag without a value must be told from every path.
+    std::ranges::replace(words, std::string("--cgroup"), std::string("--cgroup=/"));
+    std::ranges::reverse(words); // as CLI11 takes them
     Parser parser;
     Command& command = parser.command;
     // CLI11 reports by exceptions; they end here.
     try {
-        parser.app.parse(argc, argv);
+        parser.app.parse(words);
     } catch (const CLI::CallForVersion& version) {
         command.text = std::string(version.what()) + "\n";
         return std::move(command);

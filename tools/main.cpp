@@ -66,9 +66,9 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
 
 int fail(const Error& error, bool verbose)
 {
-    if (verbose && !libbpf_log().empty())
-        fmt::print(stderr, "{}", libbpf_log());
-    fmt::print(stderr, "vtrace: {}\n", error.message());
+    // Not fmt::print, which throws if stderr is closed or full.
+    const std::string text = (verbose ? libbpf_log() : "") + "vtrace: " + error.message() + "\n";
+    std::fputs(text.c_str(), stderr);
     return static_cast<int>(error.exit);
 }
 

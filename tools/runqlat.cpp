@@ -4,6 +4,7 @@
 #include "entity/cgroup_paths.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 namespace vtrace {
 namespace {
@@ -22,6 +23,21 @@ std::vector<Row> cgroup_rows(const Snapshot& snapshot, const CgroupPaths& paths)
         rows.push_back({{.kind = "other", .name = "other"}, snapshot.sched.rest});
     std::ranges::stable_sort(rows, std::greater{}, [](const Row& r) { return r.histogram.sum; });
     return rows;
+}
+
+// How many cgroups, in rows or open waits, have no known path.
+size_t unresolved(const Report& report)
+{
+    std::unordered_set<uint64_t> ids;
+    const auto look_at = [&](const Entity& entity) {
+        if (entity.id != 0 && entity.cgroup.empty())
+            ids.insert(entity.id);
+    };
+    for (const Row& row : report.rows)
+        look_at(row.entity);
+    for (const OpenRow& row : report.open)
+        look_at(row.entity);
+    return ids.size();
 }
 
 // Merges the rows beyond the first `top` into one.
@@ -55,8 +71,9 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     for (const OpenWait& wait : snapshot.sched.open)
         report.open.push_back({paths.entity(wait.cgroup_id), wait});
 
-    report.loss.unresolved += static_cast<uint64_t>(std::ranges::count_if(
-        report.rows, [](const Row& r) { return r.entity.id != 0 && r.entity.cgroup.empty(); }));
+    std::ranges::stable_sort(report.open, std::greater{},
+                             [](const OpenRow& r) { return r.wait.wait_ns; });
+    report.loss.unresolved += unresolved(report);
     keep_top(report, options.top != 0 || options.json ? options.top : kTextRows);
     return report;
 }

@@ -96,12 +96,12 @@ public:
         if (auto scanned = collectors_->scan(); !scanned)
             return scanned.error();
         announce();
-        for (uint64_t report = 1; stop_requested == 0; report++) {
+        for (uint64_t report = 1;; report++) {
             if (auto waited = wait_until(deadline(start, report)); !waited)
                 return waited.error();
             if (auto reported = report_window(report); !reported)
                 return reported.error();
-            if (report == options_.count || options_.interval == 0)
+            if (stop_requested != 0 || report == options_.count || options_.interval == 0)
                 break;
         }
         return ok();

@@ -73,6 +73,20 @@ struct sched_entity {
     struct cfs_rq *cfs_rq; /* CONFIG_FAIR_GROUP_SCHED; kept for real-time tasks, too */
 };
 
+/* The task sleeps but is still queued ("delayed dequeue", since 6.12, 152e11f6df29). */
+struct sched_entity___since_6_12 {
+    unsigned char sched_delayed;
+};
+
+/* 0 is TASK_RUNNING, which includes waiting for a CPU; renamed in 5.14, 2f064a59a11f. */
+struct task_struct___until_5_13 {
+    long state;
+};
+
+struct task_struct___since_5_14 {
+    unsigned int __state;
+};
+
 struct task_struct {
     int on_cpu; /* CONFIG_SMP */
     struct sched_entity se;

@@ -11,7 +11,8 @@
 #define VT_SLOT_OTHER 0U
 #define VT_SLOT_EXCLUDED 0xffffffffU
 
-#define VT_TASK_SELF 1U /* a thread of this vtrace */
+#define VT_TASK_SELF 1U  /* a thread of this vtrace */
+#define VT_TASK_STALE 2U /* its last_queued is from before it slept */
 
 /*
  * State about one task; dies with it. Written by the CPU that switches the task in.
@@ -38,7 +39,7 @@ struct vt_sched_task_key {
 struct vt_sched_cpu {
     __u64 missed_start;  /* waits not measured: the task was not known at its last switch-in */
     __u64 recovered;     /* waits taken from the kernel's totals: one switch-in was not seen */
-    __u64 clock_anomaly; /* waits not measured: a clock ran backwards */
+    __u64 clock_anomaly; /* waits not measured: a clock ran backwards, or a stale mark */
     __u64 map_full;      /* waits charged to `other`: no slot was free */
     __u64 task_failed;   /* tasks that no state could be created for */
     __u64 ring_dropped;  /* single waits not shown: the ring buffer was full */

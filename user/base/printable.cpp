@@ -76,7 +76,9 @@ std::string shorten(std::string_view text, size_t width, bool utf8)
     if (total <= width)
         return std::string(text);
     const std::string_view dots = utf8 ? "…" : "...";
-    const size_t keep = width > columns(dots) ? width - columns(dots) : 0;
+    if (width < columns(dots))
+        return std::string(width, '.');
+    const size_t keep = width - columns(dots);
     const size_t head = keep / 3;
     std::string front;
     std::string back;

@@ -106,8 +106,12 @@ Result<std::string> run_iterator(bpf_link* link, const std::string& name)
 Result<Fd> enable_bpf_stats()
 {
     Fd fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
-    if (!fd)
-        return errno_error("cannot time BPF programs", "--overhead needs CAP_SYS_ADMIN");
+    if (!fd) {
+        Error error = errno_error("cannot time BPF programs", "--overhead needs CAP_SYS_ADMIN");
+        if (error.code == EPERM)
+            error.exit = ExitCode::kNotPossible;
+        return error;
+    }
     return fd;
 }
 

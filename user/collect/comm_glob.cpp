@@ -44,8 +44,8 @@ std::optional<Parsed> parse_brackets(std::string_view text)
 
 Result<CommGlob> compile_comm_glob(std::string_view pattern)
 {
-    const auto usage = [&](const char* why) {
-        return Error{.what = "--comm " + printable(pattern) + ": " + why,
+    const auto usage = [whole = pattern](const char* why) {
+        return Error{.what = "--comm " + printable(whole) + ": " + why,
                      .hint = "a glob such as 'nginx*' or 'kworker/[0-3]:*'",
                      .exit = ExitCode::kUsage};
     };

@@ -43,7 +43,9 @@ Result<bool> HistogramStore::grow()
     const auto index = static_cast<uint32_t>(chunks_.size() - 1);
     if (index == plan_.more_chunks)
         return false;
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+    bpf_map_create_opts options = {};
+    options.sz = sizeof(options);
+    options.map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP;
     const uint32_t entries = plan_.chunk_slots * plan_.cpus;
     const Fd fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hist_chunk", sizeof(uint32_t), sizeof(vt_hist),
                                entries, &options));

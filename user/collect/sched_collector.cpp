@@ -73,6 +73,7 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     auto& programs = object->progs;
     bpf_program__set_autoload(programs.sched_switch, true);
     bpf_program__set_autoload(programs.sched_newtask, true);
+    bpf_program__set_autoload(programs.sched_migrate, true);
     bpf_program__set_autoload(programs.sched_free, !config.task_storage);
     bpf_program__set_autoload(programs.sched_cgroup_move, config.by_cgroup);
     bpf_program__set_autoload(programs.sched_add_tasks, true);
@@ -125,8 +126,9 @@ Result<std::unique_ptr<SchedCollector>> SchedCollector::start(BpfObject& object,
 Status SchedCollector::attach_all()
 {
     auto& programs = (*object_)->progs;
-    for (bpf_program* program : {programs.sched_newtask, programs.sched_free,
-                                 programs.sched_cgroup_move, programs.sched_switch}) {
+    for (bpf_program* program :
+         {programs.sched_newtask, programs.sched_migrate, programs.sched_free,
+          programs.sched_cgroup_move, programs.sched_switch}) {
         if (!bpf_program__autoload(program))
             continue;
         auto link = attach(program);

@@ -21,22 +21,30 @@ uint32_t number(std::string_view text)
     return value;
 }
 
+// Of several mounts of a hierarchy the first that shows all of it, else the first.
+void prefer_whole(Mount& chosen, const Mount& mount)
+{
+    if (chosen.mount_point.empty() || (chosen.root != "/" && mount.root == "/"))
+        chosen = mount;
+}
+
 } // namespace
 
 Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_view cgroups)
 {
-    CgroupHierarchy v2;
-    CgroupHierarchy v1;
+    Mount v2;
+    Mount v1;
     for (const Mount& mount : parse_mountinfo(mountinfo)) {
-        if (mount.type == "cgroup2" && v2.mount_point.empty())
-            v2.mount_point = mount.mount_point;
         const auto options = split(mount.super_options, ',');
-        if (mount.type == "cgroup" && v1.mount_point.empty() &&
-            std::ranges::find(options, "cpu") != options.end())
-            v1.mount_point = mount.mount_point;
+        const bool has_cpu = std::ranges::find(options, "cpu") != options.end();
+        if (mount.type == "cgroup2")
+            prefer_whole(v2, mount);
+        else if (mount.type == "cgroup" && has_cpu)
+            prefer_whole(v1, mount);
     }
-    CgroupHierarchy found = v1.mount_point.empty() ? v2 : v1;
+    CgroupHierarchy found;
     found.v1 = !v1.mount_point.empty();
+    found.mount_point = found.v1 ? v1.mount_point : v2.mount_point;
     if (found.mount_point.empty())
         return Error{.what = "no cgroup hierarchy is mounted",
                      .hint = "mount one: mount -t cgroup2 none /sys/fs/cgroup",
@@ -49,6 +57,11 @@ Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_vi
         found.kernel_id = found.v1 ? static_cast<int>(number(fields[1])) : 0;
         found.cgroups = number(fields[2]);
     }
+    // 0 is v2's: its figures would be shown as those of v1.
+    if (found.v1 && found.kernel_id <= 0)
+        return Error{.what = "cannot tell the number of the cpu cgroup hierarchy",
+                     .hint = "/proc/cgroups has to be readable",
+                     .exit = ExitCode::kNotPossible};
     return found;
 }
 

@@ -26,6 +26,19 @@ std::string unescape(std::string_view text)
     return out;
 }
 
+// Fields may be empty: `mount -t cgroup2 "" /mnt` has no source.
+std::vector<std::string_view> fields_of(std::string_view line)
+{
+    std::vector<std::string_view> fields;
+    for (;;) {
+        const size_t end = line.find(' ');
+        fields.push_back(line.substr(0, end));
+        if (end == std::string_view::npos)
+            return fields;
+        line.remove_prefix(end + 1);
+    }
+}
+
 } // namespace
 
 std::vector<Mount> parse_mountinfo(std::string_view text)
@@ -34,7 +47,7 @@ std::vector<Mount> parse_mountinfo(std::string_view text)
     constexpr size_t kMountPoint = 4;
     std::vector<Mount> mounts;
     for (const std::string_view line : split(text, '\n')) {
-        const auto fields = split(line, ' ');
+        const auto fields = fields_of(line);
         // A dash ends the optional fields; behind it: type, source, options of the superblock.
         const auto dash = static_cast<size_t>(std::ranges::find(fields, "-") - fields.begin());
         if (dash <= kMountPoint || fields.size() < dash + 4)

@@ -62,8 +62,10 @@ uint64_t Histogram::quantile(double q) const
     const uint64_t n = count();
     if (n == 0)
         return 0;
-    const auto rank = static_cast<uint64_t>(std::ceil(q * static_cast<double>(n)));
-    const uint64_t wanted = std::clamp<uint64_t>(rank, 1, n);
+    const double rank = std::ceil(q * static_cast<double>(n));
+    // A count near 2^64, from a file, has no double of its own.
+    const uint64_t wanted =
+        rank >= static_cast<double>(n) ? n : std::max<uint64_t>(static_cast<uint64_t>(rank), 1);
     uint64_t seen = 0;
     for (const auto& [index, count] : buckets) {
         seen += count;

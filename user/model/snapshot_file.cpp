@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <limits>
+
 namespace vtrace {
 namespace {
 
@@ -44,6 +46,15 @@ std::string bytes_of(const std::string& text)
     return bytes;
 }
 
+// get() would bend a negative number, a fraction or a number too large into one that fits.
+template <typename T> T number(const Json& json)
+{
+    constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<T>::max());
+    if (!json.is_number_unsigned() || json.get<uint64_t>() > kMost)
+        throw Json::other_error::create(503, "number out of range", nullptr);
+    return static_cast<T>(json.get<uint64_t>());
+}
+
 Json to_json(const Histogram& histogram)
 {
     Json buckets = Json::array();
@@ -55,10 +66,10 @@ Json to_json(const Histogram& histogram)
 Histogram histogram_from(const Json& json)
 {
     Histogram histogram;
-    histogram.sum = json.at("sum").get<uint64_t>();
-    histogram.max = json.at("max").get<uint64_t>();
+    histogram.sum = number<uint64_t>(json.at("sum"));
+    histogram.max = number<uint64_t>(json.at("max"));
     for (const Json& pair : json.at("buckets")) {
-        const BucketCount bucket{pair.at(0).get<uint32_t>(), pair.at(1).get<uint64_t>()};
+        const BucketCount bucket{number<uint32_t>(pair.at(0)), number<uint64_t>(pair.at(1))};
         const bool ascends =
             histogram.buckets.empty() || bucket.index > histogram.buckets.back().index;
         if (bucket.index >= VT_HIST_BUCKETS || bucket.count == 0 || !ascends)
@@ -87,13 +98,13 @@ SchedSnapshot sched_from(const Json& json)
     SchedSnapshot sched;
     sched.by_cgroup = json.at("by_cgroup").get<bool>();
     for (const Json& c : json.at("cgroups"))
-        sched.cgroups.push_back({c.at("id").get<uint64_t>(), histogram_from(c.at("wait"))});
+        sched.cgroups.push_back({number<uint64_t>(c.at("id")), histogram_from(c.at("wait"))});
     sched.rest = histogram_from(json.at("rest"));
     for (const Json& w : json.at("open")) {
-        sched.open.push_back({.wait_ns = w.at(0).get<uint64_t>(),
-                              .cgroup_id = w.at(1).get<uint64_t>(),
-                              .tid = w.at(2).get<uint32_t>(),
-                              .tgid = w.at(3).get<uint32_t>(),
+        sched.open.push_back({.wait_ns = number<uint64_t>(w.at(0)),
+                              .cgroup_id = number<uint64_t>(w.at(1)),
+                              .tid = number<uint32_t>(w.at(2)),
+                              .tgid = number<uint32_t>(w.at(3)),
                               .comm = bytes_of(w.at(4).get<std::string>())});
     }
     return sched;
@@ -112,8 +123,8 @@ CgroupFacts cgroups_from(const Json& json)
     CgroupFacts facts;
     facts.hierarchy = json.at("hierarchy").get<std::string>();
     for (const Json& c : json.at("cgroups")) {
-        facts.cgroups.push_back({.id = c.at(0).get<uint64_t>(),
-                                 .parent = c.at(1).get<uint64_t>(),
+        facts.cgroups.push_back({.id = number<uint64_t>(c.at(0)),
+                                 .parent = number<uint64_t>(c.at(1)),
                                  .name = bytes_of(c.at(2).get<std::string>()),
                                  .removed = c.at(3).get<bool>()});
     }
@@ -133,7 +144,7 @@ Loss loss_from(const Json& json)
     Loss loss;
     loss.fallbacks = json.at("fallbacks").get<std::vector<std::string>>();
     for (const LossCounter& counter : loss_counters())
-        loss.*counter.count = json.at(std::string(counter.key)).get<uint64_t>();
+        loss.*counter.count = number<uint64_t>(json.at(std::string(counter.key)));
     return loss;
 }
 
@@ -155,12 +166,12 @@ Overhead overhead_from(const Json& json)
     overhead.timed = json.at("timed").get<bool>();
     for (const Json& p : json.at("programs")) {
         overhead.programs.push_back({.name = p.at(0).get<std::string>(),
-                                     .run_cnt = p.at(1).get<uint64_t>(),
-                                     .run_time_ns = p.at(2).get<uint64_t>()});
+                                     .run_cnt = number<uint64_t>(p.at(1)),
+                                     .run_time_ns = number<uint64_t>(p.at(2))});
     }
-    overhead.cpu_ns = json.at("cpu_ns").get<uint64_t>();
-    overhead.rss_bytes = json.at("rss_bytes").get<uint64_t>();
-    overhead.startup_ns = json.at("startup_ns").get<uint64_t>();
+    overhead.cpu_ns = number<uint64_t>(json.at("cpu_ns"));
+    overhead.rss_bytes = number<uint64_t>(json.at("rss_bytes"));
+    overhead.startup_ns = number<uint64_t>(json.at("startup_ns"));
     return overhead;
 }
 
@@ -191,8 +202,10 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         Snapshot snapshot;
         snapshot.host = {.name = bytes_of(json.at("host").at("name").get<std::string>()),
                          .kernel = json.at("host").at("kernel").get<std::string>()};
-        snapshot.start_ns = json.at("start_ns").get<int64_t>();
-        snapshot.duration_ns = json.at("duration_ns").get<uint64_t>();
+        snapshot.start_ns = number<int64_t>(json.at("start_ns"));
+        snapshot.duration_ns = number<uint64_t>(json.at("duration_ns"));
+        if (snapshot.duration_ns > static_cast<uint64_t>(INT64_MAX - snapshot.start_ns))
+            return Error{.what = "damaged snapshot: its end is out of range"};
         snapshot.cgroups = cgroups_from(json.at("cgroups"));
         snapshot.sched = sched_from(json.at("sched"));
         snapshot.loss = loss_from(json.at("loss"));

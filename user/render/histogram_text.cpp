@@ -55,9 +55,11 @@ std::string histogram_rows(const Histogram& histogram, std::string_view metric,
 
     std::string text = fmt::format("{:>21} {:>12}   distribution\n", metric, "count");
     for (auto row = static_cast<size_t>(first - rows.begin()); row <= last; row++) {
+        // The last row has no end of its own.
+        const uint64_t end = row + 1 < kRows ? octave_start(row + 1)
+                                             : std::max(octave_start(row + 1), histogram.max);
         text += fmt::format("{:>9} -> {:<8} {:>12}   |{}|\n", format_duration(octave_start(row)),
-                            format_duration(octave_start(row + 1)), rows[row],
-                            bar(rows[row], most, width));
+                            format_duration(end), rows[row], bar(rows[row], most, width));
     }
     return text;
 }
@@ -66,7 +68,7 @@ std::string histogram_summary(const Histogram& histogram)
 {
     const auto quantile = [&](double q) { return format_duration(histogram.quantile(q)); };
     return fmt::format("count {}  total {}  mean {}  max {}\n"
-                       "p50 {}  p90 {}  p99 {}  p99.9 {}  (quantiles within 6.25 % or 8 ns)\n",
+                       "p50 {}  p90 {}  p99 {}  p99.9 {}  (to 6.25 % or 8 ns)\n",
                        histogram.count(), format_duration(histogram.sum),
                        format_duration(static_cast<uint64_t>(histogram.mean())),
                        format_duration(histogram.max), quantile(0.50), quantile(0.90),

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace vtrace {
 namespace {
 
@@ -29,7 +31,7 @@ Json histogram_json(const Histogram& histogram)
     for (const auto& [index, count] : histogram.buckets) {
         const auto [low, high] = bucket_range(index);
         // The last bucket ends at what was seen.
-        const uint64_t top = high == UINT64_MAX ? histogram.max + 1 : high;
+        const uint64_t top = high == UINT64_MAX ? std::max(histogram.max, histogram.max + 1) : high;
         buckets.push_back({low, top, count});
     }
     return {{"type", "histogram"},
@@ -66,7 +68,9 @@ Json loss_json(const Loss& loss)
     Json json = Json::object();
     for (const LossCounter& counter : loss_counters())
         json[std::string(counter.key)] = loss.*counter.count;
-    json["fallbacks"] = loss.fallbacks;
+    json["fallbacks"] = Json::array();
+    for (const std::string& fallback : loss.fallbacks)
+        json["fallbacks"].push_back(printable(fallback));
     return json;
 }
 
@@ -74,7 +78,7 @@ Json overhead_json(const Overhead& overhead)
 {
     Json programs = Json::array();
     for (const ProgramCost& program : overhead.programs) {
-        programs.push_back({{"name", program.name},
+        programs.push_back({{"name", printable(program.name)},
                             {"run_cnt", program.run_cnt},
                             {"run_time_ns", program.run_time_ns}});
     }

@@ -34,6 +34,31 @@ std::string label(const Entity& entity)
     return printable(entity.name) + (entity.ended ? " (ended)" : "");
 }
 
+// text and a newline; in lines of at most the style's width, cut at spaces where there are some.
+std::string wrapped(std::string_view text, const TextStyle& style)
+{
+    const size_t width = std::max<size_t>(style.width, 60);
+    std::string lines;
+    while (columns(text) > width) {
+        size_t end = 0;
+        size_t space = 0;
+        for (size_t column = 0; column <= width; end++) {
+            // A code point ends where the next one starts.
+            column += (static_cast<unsigned char>(text[end]) & 0xc0) != 0x80;
+            if (column > width)
+                break;
+            if (text[end] == ' ')
+                space = end;
+        }
+        if (text[end] == ' ')
+            space = end;
+        const size_t cut = space == 0 ? end : space;
+        lines += std::string(text.substr(0, cut)) + "\n";
+        text.remove_prefix(space == 0 ? cut : cut + 1);
+    }
+    return lines + std::string(text) + "\n";
+}
+
 std::string table_row(const std::string& name, const Histogram& h, size_t width,
                       const TextStyle& style)
 {
@@ -71,7 +96,7 @@ std::string worst_histograms(const Report& report, const TextStyle& style)
     std::string text;
     for (size_t i = 0; i < std::min(kWorst, report.rows.size()); i++) {
         const Row& row = report.rows[i];
-        text += "\n" + paint(label(row.entity) + "\n", kBold, style) +
+        text += "\n" + paint(wrapped(label(row.entity), style), kBold, style) +
                 histogram_rows(row.histogram, report.metric, style) +
                 histogram_summary(row.histogram);
     }
@@ -90,10 +115,12 @@ std::string open_waits(const Report& report, const TextStyle& style)
                                    count == 1 ? "" : "s");
     for (size_t i = 0; i < std::min(count, kShown); i++) {
         const OpenRow& row = report.open[i];
-        text += shorten(fmt::format("{:>8}  {} (tid {})  {}", format_duration(row.wait.wait_ns),
-                                    printable(row.wait.comm), row.wait.tid, label(row.entity)),
-                        std::max<size_t>(style.width, 60), style.utf8) +
-                "\n";
+        // A comm is of 15 bytes: even escaped, and with the tid, it leaves room for an end of the path.
+        const std::string task =
+            fmt::format("{:>8}  {} (tid {})  ", format_duration(row.wait.wait_ns),
+                        shorten(printable(row.wait.comm), 24, style.utf8), row.wait.tid);
+        const size_t room = std::max<size_t>(style.width, 60) - columns(task);
+        text += task + shorten(label(row.entity), room, style.utf8) + "\n";
     }
     if (count > kShown)
         text += fmt::format("          and {} more\n", count - kShown);
@@ -104,31 +131,34 @@ std::string ledger(const Loss& loss, const TextStyle& style)
 {
     std::string text;
     for (const LossCounter& counter : loss_counters()) {
-        if (loss.*counter.count != 0)
-            text += fmt::format("ledger: {} {}\n", loss.*counter.count, counter.meaning);
+        if (loss.*counter.count != 0) {
+            text +=
+                wrapped(fmt::format("ledger: {} {}", loss.*counter.count, counter.meaning), style);
+        }
     }
     for (const std::string& fallback : loss.fallbacks)
-        text += "fallback: " + fallback + "\n";
+        text += wrapped("fallback: " + printable(fallback), style);
     return text.empty() ? "" : "\n" + paint(std::move(text), kYellow, style);
 }
 
-std::string overhead_text(const Overhead& overhead, uint64_t duration_ns)
+std::string overhead_text(const Overhead& overhead, uint64_t duration_ns, const TextStyle& style)
 {
     std::string text = fmt::format("\n{:<24} {:>12} {:>10} {:>8}\n", "own cost: BPF program",
                                    "runs", "time", "each");
     for (const ProgramCost& p : overhead.programs) {
         const uint64_t each = p.run_cnt == 0 ? 0 : p.run_time_ns / p.run_cnt;
-        text += fmt::format("  {:<22} {:>12} {:>10} {:>8}\n", p.name, p.run_cnt,
+        text += fmt::format("  {:<22} {:>12} {:>10} {:>8}\n", printable(p.name), p.run_cnt,
                             overhead.timed ? format_duration(p.run_time_ns) : "?",
                             overhead.timed ? format_duration(each) : "?");
     }
-    const double share =
-        100.0 * static_cast<double>(overhead.cpu_ns) / static_cast<double>(duration_ns);
+    const double share = 100.0 * static_cast<double>(overhead.cpu_ns) /
+                         static_cast<double>(std::max<uint64_t>(duration_ns, 1));
     return text +
-           fmt::format("vtrace itself: {} CPU ({:.2f} % of one), {:.1f} MiB, started in {}\n",
-                       format_duration(overhead.cpu_ns), share,
-                       static_cast<double>(overhead.rss_bytes) / (1 << 20),
-                       format_duration(overhead.startup_ns));
+           wrapped(fmt::format("vtrace itself: {} CPU ({:.2f} % of one), {:.1f} MiB, started in {}",
+                               format_duration(overhead.cpu_ns), share,
+                               static_cast<double>(overhead.rss_bytes) / (1 << 20),
+                               format_duration(overhead.startup_ns)),
+                   style);
 }
 
 } // namespace
@@ -138,9 +168,11 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
     std::string text;
     if (style.clock)
         text += format_clock(report.start_ns + static_cast<int64_t>(report.duration_ns)) + "\n";
-    text += paint(report.title, kBold, style) + fmt::format("\nin {} on {}\n\n",
-                                                            format_duration(report.duration_ns),
-                                                            printable(report.host.name));
+    text += paint(report.title, kBold, style) + "\n" +
+            wrapped(fmt::format("in {} on {}", format_duration(report.duration_ns),
+                                printable(report.host.name)),
+                    style) +
+            "\n";
     if (report.rows.empty()) {
         text += "no wait ended in this window\n";
     } else if (report.grouped) {
@@ -151,10 +183,10 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
     }
     text += open_waits(report, style);
     for (const std::string& note : report.notes)
-        text += "\nnote: " + note + "\n";
+        text += "\n" + wrapped("note: " + note, style);
     text += ledger(report.loss, style);
     if (with_overhead)
-        text += overhead_text(report.overhead, report.duration_ns);
+        text += overhead_text(report.overhead, report.duration_ns, style);
     return text;
 }
 

@@ -11,6 +11,19 @@ namespace {
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 
+// A time in whole seconds and nanoseconds, before 1970, too.
+struct Seconds {
+    int64_t whole;
+    int64_t ns;
+};
+
+Seconds seconds_of(int64_t ns)
+{
+    const int64_t rest = ns % kNsPerSecond;
+    return rest >= 0 ? Seconds{ns / kNsPerSecond, rest}
+                     : Seconds{ns / kNsPerSecond - 1, rest + kNsPerSecond};
+}
+
 // value / unit with three significant digits, rounded.
 std::string three_digits(uint64_t value, uint64_t unit)
 {
@@ -40,6 +53,12 @@ std::string format_duration(uint64_t ns)
     };
     constexpr std::array<Unit, 3> kUnits = {
         {{1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"}}};
+    // Totals of many tasks; they would not fit their column.
+    constexpr uint64_t kHour = uint64_t{3'600} * kNsPerSecond;
+    if (ns >= 240 * kHour)
+        return three_digits(ns, 24 * kHour) + "d";
+    if (ns >= 3 * kHour)
+        return three_digits(ns, kHour) + "h";
     for (const Unit& unit : kUnits) {
         // 999.5 us and more round to 1.00 ms.
         if (ns >= unit.ns - unit.ns / 2000)
@@ -54,22 +73,26 @@ std::string format_count(uint64_t count)
         return std::to_string(count);
     if (count < 999'500'000)
         return three_digits(count, 1'000'000) + "M";
-    return three_digits(count, 1'000'000'000) + "G";
+    if (count < 999'500'000'000)
+        return three_digits(count, 1'000'000'000) + "G";
+    return three_digits(count, 1'000'000'000'000) + "T";
 }
 
 std::string format_time(int64_t ns)
 {
-    const std::tm tm = broken_down(ns / kNsPerSecond, true);
+    const auto [seconds, rest] = seconds_of(ns);
+    const std::tm tm = broken_down(seconds, true);
     return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900,
                        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                       ns % kNsPerSecond / 1'000'000);
+                       rest / 1'000'000);
 }
 
 std::string format_clock(int64_t ns)
 {
-    const std::tm tm = broken_down(ns / kNsPerSecond, false);
+    const auto [seconds, rest] = seconds_of(ns);
+    const std::tm tm = broken_down(seconds, false);
     return fmt::format("{:02}:{:02}:{:02}.{:03}", tm.tm_hour, tm.tm_min, tm.tm_sec,
-                       ns % kNsPerSecond / 1'000'000);
+                       rest / 1'000'000);
 }
 
 } // namespace vtrace

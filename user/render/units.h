@@ -6,10 +6,11 @@
 
 namespace vtrace {
 
-// A time of three significant digits: 0, 16ns, 1.02us, 34.5ms, 2.31s, 127s.
+// A time of three significant digits: 0, 16ns, 1.02us, 34.5ms, 2.31s, 127s, from 3 hours
+// on 3.25h, from 10 days on 12.5d.
 std::string format_duration(uint64_t ns);
 
-// A count in at most 6 columns: 1234, 123456, 12.3M.
+// A count in at most 6 columns (below 10^17): 1234, 123456, 12.3M, 4.56T.
 std::string format_count(uint64_t count);
 
 // UTC, RFC 3339 with milliseconds.
