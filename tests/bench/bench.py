@@ -27,6 +27,7 @@ try:
 except OSError as error:  # no libbpf.so.1, or a kernel without BTF
     sys.exit(f"bench: {error}")
 
+README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "startup": part_startup, "scale": part_scale}
 
 
@@ -58,6 +59,11 @@ def prepare(args: argparse.Namespace) -> Setup:
             sys.exit(f"bench: {program} is not there: build first")
     if os.geteuid() != 0:
         sys.exit("bench: needs root")
+    if args.write_readme:
+        try:
+            table.around_markers(README)
+        except (OSError, ValueError) as problem:
+            sys.exit(f"bench: {problem}")
     # The last CPU, as the first one serves most interrupts.
     cpu = max(os.sched_getaffinity(0))
     return Setup(args.rounds, args.seconds, vtrace, herd, loads.PingPong(pingpong, cpu))
@@ -81,6 +87,7 @@ def main() -> int:
     setup = prepare(args)
     common.exit_on_signals()
     common.private_tracefs()
+    common.look_at_once()
     text = run_parts([args.only] if args.only else list(PARTS), setup)
     print(text)
     for problem in dict.fromkeys(setup.problems):
@@ -90,7 +97,7 @@ def main() -> int:
     if setup.problems:
         return 1  # nor does it belong into the README
     if args.write_readme:
-        table.write_between_markers(pathlib.Path("README.md"), text)
+        table.write_between_markers(README, text)
     return 1 if args.strict and setup.targets.missed else 0
 
 

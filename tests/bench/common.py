@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What everything in the bench shares: how processes are stopped, and when it gives up."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
+import time
 
 STOP_TIMEOUT = 30  # seconds; a tracer of 5,000 cgroups prints its report first
 
@@ -27,6 +29,30 @@ def stop(process: subprocess.Popen) -> None:
 def context_switches() -> int:
     with open("/proc/stat") as stat:
         return next(int(line.split()[1]) for line in stat if line.startswith("ctxt "))
+
+
+def idle_share(seconds: float) -> float:
+    """Of all CPUs' time."""
+
+    def ticks() -> list[int]:
+        with open("/proc/stat") as stat:
+            return [int(field) for field in stat.readline().split()[1:9]]
+
+    before = ticks()
+    time.sleep(seconds)
+    spent = [new - old for old, new in zip(before, ticks())]
+    idle_and_iowait = spent[3] + spent[4]
+    return idle_and_iowait / sum(spent)
+
+
+def look_at_once() -> None:
+    """Lets the calling thread not wait for the CPUs that the loads keep busy: it only looks at them.
+
+    What it starts is scheduled as usual.
+    """
+    with contextlib.suppress(OSError):  # not everywhere allowed; then figures vary more
+        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(1))
 
 
 def private_tracefs() -> None:

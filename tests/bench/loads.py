@@ -12,9 +12,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from common import STOP_TIMEOUT, NotMeasured, context_switches, stop
+from common import STOP_TIMEOUT, NotMeasured, context_switches, look_at_once, stop
 
-SAMPLE_EVERY, SAMPLE_WITHIN = 0.03, 0.005  # seconds
+SAMPLE_EVERY, SAMPLE_WITHIN = 0.03, 0.02  # seconds
+LAST_SAMPLE_TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,22 @@ class Herd:
         self.samples = []
         done = threading.Event()
 
-        def sample():
-            while not done.wait(SAMPLE_EVERY):
-                start = time.time()
-                counts = self.wakeups(), context_switches()
-                end = time.time()
-                if end - start < SAMPLE_WITHIN:  # not interrupted by the herd
-                    self.samples.append(((start + end) / 2, *counts))
+        def sample() -> bool:
+            start = time.time()
+            counts = self.wakeups(), context_switches()
+            end = time.time()
+            if end - start > SAMPLE_WITHIN:
+                return False  # interrupted by the herd: it is not known when this was
+            self.samples.append(((start + end) / 2, *counts))
+            return True
 
-        thread = threading.Thread(target=sample)
+        def keep_sampling() -> None:
+            look_at_once()
+            while not done.wait(SAMPLE_EVERY):
+                sample()
+            any(sample() for _ in range(LAST_SAMPLE_TRIES))
+
+        thread = threading.Thread(target=keep_sampling)
         thread.start()
         try:
             yield

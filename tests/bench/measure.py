@@ -81,15 +81,28 @@ def attached(tool: Tool | None):
         running.check_alive()
 
 
+@dataclass(frozen=True)
+class Reading:
+    """All programs' counts, between two looks at the machine's."""
+
+    switches_before: int
+    programs: dict[int, bpf.Program]
+    switches_after: int
+
+    @staticmethod
+    def now() -> "Reading":
+        return Reading(common.context_switches(), bpf.programs(), common.context_switches())
+
+
 def bpf_ns_per_switch(own: set[int], name: str, seconds: float, problems: list[str]) -> float:
     """Nanoseconds that all programs of a tool took together, per context switch of the machine."""
     with bpf.statistics():
-        before, switches_before = bpf.programs(), common.context_switches()
+        start = Reading.now()
         time.sleep(seconds)
-        after, switches_after = bpf.programs(), common.context_switches()
+        end = Reading.now()
     spent, seen, others = 0, 0, 0
-    for program_id in before.keys() & after.keys():
-        old, new = before[program_id], after[program_id]
+    for program_id in start.programs.keys() & end.programs.keys():
+        old, new = start.programs[program_id], end.programs[program_id]
         runs = new.run_cnt - old.run_cnt
         if program_id in own:
             spent += new.run_time_ns - old.run_time_ns
@@ -99,7 +112,8 @@ def bpf_ns_per_switch(own: set[int], name: str, seconds: float, problems: list[s
     if others:
         problems.append(f"{name}: {others} program(s) of others ran on sched_switch as well")
     # Of a classic tracepoint the kernel does not say which it is: there its own count has to do.
-    switches = switches_after - switches_before
-    if seen and not CLOSE_TO_ALL < seen / switches < 1 / CLOSE_TO_ALL:
-        problems.append(f"{name}: its program saw {seen} of {switches} context switches")
-    return spent / (seen or switches)
+    fewest = end.switches_before - start.switches_after
+    most = end.switches_after - start.switches_before
+    if seen and not CLOSE_TO_ALL * fewest <= seen <= most:
+        problems.append(f"{name}: its program saw {seen} of {fewest} to {most} context switches")
+    return spent / (seen or (fewest + most) / 2)

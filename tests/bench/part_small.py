@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import tracers
 from measure import EMPTY, Setup, attached, bpf_ns_per_switch, interleaved
-from table import Section, median, ratios, spread, times
+from table import Section, ratios, spread, times
 
 TIMES_EMPTY = 2.2
 OF_PEER = 1 / 5
@@ -61,7 +61,7 @@ def part_small(setup: Setup) -> Section:
             times(to_empty),
             times(to_peer),
             spread(cost[name]),
-            f"{median([result.slower_percent for result in of]):.0f}",
+            spread([result.slower_percent for result in of]),
             ", ".join(verdicts),
         ])
     alone = [result.ns_alone for of in results.values() for result in of]

@@ -20,7 +20,7 @@ def ratios(values: list[float], bases: list[float] | None) -> list[float]:
 def spread(values: list[float], decimals: int = 0) -> str:
     """Median, and the range it is from."""
     low, middle, high = (f"{f(values):,.{decimals}f}" for f in (min, median, max))
-    return f"{middle} ({low}–{high})"
+    return f"{middle} ({low} to {high})"
 
 
 def times(values: list[float]) -> str:
@@ -63,9 +63,16 @@ class Section:
         return "\n".join(lines)
 
 
+def around_markers(path: pathlib.Path) -> tuple[str, str]:
+    """The text up to the first marker and from the second on."""
+    text = path.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in before or END in after:
+        raise ValueError(f"{path}: needs {BEGIN} and then {END}, once each")
+    return before + begin, end + after
+
+
 def write_between_markers(path: pathlib.Path, text: str) -> None:
-    old = path.read_text()
-    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
-        raise ValueError(f"{path}: needs {BEGIN} and {END}, once each and in this order")
-    before, after = old[: old.index(BEGIN) + len(BEGIN)], old[old.index(END) :]
+    before, after = around_markers(path)
     path.write_text(f"{before}\n{text}\n{after}")

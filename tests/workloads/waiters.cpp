@@ -93,9 +93,8 @@ void print_account()
         const std::string path = std::string("/proc/self/task/") + entry->d_name + "/schedstat";
         FILE* file = std::fopen(path.c_str(), "r");
         uint64_t fields[3] = {};
-        if (file != nullptr &&
-            std::fscanf(file, "%" SCNu64 " %" SCNu64 " %" SCNu64, &fields[0], &fields[1],
-                        &fields[2]) == 3) {
+        if (file != nullptr && std::fscanf(file, "%" SCNu64 " %" SCNu64 " %" SCNu64, &fields[0],
+                                           &fields[1], &fields[2]) == 3) {
             delay += fields[1];
             slices += fields[2];
         }
@@ -151,7 +150,8 @@ void next_line()
 int main(int argc, char** argv)
 {
     if (argc < 4) {
-        std::fprintf(stderr, "usage: waiters spin N CPU | nap N CPU US | waker FIFO US | woken FIFO CPU\n");
+        std::fprintf(stderr,
+                     "usage: waiters spin N CPU | nap N CPU US | waker FIFO US | woken FIFO CPU\n");
         return 2;
     }
     const std::string kind = argv[1];

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace vtrace {
+namespace {
+
+using testing::Contains;
+using testing::Each;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::IsSupersetOf;
+using testing::Not;
+using testing::StartsWith;
+
+using Words = std::vector<std::string>;
+
+Result<Command> parse(const Words& words)
+{
+    std::vector<const char*> argv = {"vtrace"};
+    for (const std::string& word : words)
+        argv.push_back(word.c_str());
+    const int argc = static_cast<int>(argv.size());
+    argv.push_back(nullptr);
+    return parse_command_line(argc, argv.data());
+}
+
+// The options of a line of words, which must be right.
+ToolOptions options_of(const std::string& line)
+{
+    std::istringstream stream(line);
+    Words words = {"runqlat"};
+    for (std::string word; stream >> word;)
+        words.push_back(word);
+    const auto command = parse(words);
+    EXPECT_TRUE(command) << line << ": " << command.error().message();
+    if (!command)
+        return {};
+    EXPECT_NE(command->tool, nullptr) << line;
+    return command->options;
+}
+
+void expect_usage(const Words& words, const std::string& part)
+{
+    const auto command = parse(words);
+    ASSERT_FALSE(command) << testing::PrintToString(words);
+    EXPECT_EQ(command.error().exit, ExitCode::kUsage) << testing::PrintToString(words);
+    const std::string message = command.error().message();
+    EXPECT_THAT(message, HasSubstr(part)) << testing::PrintToString(words);
+    EXPECT_THAT(message, Not(HasSubstr("\n"))) << "one line";
+    EXPECT_THAT(message, Not(HasSubstr("\x1b")));
+}
+
+TEST(CommandLine, DefaultsOfATool)
+{
+    const auto command = parse({"runqlat"});
+    ASSERT_TRUE(command);
+    ASSERT_NE(command->tool, nullptr);
+    EXPECT_EQ(command->tool->name, "runqlat");
+    EXPECT_FALSE(command->list || command->check || command->completion || command->text);
+    const ToolOptions& o = command->options;
+    EXPECT_FALSE(o.by_cgroup || o.json || o.timestamp || o.overhead || o.include_self || o.verbose);
+    EXPECT_EQ(o.cgroup + o.comm + o.output, "");
+    EXPECT_EQ(o.pid, 0);
+    EXPECT_EQ(o.top, 0u);
+    EXPECT_EQ(o.slower_ms, 0);
+    EXPECT_EQ(o.interval, 0);
+    EXPECT_EQ(o.count, 0u);
+}
+
+TEST(CommandLine, IntervalAndCount)
+{
+    EXPECT_EQ(options_of("1").interval, 1);
+    EXPECT_EQ(options_of("1").count, 0u);
+    EXPECT_EQ(options_of("0.5 3").interval, 0.5);
+    EXPECT_EQ(options_of("0.5 3").count, 3u);
+    EXPECT_EQ(options_of("0.01").interval, 0.01);
+    EXPECT_EQ(options_of("31536000 1000000000").interval, 31'536'000);
+    EXPECT_EQ(options_of("31536000 1000000000").count, 1'000'000'000u);
+    EXPECT_EQ(options_of("1e2").interval, 100);
+}
+
+TEST(CommandLine, CgroupWithAndWithoutValue)
+{
+    EXPECT_TRUE(options_of("--cgroup").by_cgroup);
+    EXPECT_EQ(options_of("--cgroup").cgroup, "");
+    EXPECT_TRUE(options_of("--cgroup=/docker").by_cgroup);
+    EXPECT_EQ(options_of("--cgroup=/docker").cgroup, "/docker");
+    EXPECT_EQ(options_of("--cgroup=docker/4f").cgroup, "docker/4f");
+    EXPECT_EQ(options_of("--cgroup=/a=b").cgroup, "/a=b");
+    for (const char* word : {"false", "true", "0", "1", "off", "-1"})
+        EXPECT_EQ(options_of(std::string("--cgroup=") + word).cgroup, word);
+    // The root is all there is.
+    EXPECT_TRUE(options_of("--cgroup=/").by_cgroup);
+    EXPECT_EQ(options_of("--cgroup=/").cgroup, "");
+    EXPECT_EQ(options_of("--cgroup=///").cgroup, "");
+}
+
+TEST(CommandLine, ACgroupCalledBracesIsACgroup)
+{
+    EXPECT_EQ(options_of("--cgroup=/{}").cgroup, "/{}");
+}
+
+TEST(CommandLine, CgroupDoesNotSwallowTheInterval)
+{
+    const ToolOptions o = options_of("--cgroup 1 3");
+    EXPECT_TRUE(o.by_cgroup);
+    EXPECT_EQ(o.cgroup, "");
+    EXPECT_EQ(o.interval, 1);
+    EXPECT_EQ(o.count, 3u);
+}
+
+TEST(CommandLine, ABarePathNamesTheEqualsForm)
+{
+    expect_usage({"runqlat", "--cgroup", "/docker"}, "--cgroup=/docker");
+    expect_usage({"runqlat", "--cgroup", "/docker", "1"}, "--cgroup=/docker");
+    expect_usage({"runqlat", "--cgroup="}, "--cgroup= has no path");
+}
+
+TEST(CommandLine, EveryOption)
+{
+    EXPECT_EQ(options_of("--pid 42").pid, 42);
+    EXPECT_EQ(options_of("--pid=4194304").pid, 4'194'304);
+    EXPECT_EQ(options_of("--comm nginx*").comm, "nginx*");
+    EXPECT_EQ(options_of("--comm=[a-z]").comm, "[a-z]");
+    EXPECT_EQ(options_of("--slower 10").slower_ms, 10);
+    EXPECT_EQ(options_of("--slower 0.001").slower_ms, 0.001);
+    EXPECT_EQ(options_of("--top 5").top, 5u);
+    EXPECT_EQ(options_of("--top 1000000").top, 1'000'000u);
+    EXPECT_FALSE(options_of("--format text").json);
+    EXPECT_TRUE(options_of("--format json").json);
+    EXPECT_TRUE(options_of("--format=json").json);
+    EXPECT_EQ(options_of("--output /tmp/x").output, "/tmp/x");
+    EXPECT_TRUE(options_of("--timestamp").timestamp);
+    EXPECT_TRUE(options_of("--overhead").overhead);
+    EXPECT_TRUE(options_of("--include-self").include_self);
+    EXPECT_TRUE(options_of("--verbose").verbose);
+}
+
+TEST(CommandLine, AllTogetherInAnyOrder)
+{
+    for (const char* line :
+         {"--cgroup=/a --pid 7 --comm x --slower 1 --top 2 --format json --output f "
+          "--timestamp --overhead --include-self --verbose 0.1 9",
+          "0.1 9 --verbose --include-self --overhead --timestamp --output f --format json "
+          "--top 2 --slower 1 --comm x --pid 7 --cgroup=/a",
+          "--cgroup=/a 0.1 --pid=7 --comm=x --slower=1 9 --top=2 --format=json --output=f "
+          "--timestamp --overhead --include-self --verbose"}) {
+        const ToolOptions o = options_of(line);
+        EXPECT_TRUE(o.by_cgroup && o.json && o.timestamp && o.overhead && o.include_self &&
+                    o.verbose)
+            << line;
+        EXPECT_EQ(o.cgroup, "/a") << line;
+        EXPECT_EQ(o.pid, 7) << line;
+        EXPECT_EQ(o.comm, "x") << line;
+        EXPECT_EQ(o.slower_ms, 1) << line;
+        EXPECT_EQ(o.top, 2u) << line;
+        EXPECT_EQ(o.output, "f") << line;
+        EXPECT_EQ(o.interval, 0.1) << line;
+        EXPECT_EQ(o.count, 9u) << line;
+    }
+}
+
+TEST(CommandLine, RefusesNumbersThatAreNone)
+{
+    for (const char* word : {"x", "0", "0.0", "0.009", "1s", "1,5", "nan", "inf", "infinity",
+                             "1e400", "31536001", "0x10", "+1", " 1", "1 ", "1.5.5", "\x1b[31m\n"})
+        expect_usage({"runqlat", word}, "INTERVAL");
+    for (const char* word :
+         {"x", "0", "1.5", "1000000001", "99999999999999999999", "1e3", "+1", "\x1b[31m\n"})
+        expect_usage({"runqlat", "1", word}, "COUNT");
+    for (const char* word :
+         {"x", "0", "1.5", "4194305", "99999999999", "0x10", "all", "\x1b[31m\n"})
+        expect_usage({"runqlat", "--pid", word}, "--pid");
+    for (const char* word : {"x", "0", "1.5", "1000001", "all", "\x1b[31m\n"})
+        expect_usage({"runqlat", "--top", word}, "--top");
+    for (const char* word : {"x", "0", "0.0001", "nan", "inf", "86400001", "10ms", "\x1b[31m\n"})
+        expect_usage({"runqlat", "--slower", word}, "--slower");
+}
+
+// A shell variable that is not set must not turn a filter off.
+TEST(CommandLine, RefusesEmptyValues)
+{
+    for (const char* option : {"--pid", "--comm", "--slower", "--top", "--output", "--format"}) {
+        expect_usage({"runqlat", option, ""}, "");
+        expect_usage({"runqlat", std::string(option) + "="}, "");
+        expect_usage({"runqlat", std::string(option) + "=", "1"}, "");
+    }
+    expect_usage({"runqlat", ""}, "");
+    expect_usage({"runqlat", "1", ""}, "");
+    expect_usage({""}, "");
+}
+
+TEST(CommandLine, RefusesNegativeNumbers)
+{
+    for (const Words& words : {Words{"runqlat", "-1"},
+                               {"runqlat", "1", "-1"},
+                               {"runqlat", "-.5"},
+                               {"runqlat", "--pid", "-1"},
+                               {"runqlat", "--top", "-1"},
+                               {"-1"}})
+        expect_usage(words, "negative");
+}
+
+TEST(CommandLine, RefusesWhatItDoesNotKnow)
+{
+    expect_usage({}, "tool");
+    expect_usage({"nonsense"}, "nonsense");
+    expect_usage({"runqlat", "--nonsense"}, "--nonsense");
+    expect_usage({"runqlat", "--nonsense=\x1b[31m\n"}, "nonsense");
+    expect_usage({"runqlat", "1", "2", "3"}, "3");
+    expect_usage({"runqlat", "--format", "xml"}, "xml");
+    expect_usage({"runqlat", "--format", "\x1b[31m\n"}, "format");
+    expect_usage({"runqlat", "--pid"}, "--pid");
+    expect_usage({"runqlat", "--format"}, "--format");
+    expect_usage({"runqlat", "list"}, "list");
+    expect_usage({"list", "runqlat"}, "runqlat");
+    expect_usage({"check", "1"}, "1");
+    expect_usage({"check", "--format", "xml"}, "xml");
+    expect_usage({"completion", "x"}, "x");
+    expect_usage({"--cgroup", "runqlat"}, "cgroup");
+    expect_usage({"\x1b[31m\n"}, "\\x1b");
+}
+
+TEST(CommandLine, OtherCommands)
+{
+    const auto list = parse({"list"});
+    ASSERT_TRUE(list);
+    EXPECT_TRUE(list->list && !list->check && !list->completion && list->tool == nullptr &&
+                !list->text);
+    const auto check = parse({"check", "--format", "json"});
+    ASSERT_TRUE(check);
+    EXPECT_TRUE(check->check && !check->list && !check->completion && check->tool == nullptr &&
+                check->options.json);
+    const auto completion = parse({"completion"});
+    ASSERT_TRUE(completion);
+    EXPECT_TRUE(completion->completion && !completion->list && !completion->check &&
+                completion->tool == nullptr);
+}
+
+TEST(CommandLine, HelpAndVersion)
+{
+    const auto version = parse({"--version"});
+    ASSERT_TRUE(version);
+    EXPECT_EQ(version->text, "vtrace " VTRACE_VERSION "\n");
+    const auto help = parse({"--help"});
+    ASSERT_TRUE(help);
+    ASSERT_TRUE(help->text);
+    EXPECT_THAT(*help->text, HasSubstr("runqlat"));
+    EXPECT_THAT(*help->text, HasSubstr("Exit codes"));
+    for (const Words& words : {Words{"runqlat", "--help"},
+                               {"runqlat", "-h"},
+                               {"runqlat", "1", "--help"},
+                               {"runqlat", "--cgroup", "--help"}}) {
+        const auto tool = parse(words);
+        ASSERT_TRUE(tool) << testing::PrintToString(words);
+        ASSERT_TRUE(tool->text);
+        for (const char* part : {"--cgroup", "--pid", "--comm", "--slower", "--top", "--format",
+                                 "--output", "--timestamp", "--overhead", "--include-self",
+                                 "--verbose", "INTERVAL", "COUNT", "Examples:"})
+            EXPECT_THAT(*tool->text, HasSubstr(part));
+    }
+}
+
+TEST(CommandLine, NamesAreTakenAsTheyAre)
+{
+    const auto command =
+        parse({"runqlat", "--comm", "\xff\n*", "--output", "\x1b", "--cgroup=/\xff"});
+    ASSERT_TRUE(command);
+    EXPECT_EQ(command->options.comm, "\xff\n*");
+    EXPECT_EQ(command->options.output, "\x1b");
+    EXPECT_EQ(command->options.cgroup, "/\xff");
+}
+
+Words completions(const Words& words)
+{
+    std::istringstream stream(complete(words));
+    Words lines;
+    for (std::string line; std::getline(stream, line);)
+        lines.push_back(line);
+    return lines;
+}
+
+TEST(Complete, Commands)
+{
+    EXPECT_THAT(completions({}),
+                IsSupersetOf({"runqlat", "list", "check", "completion", "--help", "--version"}));
+    EXPECT_THAT(completions({""}), IsSupersetOf({"runqlat", "list", "check", "completion"}));
+    EXPECT_THAT(completions({"r"}), Contains("runqlat"));
+    EXPECT_THAT(completions({"r"}), Each(StartsWith("r")));
+    EXPECT_THAT(completions({"che"}), ElementsAre("check"));
+    EXPECT_THAT(completions({"nonsense"}), IsEmpty());
+}
+
+TEST(Complete, Options)
+{
+    EXPECT_THAT(
+        completions({"runqlat", ""}),
+        IsSupersetOf({"--cgroup", "--pid", "--comm", "--slower", "--top", "--format", "--output",
+                      "--timestamp", "--overhead", "--include-self", "--verbose", "--help"}));
+    EXPECT_THAT(completions({"runqlat", "--o"}), ElementsAre("--output", "--overhead"));
+    EXPECT_THAT(completions({"runqlat", "1", "--v"}), ElementsAre("--verbose"));
+    EXPECT_THAT(completions({"check", "--f"}), ElementsAre("--format"));
+    EXPECT_THAT(completions({"nonsense", "--f"}), IsEmpty());
+}
+
+TEST(Complete, Values)
+{
+    EXPECT_THAT(completions({"runqlat", "--format", ""}), ElementsAre("text", "json"));
+    EXPECT_THAT(completions({"runqlat", "--format", "j"}), ElementsAre("json"));
+    // What follows is a number or a name of the user's: no option fits.
+    for (const char* option : {"--pid", "--comm", "--top", "--slower", "--output"})
+        EXPECT_THAT(completions({"runqlat", option, ""}), IsEmpty()) << option;
+    EXPECT_THAT(completions({"runqlat", "--cgroup", "--p"}), ElementsAre("--pid"));
+}
+
+TEST(Complete, EveryCandidateIsAccepted)
+{
+    for (const std::string& option : completions({"runqlat", "--"})) {
+        const auto alone = parse({"runqlat", option});
+        const auto with_value = parse({"runqlat", option, option == "--format" ? "json" : "1"});
+        EXPECT_TRUE(alone || with_value) << option;
+    }
+}
+
+TEST(BashCompletion, AsksTheProgram)
+{
+    EXPECT_THAT(std::string(bash_completion()), HasSubstr("__complete"));
+}
+
+} // namespace
+} // namespace vtrace

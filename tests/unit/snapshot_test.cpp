@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "model/snapshot.h"
+
+#include "render/json.h"
+#include "render/text.h"
+#include "samples.h"
+#include "support.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <random>
+#include <string>
+
+namespace vtrace {
+namespace {
+
+using nlohmann::json;
+using test::all_snapshots;
+using testing::HasSubstr;
+
+std::string every_byte()
+{
+    std::string bytes;
+    for (int byte = 0; byte < 256; byte++)
+        bytes += static_cast<char>(byte);
+    return bytes;
+}
+
+// Every field differs from its default and from the others.
+Snapshot full_snapshot()
+{
+    Snapshot s = test::hostile_snapshot();
+    s.host.name += every_byte();
+    s.host.kernel = "6.18.0";
+    s.start_ns = INT64_MAX / 2;
+    s.duration_ns = 77;
+    s.cgroups.hierarchy = "v2";
+    s.cgroups.cgroups.push_back(
+        {.id = UINT64_MAX, .parent = UINT64_MAX - 1, .name = every_byte(), .removed = true});
+    s.sched.rest = test::histogram({{1, 1}, {UINT64_MAX / 2, 1}});
+    s.sched.open.push_back({.wait_ns = UINT64_MAX,
+                            .cgroup_id = 5,
+                            .tid = UINT32_MAX,
+                            .tgid = 4,
+                            .comm = every_byte()});
+    uint64_t count = 100;
+    for (const LossCounter& counter : loss_counters())
+        s.loss.*counter.count = count++;
+    s.loss.fallbacks = {"one", "two: \"quoted\" ünïcödé"};
+    s.overhead = {.timed = true,
+                  .programs = {{.name = "a", .run_cnt = 1, .run_time_ns = 2},
+                               {.name = "b", .run_cnt = 3, .run_time_ns = 4}},
+                  .cpu_ns = 5,
+                  .rss_bytes = 6,
+                  .startup_ns = 7};
+    return s;
+}
+
+TEST(Snapshot, LoadsWhatItSaved)
+{
+    auto snapshots = all_snapshots();
+    snapshots.emplace_back("default", Snapshot{});
+    snapshots.emplace_back("full", full_snapshot());
+    for (const auto& [name, snapshot] : snapshots) {
+        const std::string saved = save_snapshot(snapshot);
+        const auto loaded = load_snapshot(saved);
+        ASSERT_TRUE(loaded) << name << ": " << loaded.error().message();
+        EXPECT_TRUE(*loaded == snapshot) << name;
+        EXPECT_EQ(save_snapshot(*loaded), saved) << name;
+    }
+}
+
+// A fuzzer that starts from snapshots of another format finds little.
+TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
+{
+    for (const auto& [name, snapshot] : all_snapshots())
+        test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
+}
+
+TEST(Snapshot, KeepsEveryLossCounter)
+{
+    for (const LossCounter& counter : loss_counters()) {
+        Snapshot snapshot;
+        snapshot.loss.*counter.count = UINT64_MAX;
+        const auto loaded = load_snapshot(save_snapshot(snapshot));
+        ASSERT_TRUE(loaded);
+        EXPECT_EQ((*loaded).loss.*counter.count, UINT64_MAX) << counter.key;
+    }
+}
+
+TEST(Snapshot, EveryLossCounterIsListed)
+{
+    // All members of Loss but `fallbacks` are counters: the list has them all, and each once.
+    EXPECT_EQ(loss_counters().size(),
+              (sizeof(Loss) - sizeof(std::vector<std::string>)) / sizeof(uint64_t));
+    Loss loss;
+    EXPECT_TRUE(loss.clean());
+    for (const LossCounter& counter : loss_counters()) {
+        EXPECT_EQ(loss.*counter.count, 0u) << "twice: " << counter.key;
+        loss.*counter.count = 1;
+        EXPECT_FALSE(loss.clean()) << counter.key;
+    }
+    Loss fallback;
+    fallback.fallbacks = {"x"};
+    EXPECT_FALSE(fallback.clean());
+}
+
+TEST(Snapshot, ALoadedOneGivesTheSameReport)
+{
+    for (const auto& [name, snapshot] : all_snapshots()) {
+        const auto loaded = load_snapshot(save_snapshot(snapshot));
+        ASSERT_TRUE(loaded) << name;
+        for (const size_t top : {0U, 2U}) {
+            const ToolOptions as_text{.top = top};
+            const ToolOptions as_json{.top = top, .json = true};
+            const TextStyle style{.utf8 = true};
+            EXPECT_EQ(render_text(test::report_of(*loaded, as_text), style, true),
+                      render_text(test::report_of(snapshot, as_text), style, true))
+                << name;
+            EXPECT_EQ(render_json(test::report_of(*loaded, as_json), true),
+                      render_json(test::report_of(snapshot, as_json), true))
+                << name;
+        }
+    }
+}
+
+TEST(Snapshot, IsOneLineOfJson)
+{
+    const std::string saved = save_snapshot(full_snapshot());
+    EXPECT_EQ(saved.find('\n'), std::string::npos);
+    EXPECT_TRUE(json::accept(saved));
+}
+
+TEST(Snapshot, TruncatedAnywhereItIsDamaged)
+{
+    const std::string saved = save_snapshot(test::waiting_snapshot());
+    for (size_t length = 0; length < saved.size(); length++) {
+        const auto loaded = load_snapshot(std::string_view(saved).substr(0, length));
+        ASSERT_FALSE(loaded) << length;
+        EXPECT_EQ(loaded.error().exit, ExitCode::kFailed);
+    }
+}
+
+TEST(Snapshot, FlippedBytesAreAnErrorOrAnotherSnapshot)
+{
+    const std::string saved = save_snapshot(test::waiting_snapshot());
+    std::mt19937 random(17); // NOLINT: the same damage each time
+    size_t valid = 0;
+    for (size_t i = 0; i < saved.size(); i++) {
+        std::string damaged = saved;
+        for (size_t flips = 1 + i % 3; flips > 0; flips--)
+            damaged[flips == 1 ? i : random() % saved.size()] ^=
+                static_cast<char>(1U << random() % 8);
+        const auto loaded = load_snapshot(damaged);
+        if (!loaded)
+            continue;
+        valid++;
+        const auto again = load_snapshot(save_snapshot(*loaded));
+        ASSERT_TRUE(again) << i;
+        ASSERT_TRUE(*again == *loaded) << i;
+    }
+    EXPECT_GT(valid, 10u);
+}
+
+TEST(Snapshot, RefusesForeignFormats)
+{
+    for (const char* text :
+         {"", " ", "null", "true", "1", "[]", "{}", "\"vtrace-snapshot/1\"", "{\"format\":null}",
+          "{\"format\":1}", "{\"format\":\"\"}", "{\"format\":\"other\"}",
+          "{\"format\":\"vtrace-snapshot/1\"}",
+          "\x7f"
+          "ELF",
+          "{\"format\":\"vtrace-snapshot/1\"", "PK\x03\x04", "\xff\xfe{\0}\0", "[[[[[[[["}) {
+        const auto loaded = load_snapshot(text);
+        EXPECT_FALSE(loaded) << text;
+    }
+}
+
+TEST(Snapshot, RefusesAFutureVersionAndSaysSo)
+{
+    for (const char* version : {"vtrace-snapshot/2", "vtrace-snapshot/10", "vtrace-snapshot/1.1"}) {
+        json document = json::parse(save_snapshot(full_snapshot()));
+        document["format"] = version;
+        const auto loaded = load_snapshot(document.dump());
+        ASSERT_FALSE(loaded) << version;
+        EXPECT_THAT(loaded.error().message(), HasSubstr("version"));
+    }
+}
+
+TEST(Snapshot, SurvivesDeepNesting)
+{
+    for (const char* bracket : {"[", "{\"a\":"}) {
+        std::string deep;
+        for (int i = 0; i < 50'000; i++)
+            deep += bracket;
+        EXPECT_FALSE(load_snapshot(deep));
+    }
+    EXPECT_FALSE(load_snapshot(std::string(50'000, '[') + std::string(50'000, ']')));
+}
+
+TEST(Snapshot, RefusesMissingAndMistypedFields)
+{
+    const json good = json::parse(save_snapshot(full_snapshot()));
+    ASSERT_TRUE(load_snapshot(good.dump()));
+    for (const auto& [key, value] : good.items()) {
+        json without = good;
+        without.erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+        for (const json& other : {json(nullptr), json("text"), json(true), json::array({1})}) {
+            json mistyped = good;
+            mistyped[key] = other;
+            EXPECT_FALSE(load_snapshot(mistyped.dump())) << key << " as " << other.dump();
+        }
+    }
+}
+
+// What save_snapshot did not write is refused, not bent into something that fits.
+TEST(Snapshot, RefusesNumbersOutOfRange)
+{
+    const json good = json::parse(save_snapshot(full_snapshot()));
+    const std::pair<const char*, json> changes[] = {
+        {"/duration_ns", -1},
+        {"/duration_ns", 1.5},
+        {"/duration_ns", 1e300},
+        {"/start_ns", 1.5},
+        {"/start_ns", -1},
+        {"/start_ns", INT64_MAX - 76}, // the end is out of range
+        {"/start_ns", UINT64_MAX},
+        {"/sched/open/0/2", uint64_t{UINT32_MAX} + 1}, // a tid
+        {"/sched/open/0/2", -1},
+        {"/sched/open/0/3", true},
+        {"/sched/rest/sum", -1},
+        {"/sched/rest/max", 0.5},
+        {"/sched/rest/buckets/0/0", VT_HIST_BUCKETS},
+        {"/sched/rest/buckets/0/0", (uint64_t{1} << 32) + 1},
+        {"/sched/rest/buckets/0/0", -1},
+        {"/sched/rest/buckets/0/1", 0},
+        {"/sched/rest/buckets/0/1", -1},
+        {"/cgroups/cgroups/0/0", -1},
+        {"/loss/map_full", -1},
+        {"/overhead/rss_bytes", 1e300},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+}
+
+TEST(Snapshot, RefusesBucketsOutOfOrder)
+{
+    json document = json::parse(save_snapshot(full_snapshot()));
+    for (const json& buckets : {json::array({{5, 1}, {4, 1}}), json::array({{5, 1}, {5, 1}}),
+                                json::array({json::array({5})}), json::array({5}),
+                                json::array({json::array()}), json("[]")}) {
+        document["sched"]["rest"]["buckets"] = buckets;
+        EXPECT_FALSE(load_snapshot(document.dump())) << buckets.dump();
+    }
+    document["sched"]["rest"]["buckets"] = json::array({{4, 1}, {5, 1}});
+    EXPECT_TRUE(load_snapshot(document.dump()));
+}
+
+TEST(Snapshot, RefusesNamesThatAreNoBytes)
+{
+    for (const char* name : {"\u0100", "€", "🐧", "a\u0100"}) {
+        json document = json::parse(save_snapshot(full_snapshot()));
+        document["host"]["name"] = name;
+        EXPECT_FALSE(load_snapshot(document.dump())) << name;
+    }
+}
+
+} // namespace
+} // namespace vtrace
