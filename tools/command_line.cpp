@@ -77,7 +77,7 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
     CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
     sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
     // A flag, so that the next word is never taken for its value.
-    sub->add_flag("--cgroup", raw.cgroup, "Group by cgroup; --cgroup=PATH: only those below PATH");
+    sub->add_flag("--cgroup", raw.cgroup, "Group by cgroup; =PATH: only it and those below");
     sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
     sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
         ->type_name("GLOB");

@@ -89,7 +89,7 @@ ToolSpec runqlat_tool()
             "A wait begins when a task becomes runnable or is preempted and ends when it gets\n"
             "a CPU; one that a migration splits counts once, whole. It is charged to the\n"
             "cgroup of the task that waited and includes time throttled by the task's own CPU\n"
-            "quota. The cgroup is that of v1's cpu controller where it is mounted, else of v2.",
+            "quota. The cgroup is that of v1's cpu controller where mounted, else of v2.",
         .examples = "  vtrace runqlat 1 3                   the host, once a second, three times\n"
                     "  vtrace runqlat --cgroup              per cgroup, until Ctrl-C\n"
                     "  vtrace runqlat --cgroup=/docker 5 1  the containers of Docker, 5 s\n"

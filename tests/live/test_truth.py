@@ -114,7 +114,7 @@ class Truth(unittest.TestCase):
             f" ({100 * (count / slices - 1):+.4f} %)",
             flush=True,
         )
-        self.assertGreater(delay, 1_000_000, "the workload must have waited at all")
+        self.assertGreater(delay, 100_000, "the workload must have waited at all")
         self.assertAlmostEqual(
             total, delay, delta=TOLERANCE * delay, msg=f"sum of waits of {name}"
         )

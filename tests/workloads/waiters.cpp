@@ -28,6 +28,7 @@ namespace {
 std::atomic<bool> begin{false};
 std::atomic<bool> stop{false};
 std::atomic<bool> leave{false};
+std::atomic<size_t> resting{0};
 
 int64_t now_ns()
 {
@@ -68,6 +69,13 @@ void wait_for(const std::atomic<bool>& flag)
     flag.wait(false);
 }
 
+// What a thread does when it has stopped: nothing, until the account is taken.
+void rest()
+{
+    resting++;
+    wait_for(leave);
+}
+
 void run(int cpu, int64_t us)
 {
     pin(cpu);
@@ -78,7 +86,7 @@ void run(int cpu, int64_t us)
         work_us(us);
         sleep_us(us);
     }
-    wait_for(leave);
+    rest();
 }
 
 // The sums over the threads of this process: schedstat is "run time, run delay, timeslices".
@@ -123,7 +131,7 @@ void waker(int64_t us, const char* path)
             break;
     }
     ::close(fd);
-    wait_for(leave);
+    rest();
 }
 
 void woken(int cpu, const char* path)
@@ -134,7 +142,7 @@ void woken(int cpu, const char* path)
     while (::read(fd, &byte, 1) == 1) {
     }
     ::close(fd);
-    wait_for(leave);
+    rest();
 }
 
 // Ends the process if there is none: whoever started it has gone.
@@ -172,8 +180,10 @@ int main(int argc, char** argv)
     set(begin);
     next_line();
     set(stop);
-    constexpr int64_t kComeToRest = 300'000;
-    sleep_us(kComeToRest);
+    constexpr int64_t kMoment = 20'000;
+    while (resting != threads.size())
+        sleep_us(kMoment);
+    sleep_us(kMoment); // for the last one to fall asleep
     print_account();
     next_line();
     set(leave);

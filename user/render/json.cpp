@@ -4,6 +4,7 @@
 #include "base/printable.h"
 #include "render/units.h"
 
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -42,7 +43,8 @@ std::string histogram_json(const Histogram& histogram)
         const auto [low, high] = bucket_range(index);
         // The last bucket ends at what was seen.
         const uint64_t top = high == UINT64_MAX ? std::max(histogram.max, histogram.max + 1) : high;
-        fmt::format_to(std::back_inserter(text), "{}[{},{},{}]", separator, low, top, count);
+        fmt::format_to(std::back_inserter(text), FMT_COMPILE("{}[{},{},{}]"), separator, low, top,
+                       count);
         separator = ",";
     }
     return text + "]}";
