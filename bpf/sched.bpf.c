@@ -295,8 +295,11 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
     hist = hist_find(slot);
     if (hist) {
         hist_add(hist, wait);
-        if (expected != pcount)
+        if (expected != pcount) {
             hist_add(hist, missed);
+            if (by_cgroup && slot == VT_SLOT_OTHER)
+                COUNT(map_full);
+        }
     }
     if (slower_ns && wait > slower_ns)
         report_slow(prev, next, wait);

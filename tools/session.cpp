@@ -78,6 +78,12 @@ void raise_priority()
     ::setpriority(PRIO_PROCESS, 0, kHighest);
 }
 
+// Not fmt::print, which throws if stderr is closed.
+void say(const std::string& text)
+{
+    std::fputs(text.c_str(), stderr);
+}
+
 class Session {
 public:
     Session(const ToolSpec& tool, const ToolOptions& options, Output output)
@@ -123,7 +129,7 @@ private:
         if (::isatty(STDERR_FILENO) == 0 || options_.json)
             return;
         if (options_.interval == 0)
-            fmt::print(stderr, "measuring; Ctrl-C ends it and prints the report\n");
+            say("measuring; Ctrl-C ends it and prints the report\n");
     }
 
     Status wait_until(steady_clock::time_point deadline)
@@ -177,8 +183,8 @@ private:
                                                : render_text(report, style_, options_.overhead);
         if (options_.verbose) {
             const auto ms = [](auto d) { return duration<double, std::milli>(d).count(); };
-            fmt::print(stderr, "report {}: drained in {:.1f} ms, rendered in {:.1f} ms\n", number,
-                       ms(drained - start), ms(steady_clock::now() - drained));
+            say(fmt::format("report {}: drained in {:.1f} ms, rendered in {:.1f} ms\n", number,
+                            ms(drained - start), ms(steady_clock::now() - drained)));
         }
         const bool separate = number > 1 && !options_.json;
         return output_.write((separate ? "\n" : "") + text);

@@ -211,14 +211,25 @@ Status SchedCollector::poll()
     }
     if (!config_.by_cgroup)
         return ok();
-    const uint64_t used = 1 + counters().slots_taken - slots_released_;
-    const uint32_t slots = store_.slots();
-    if (slots - std::min<uint64_t>(used, slots) > plan_.chunk_slots / 4)
-        return ok();
-    const auto grown = store_.grow();
-    if (!grown)
-        return grown.error();
-    return *grown ? free_new_slots(slots) : ok();
+    return keep_slots_free();
+}
+
+// Two chunks in reserve: what a burst of new cgroups may take before the next poll.
+Status SchedCollector::keep_slots_free()
+{
+    for (;;) {
+        const uint64_t used = 1 + counters().slots_taken - slots_released_;
+        const uint32_t slots = store_.slots();
+        if (slots >= used + uint64_t{2} * plan_.chunk_slots)
+            return ok();
+        const auto grown = store_.grow();
+        if (!grown)
+            return grown.error();
+        if (!*grown)
+            return ok();
+        if (auto freed = free_new_slots(slots); !freed)
+            return freed;
+    }
 }
 
 void SchedCollector::accumulate()

@@ -62,6 +62,7 @@ private:
     Status add_tasks();
     Status free_new_slots(uint32_t from);
     Status read_open_waits(SchedSnapshot& sched);
+    Status keep_slots_free();
     void accumulate();
     [[nodiscard]] vt_sched_cpu counters() const;
     static int on_slow_wait(void* self, void* data, size_t size);

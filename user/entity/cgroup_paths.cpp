@@ -25,7 +25,7 @@ std::optional<std::string> CgroupPaths::path(uint64_t id) const
         if (fact.parent == 0) {
             std::string path;
             for (const std::string_view part : parts)
-                path.insert(0, part).insert(0, "/");
+                path = "/" + std::string(part) + path;
             return path.empty() ? "/" : path;
         }
         parts.emplace_back(fact.name);
