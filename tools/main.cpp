@@ -68,7 +68,7 @@ int fail(const Error& error, bool verbose)
 {
     // Not fmt::print, which throws if stderr is closed or full.
     const std::string text = (verbose ? libbpf_log() : "") + "vtrace: " + error.message() + "\n";
-    std::fputs(text.c_str(), stderr);
+    static_cast<void>(std::fputs(text.c_str(), stderr));
     return static_cast<int>(error.exit);
 }
 

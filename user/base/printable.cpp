@@ -76,11 +76,13 @@ std::string shorten(std::string_view text, size_t width, bool utf8)
     if (total <= width)
         return std::string(text);
     const std::string_view dots = utf8 ? "…" : "...";
-    if (width < columns(dots))
-        return std::string(width, '.');
+    std::string front;
+    if (width < columns(dots)) {
+        front.assign(width, '.');
+        return front;
+    }
     const size_t keep = width - columns(dots);
     const size_t head = keep / 3;
-    std::string front;
     std::string back;
     size_t column = 0;
     for (const char byte : text) {

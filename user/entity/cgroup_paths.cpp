@@ -25,7 +25,7 @@ std::optional<std::string> CgroupPaths::path(uint64_t id) const
         if (fact.parent == 0) {
             std::string path;
             for (const std::string_view part : parts)
-                path = "/" + std::string(part) + path;
+                path = std::string("/").append(part).append(path);
             return path.empty() ? "/" : path;
         }
         parts.emplace_back(fact.name);

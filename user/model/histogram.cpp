@@ -7,8 +7,9 @@
 
 namespace vtrace {
 
-BucketRange bucket_range(uint32_t bucket)
+BucketRange bucket_range(uint32_t index)
 {
+    const uint32_t bucket = std::min<uint32_t>(index, VT_HIST_BUCKETS - 1);
     constexpr uint32_t kSub = 1U << VT_HIST_SUB_SHIFT;
     const auto low_of = [](uint32_t b) -> uint64_t {
         if (b < kSub)
@@ -51,10 +52,10 @@ uint64_t Histogram::count() const
     return total;
 }
 
-double Histogram::mean() const
+uint64_t Histogram::mean() const
 {
     const uint64_t n = count();
-    return n == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(n);
+    return n == 0 ? 0 : sum / n;
 }
 
 uint64_t Histogram::quantile(double q) const
@@ -72,9 +73,10 @@ uint64_t Histogram::quantile(double q) const
         if (seen < wanted)
             continue;
         const auto [low, high] = bucket_range(index);
-        // The last bucket has no upper edge of its own.
-        const uint64_t top = high == UINT64_MAX ? std::max(max, low) : high;
-        return std::min(low + (top - low) / 2, std::max(max, low));
+        const uint64_t most = std::max(max, low);
+        if (high == UINT64_MAX)
+            return most;
+        return std::min(low + (high - low) / 2, most);
     }
     return max;
 }

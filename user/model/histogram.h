@@ -14,7 +14,8 @@ struct BucketRange {
     uint64_t high;
 };
 
-BucketRange bucket_range(uint32_t bucket);
+// `index` is below VT_HIST_BUCKETS; a larger one stands for the last bucket.
+BucketRange bucket_range(uint32_t index);
 
 struct BucketCount {
     uint32_t index; // below VT_HIST_BUCKETS
@@ -36,9 +37,10 @@ struct Histogram {
     void merge(const Histogram& other);
 
     [[nodiscard]] uint64_t count() const;
-    // 0 of an empty one.
-    [[nodiscard]] double mean() const;
-    // The nearest-rank quantile (q in 0 … 1): the middle of the bucket that holds it, at most max.
+    // In whole ns; 0 of an empty one.
+    [[nodiscard]] uint64_t mean() const;
+    // The nearest-rank quantile (q in 0 … 1): the middle of the bucket that holds it, at most max. One in
+    // the last bucket (68.7 s or more), which has no upper edge, is given as max: an upper bound.
     // 0 of an empty histogram.
     [[nodiscard]] uint64_t quantile(double q) const;
 

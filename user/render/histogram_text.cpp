@@ -70,9 +70,8 @@ std::string histogram_summary(const Histogram& histogram)
     return fmt::format("count {}  total {}  mean {}  max {}\n"
                        "p50 {}  p90 {}  p99 {}  p99.9 {}  (to 6.25 % or 8 ns)\n",
                        histogram.count(), format_duration(histogram.sum),
-                       format_duration(static_cast<uint64_t>(histogram.mean())),
-                       format_duration(histogram.max), quantile(0.50), quantile(0.90),
-                       quantile(0.99), quantile(0.999));
+                       format_duration(histogram.mean()), format_duration(histogram.max),
+                       quantile(0.50), quantile(0.90), quantile(0.99), quantile(0.999));
 }
 
 std::string histogram_spark(const Histogram& histogram, const TextStyle& style)

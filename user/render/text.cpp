@@ -62,13 +62,12 @@ std::string wrapped(std::string_view text, const TextStyle& style)
 std::string table_row(const std::string& name, const Histogram& h, size_t width,
                       const TextStyle& style)
 {
-    std::string row =
-        fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} ",
-                    pad(shorten(name, width, style.utf8), width), format_count(h.count()),
-                    format_duration(h.sum), format_duration(static_cast<uint64_t>(h.mean())),
-                    format_duration(h.quantile(0.5)), format_duration(h.quantile(0.99)),
-                    format_duration(h.max)) +
-        histogram_spark(h, style);
+    std::string row = fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} ",
+                                  pad(shorten(name, width, style.utf8), width),
+                                  format_count(h.count()), format_duration(h.sum),
+                                  format_duration(h.mean()), format_duration(h.quantile(0.5)),
+                                  format_duration(h.quantile(0.99)), format_duration(h.max)) +
+                      histogram_spark(h, style);
     row.erase(row.find_last_not_of(' ') + 1);
     return row + "\n";
 }
