@@ -214,13 +214,14 @@ Status SchedCollector::poll()
     return keep_slots_free();
 }
 
-// Two chunks in reserve: what a burst of new cgroups may take before the next poll.
+// What a burst of new cgroups may take before the next poll is kept in reserve.
 Status SchedCollector::keep_slots_free()
 {
+    constexpr uint64_t kReserve = 128;
     for (;;) {
         const uint64_t used = 1 + counters().slots_taken - slots_released_;
         const uint32_t slots = store_.slots();
-        if (slots >= used + uint64_t{2} * plan_.chunk_slots)
+        if (slots >= used + kReserve)
             return ok();
         const auto grown = store_.grow();
         if (!grown)
