@@ -472,7 +472,7 @@ class Selection(unittest.TestCase):
         self.assertGreaterEqual(count, after[2] - before[2] - self.not_measured(tracer.reports(first)),
                                 "expected each wait of the process")
         self.assertLessEqual(count, last[2] - before[2] + 2, "expected the waits of no other process")
-        self.assertEqual(pids, {wanted.pid}, "expected single waits of the process only")
+        self.assertLessEqual(pids, {wanted.pid}, "expected single waits of the process only")
 
     def test_comm(self):
         cpu = live.last_cpu()
@@ -492,7 +492,18 @@ class Selection(unittest.TestCase):
         self.assertGreaterEqual(count, after[2] - before[2] - self.not_measured(tracer.reports(first)),
                                 "expected each wait of the task")
         self.assertLessEqual(count, last[2] - before[2] + 2, "expected the waits of no other task")
-        self.assertEqual(comms, {"vtest-a1"}, "expected single waits of matching tasks only")
+        # A sleeper that takes the CPU at once waits 0 ns: there may be no single wait.
+        self.assertLessEqual(comms, {"vtest-a1"}, "expected single waits of matching tasks only")
+
+    def test_single_waits_of_the_selected(self):
+        cpu = live.last_cpu()
+        with live.Child(live.spin, cpu=cpu, name=b"vtest-a1") as wanted, live.Child(
+            live.spin, cpu=cpu, name=b"vtest-b1"
+        ):
+            for selection in ("--comm=vtest-[a]?", f"--pid={wanted.pid}"):
+                done = live.run("runqlat", selection, "--slower", "0.001", "--format", "json", "1", "1")
+                events = [d for d in map(json.loads, done.out.splitlines()) if "event" in d]
+                self.assertEqual({e["comm"] for e in events}, {"vtest-a1"}, f"with {selection}")
 
     def test_leaves_itself_out(self):
         # By a name of its own: other instances of vtrace may run.
