@@ -379,6 +379,16 @@ static __always_inline bool sleeps(struct task_struct *task)
     return BPF_CORE_READ(until_5_13, state) != 0;
 }
 
+static __always_inline bool on_cpu(struct task_struct *task)
+{
+    struct task_struct___since_7_2 *since_7_2 = (void *)task;
+    struct task_struct___until_7_1 *until_7_1 = (void *)task;
+
+    if (bpf_core_field_size(since_7_2->on_cpu) == sizeof(since_7_2->on_cpu))
+        return BPF_CORE_READ(since_7_2, on_cpu);
+    return BPF_CORE_READ(until_7_1, on_cpu);
+}
+
 /* Read at each report: who is still waiting, and for how long by now. */
 SEC("iter/task")
 int sched_open_waits(struct bpf_iter__task *ctx)
@@ -393,7 +403,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
         return 0;
     queued = task->sched_info.last_queued;
     /* A mark of being queued may be left over: from a task moved while it fell asleep (sched_migrate). */
-    if (!queued || task->on_cpu || sleeps(task))
+    if (!queued || on_cpu(task) || sleeps(task))
         return 0;
     state = find_task(task);
     if (!state || state->pcount != task->sched_info.pcount || !task_selected(task, state))

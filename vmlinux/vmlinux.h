@@ -8,7 +8,7 @@
  * Rules:
  *  - A plain struct holds fields that every supported kernel (5.10 and newer) has.
  *  - A field that was renamed or moved lives in flavours, `struct name___since_X_Y` and
- *    `struct name___until_X_Y`, with the kernel commit; one flavour of a struct must match whole.
+ *    `struct name___until_X_Y`, with the kernel commit; it must match the kernels it names.
  *  - Array lengths are upper bounds for the compiler; the kernel's own length counts.
  */
 #ifndef VTRACE_VMLINUX_H
@@ -87,8 +87,16 @@ struct task_struct___since_5_14 {
     unsigned int __state;
 };
 
+/* CONFIG_SMP until 6.16; one byte since 7.2. Of the same name: told apart by bpf_core_field_size. */
+struct task_struct___until_7_1 {
+    int on_cpu;
+};
+
+struct task_struct___since_7_2 {
+    __u8 on_cpu;
+};
+
 struct task_struct {
-    int on_cpu; /* CONFIG_SMP */
     struct sched_entity se;
     struct sched_info sched_info;
     int pid;

@@ -22,13 +22,16 @@ struct {
     __type(value, struct vt_hist);
 } hist_first SEC(".maps");
 
-/* BPF_F_INNER_MAP: the chunks may be of any size (since 5.10, 4a8f87e60f6d). */
+/*
+ * BPF_F_INNER_MAP: the chunks may be of any size (since 5.10, 4a8f87e60f6d). Sizes instead of types: from 5.15 to
+ * 6.1 the kernel refuses a chunk made without BTF beside a template with it (timer_off, 68134668c17f).
+ */
 struct hist_chunk {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
     __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct vt_hist);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(struct vt_hist));
 };
 
 struct {

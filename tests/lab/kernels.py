@@ -17,14 +17,9 @@ import shutil
 import subprocess
 import time
 
-# Series: the suite that has it. `newest` is the highest version of all suites.
-SERIES = {
-    "5.10": "bullseye",
-    "6.1": "bookworm",
-    "6.12": "trixie",
-    "6.18": "trixie-backports",
-    "newest": "sid",
-}
+# `newest` is the highest version of all suites; any other series that they have can be asked for, too.
+SERIES = ("5.10", "6.1", "6.12", "6.18", "newest")
+SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports", "sid")
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vtrace-lab"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LISTS_MAX_AGE = 24 * 3600  # seconds until a new version is looked for
@@ -36,9 +31,9 @@ class FetchError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    series: str  # as asked for: a key of SERIES
+    series: str  # as asked for: "6.1", "newest"
     release: str  # as `uname -r` prints it
-    package: str  # Debian's name and version
+    package: str  # Debian's source package and version
     directory: pathlib.Path
 
     @property
@@ -107,7 +102,7 @@ def _update():
     (home / "status").touch()
     source = f"deb [signed-by={KEYRING}] {_mirror()}"
     (home / "sources.list").write_text(
-        "".join(f"{source} {suite} main\n" for suite in dict.fromkeys(SERIES.values()))
+        "".join(f"{source} {suite} main\n" for suite in SUITES)
     )
     _apt("apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any")
     stamp.touch()
@@ -122,31 +117,40 @@ def _version_key(release):
     return [int(number) for number in re.findall(r"\d+", release)]
 
 
-def _newest_release(series):
-    """The highest release of a series that the suites have, as `uname -r` will print it."""
+def _releases():
+    """{release, as `uname -r` prints it: the packages with its image and its modules}, of the
+    generic flavour: neither cloud nor rt. Not yet signed will do."""
     names = _package_names()
-    # The generic flavour only: neither cloud nor rt, nor what is not signed.
-    found = [re.fullmatch(r"linux-image-(\d+\.\d+[.\d+~a-z-]*-amd64)", name) for name in names]
-    releases = [match.group(1) for match in found if match]
-    releases = [r for r in releases if not re.search(r"-(cloud|rt)-amd64$", r)]
+    found = {}
+    for name in names:
+        match = re.fullmatch(r"linux-(image|binary)-(?:unsigned-)?(\d+\.\d+\.\d[^-]*(?:-\d+)?-amd64)", name)
+        if match:
+            found.setdefault(match.group(2), {})[match.group(1)] = name
+    packages = {}
+    for release, images in found.items():
+        # Since 7.0 an image package only names those that hold something.
+        parts = [f"linux-modules-{release}", f"linux-base-{release}"]
+        if "binary" in images and names.issuperset(parts):
+            packages[release] = [images["binary"], *parts]
+        elif "image" in images:
+            packages[release] = [images["image"]]
+    return packages
+
+
+def _newest_release(series):
+    releases = _releases()
     if series != "newest":
-        releases = [r for r in releases if r.startswith(series + ".")]
+        releases = [r for r in releases if r.startswith(f"{series}.")]
     if not releases:
-        raise FetchError(f"Debian's suites have no kernel {series}")
+        raise FetchError(f"Debian has no kernel {series} in {', '.join(SUITES)}")
     return max(releases, key=_version_key)
-
-
-def _packages(release):
-    """The packages that hold the image and the modules: since 7.0 two, before one."""
-    split = [f"linux-binary-{release}", f"linux-modules-{release}", f"linux-base-{release}"]
-    return [name for name in split if name in _package_names()] or [f"linux-image-{release}"]
 
 
 def _fetch(release, directory):
     download = directory / "download"
     download.mkdir(parents=True)
     os.chdir(download)  # where apt-get download puts its files
-    _apt("apt-get", "download", "-q", *_packages(release))
+    _apt("apt-get", "download", "-q", *_releases()[release])
     for package in sorted(download.glob("*.deb")):
         _output("dpkg-deb", "-x", str(package), str(directory / "unpacked"))
     version = next(download.glob("*.deb")).name.split("_")[1]
@@ -157,12 +161,9 @@ def _fetch(release, directory):
     (directory / "lib").mkdir()
     next(m for m in modules if m.is_dir()).rename(directory / "lib/modules")
     # Since 7.0 image and configuration lie beside the modules.
-    for name, places in (
-        ("config", (unpacked / f"boot/config-{release}", "lib/modules/{}/config")),
-        ("kernel", (unpacked / f"boot/vmlinuz-{release}", "lib/modules/{}/vmlinuz")),
-    ):
-        found = [p for p in (places[0], directory / places[1].format(release)) if p.exists()]
-        found[0].rename(directory / name)
+    for name, pattern in (("config", "config"), ("kernel", "vmlinuz")):
+        places = [*unpacked.glob(f"boot/{pattern}-*"), *directory.glob(f"lib/modules/*/{pattern}*")]
+        places[0].rename(directory / name)
     _decompress_xz(directory / "kernel")
     _output("depmod", "-b", str(directory), release)
     shutil.rmtree(unpacked)

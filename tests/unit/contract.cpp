@@ -2,7 +2,6 @@
 #include "contract.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <regex>
 
@@ -256,26 +255,36 @@ std::string base_name(std::string_view name)
     return std::string(suffix == 0 ? name : name.substr(0, suffix));
 }
 
+KernelVersion kernel_version(std::string_view release)
+{
+    static const std::regex numbers(R"((\d+)\.(\d+).*)");
+    std::cmatch match;
+    if (!std::regex_match(release.data(), release.data() + release.size(), match, numbers))
+        return {};
+    return {std::stoi(match[1]), std::stoi(match[2])};
+}
+
+bool applies(std::string_view name, KernelVersion version)
+{
+    static const std::regex flavour(R"(.*___(since|until)_(\d+)_(\d+))");
+    std::cmatch match;
+    if (!std::regex_match(name.data(), name.data() + name.size(), match, flavour))
+        return true;
+    const KernelVersion bound{std::stoi(match[2]), std::stoi(match[3])};
+    return match[1] == "since" ? version >= bound : version <= bound;
+}
+
 std::vector<std::string> contract_violations(const btf* ours,
                                              const std::vector<std::string>& declared,
-                                             const btf* kernel)
+                                             const btf* kernel, KernelVersion version)
 {
     const Comparison comparison(ours, kernel);
     Problems problems;
-    std::map<std::string, std::vector<Problems>> flavours; // by base name
     for (const std::string& name : declared) {
-        Problems found = comparison.declared(name);
-        if (base_name(name) == name)
-            problems.insert(problems.end(), found.begin(), found.end());
-        else
-            flavours[base_name(name)].push_back(std::move(found));
-    }
-    for (const auto& [name, tried] : flavours) {
-        if (std::ranges::any_of(tried, [](const Problems& p) { return p.empty(); }))
+        if (!applies(name, version))
             continue;
-        problems.push_back(name + ": none of its flavours matches");
-        for (const Problems& p : tried)
-            problems.insert(problems.end(), p.begin(), p.end());
+        Problems found = comparison.declared(name);
+        problems.insert(problems.end(), found.begin(), found.end());
     }
     return problems;
 }

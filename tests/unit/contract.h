@@ -3,6 +3,7 @@
 
 #include <bpf/btf.h>
 
+#include <compare>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,10 +22,24 @@ std::vector<std::string> declared_types(std::string_view header);
 // `name` without the suffix of its flavour: "task_struct___until_5_13" is a task_struct.
 std::string base_name(std::string_view name);
 
-// What of the declared types (as `ours` describes them) `kernel` lacks, one line each. Of the
-// flavours of a struct one has to match whole, and so has the struct without a flavour.
+// The two leading numbers of a kernel's release, as uname prints it.
+struct KernelVersion {
+    int major = 0;
+    int minor = 0;
+    auto operator<=>(const KernelVersion&) const = default;
+};
+
+// {0, 0} if the text does not begin with two numbers.
+KernelVersion kernel_version(std::string_view release);
+
+// True if a kernel of that version has to match the type: a flavour, ___since_X_Y or ___until_X_Y,
+// holds for some versions only, any other type for all.
+bool applies(std::string_view name, KernelVersion version);
+
+// What of the declared types (as `ours` describes them) that apply to `version` its BTF `kernel`
+// lacks, one line each.
 std::vector<std::string> contract_violations(const btf* ours,
                                              const std::vector<std::string>& declared,
-                                             const btf* kernel);
+                                             const btf* kernel, KernelVersion version);
 
 } // namespace vtrace::test
