@@ -44,6 +44,9 @@ void add_privileges(std::vector<Finding>& findings)
 
 void add_kernel(std::vector<Finding>& findings)
 {
+    const auto memory = check_locked_memory();
+    findings.push_back({"memory for BPF", memory.has_value(),
+                        memory ? "not limited by RLIMIT_MEMLOCK" : memory.error().message()});
     const auto btf = check_btf();
     findings.push_back(
         {"BTF", btf.has_value(), btf ? "the kernel describes its types" : btf.error().message()});

@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <ctime>
 #include <utility>
@@ -119,9 +120,13 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarc
     return config;
 }
 
-// Says which part of the kernel is missing, if that is why it refused the programs.
+// Says what is missing, if that is why the kernel refused the programs.
 Error explain_refusal(const Error& error)
 {
+    if (error.code == EPERM) {
+        if (const auto memory = check_locked_memory(); !memory)
+            return memory.error();
+    }
     const auto missing = missing_sched_fields();
     if (!missing || missing->empty())
         return error;

@@ -183,6 +183,10 @@ def _decompress_xz(image):
             image.write_bytes(elf)
 
 
+def is_series(text):
+    return text == "newest" or re.fullmatch(r"\d+\.\d+", text) is not None
+
+
 @functools.cache
 def get(series, offline=False):
     """The newest kernel of a series, from the cache or fetched into it.

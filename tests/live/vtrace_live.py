@@ -486,8 +486,19 @@ def private_mounts(script):
     return ["unshare", "-m", "--propagation", "private", "sh", "-ec", script + '\nexec "$@"', "sh"]
 
 
+def counts_locked_memory():
+    """True if the kernel counts BPF memory against RLIMIT_MEMLOCK (before 5.11)."""
+    return kernel() < (5, 11)
+
+
+def kernel():
+    """The running kernel's version: (6, 12)."""
+    return tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+
+
 def as_nobody(*capabilities):
     """A prefix for run(): an ordinary user with only these capabilities (in small letters)."""
+    unlimited = ["prlimit", "--memlock=unlimited"] if counts_locked_memory() else []
     chosen = ",".join(["-all", *("+" + c for c in capabilities)])
     ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    return ["setpriv", *ids, f"--inh-caps={chosen}", f"--ambient-caps={chosen}"]
+    return [*unlimited, "setpriv", *ids, f"--inh-caps={chosen}", f"--ambient-caps={chosen}"]

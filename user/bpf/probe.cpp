@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bpf/probe.h"
 
+#include "base/fd.h"
 #include "base/files.h"
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/capability.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <memory>
@@ -120,6 +124,23 @@ Status check_btf()
                               "it takes a kernel with CONFIG_DEBUG_INFO_BTF=y and /sys mounted");
     error.exit = ExitCode::kNotPossible;
     return error;
+}
+
+Status check_locked_memory()
+{
+    constexpr uint32_t kPiece = 65536;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return ok();
+    // A map that the limit cannot hold. libbpf first raises the limit where it has to and may.
+    const auto pieces = static_cast<uint32_t>(limit.rlim_cur / kPiece) + 1;
+    const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock", sizeof(uint32_t), kPiece, pieces, nullptr));
+    if (map || errno != EPERM)
+        return ok();
+    return Error{.what = "this kernel counts BPF memory as locked, and RLIMIT_MEMLOCK is " +
+                         std::to_string(limit.rlim_cur / 1024) + " KiB",
+                 .hint = "run after `ulimit -l unlimited`, or with CAP_SYS_RESOURCE, too",
+                 .exit = ExitCode::kNotPossible};
 }
 
 Result<std::vector<std::string>> missing_sched_fields()

@@ -32,6 +32,10 @@ Status check_privileges();
 // Fails with kNotPossible if the kernel does not describe its types.
 Status check_btf();
 
+// Fails with kNotPossible if the kernel counts BPF memory as locked (before 5.11) and RLIMIT_MEMLOCK
+// cannot be raised.
+Status check_locked_memory();
+
 // What the kernel's BTF lacks of what the scheduler programs read, with the option that brings it.
 Result<std::vector<std::string>> missing_sched_fields();
 

@@ -2,6 +2,7 @@
 #include "collect/histogram_store.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace vtrace {
 
@@ -49,6 +50,8 @@ Result<bool> HistogramStore::grow()
     const uint32_t entries = plan_.chunk_slots * plan_.cpus;
     const Fd fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hist_chunk", sizeof(uint32_t), sizeof(vt_hist),
                                entries, &options));
+    if (!fd && (errno == ENOMEM || errno == EPERM)) // EPERM: RLIMIT_MEMLOCK, before 5.11
+        return false;
     if (!fd)
         return errno_error("cannot make room for more histograms");
     auto chunk = MappedArray<vt_hist>::map(fd.get(), entries);

@@ -32,7 +32,7 @@ public:
     static void prepare(BpfObject& object, const SlotPlan& plan);
     static Result<HistogramStore> start(BpfObject& object, const SlotPlan& plan);
 
-    // Makes one more chunk; false if all are there.
+    // Makes one more chunk; false if all are there, or the kernel has no memory for it.
     Result<bool> grow();
     [[nodiscard]] uint32_t slots() const
     {

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel lab: `./dev lab` boots Debian's kernels and runs the live tests in each."""
+
+import argparse
+import collections
+import concurrent.futures
+import fcntl
+import json
+import os
+import pathlib
+import shlex
+import signal
+import sys
+import threading
+import time
+
+import expected
+import kernels
+import table
+from machine import TREE, Machine
+
+BUILD = TREE / "build"
+LAB = BUILD / "lab"
+README = TREE / "README.md"
+PATIENCE = 180  # seconds without a word until a machine counts as hung
+BOOTS = 3  # of one kernel: the first, and one more after each hang or panic
+
+EPILOG = """examples:
+  ./dev lab                        the five kernels, all tests
+  ./dev lab 6.1 newest             these two
+  ./dev lab 5.10 -- truth          the tests whose name matches `truth`
+  ./dev lab 6.19                   any other series that Debian has
+  ./dev lab shell 6.12             a root shell in that kernel
+  ./dev lab --bench 6.1            the cost there, beside the peers (ratios)
+
+Kernels are kept in ~/.cache/vtrace-lab ($XDG_CACHE_HOME), what a machine said in
+build/lab/KERNEL."""
+
+
+class Progress:
+    """Lines on stderr as things happen; on a terminal the last one is kept up to date."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._now = {}
+        self._terminal = sys.stderr.isatty()
+
+    def say(self, text):
+        with self._lock:
+            self._clear()
+            print(f"lab: {text}", file=sys.stderr, flush=True)
+
+    def now(self, series, text):
+        if not self._terminal:
+            return
+        with self._lock:
+            self._now[series] = text
+            self._clear()
+            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            line = "  ".join(f"{k}: {v}" for k, v in self._now.items() if v)
+            print(line[:width], end="", file=sys.stderr, flush=True)
+
+    def _clear(self):
+        if self._terminal:
+            print("\r\033[K", end="", file=sys.stderr)
+
+
+class Run:
+    """All tests on one kernel, in as many boots as it takes."""
+
+    def __init__(self, kernel, pattern, progress, stopping):
+        self.kernel = kernel
+        self.pattern = pattern
+        self.progress = progress
+        self.stopping = stopping
+        self.directory = LAB / kernel.series
+        self.outcomes = {}  # id: (outcome, seconds, detail)
+        self.checks = []
+        self.first_test = None  # seconds from power-on to the first test
+        self.died_in = collections.Counter()
+        self.notes = []
+
+    def run(self):
+        started = time.monotonic()
+        for boot in range(BOOTS):
+            if self._boot(boot) or self.stopping.is_set():
+                break
+        self.progress.now(self.kernel.series, "")
+        self.progress.say(
+            f"{self.kernel.series}: {len(self.outcomes)} tests in "
+            f"{time.monotonic() - started:.0f} s, the first after "
+            f"{self.first_test or float('nan'):.0f} s"
+        )
+        return self
+
+    def _boot(self, number):
+        """One machine until its tests are through (True) or it hangs, dies, or is told to stop."""
+        journal = self.directory / "results" / "journal"
+        done = " ".join(self.outcomes)
+        command = (
+            f"export PYTHONDONTWRITEBYTECODE=1\n"
+            f"echo {shlex.quote(done)} >/tmp/lab-done\n"
+            f"exec python3 {shlex.quote(str(TREE / 'tests/lab/inside.py'))} /run/lab"
+            f" {shlex.quote(str(BUILD))} --done /tmp/lab-done --filter {shlex.quote(self.pattern)}"
+        )
+        with Machine(self.kernel, command, self.directory / "results") as machine:
+            current, read, heard = None, 0, time.monotonic()
+            while True:
+                lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+                for line in lines[read:]:
+                    if not line.endswith("\n"):
+                        break
+                    read += 1
+                    heard = time.monotonic()
+                    current = self._note(json.loads(line), machine)
+                if not machine.running():
+                    break
+                if time.monotonic() - heard > PATIENCE or self.stopping.is_set():
+                    break
+                time.sleep(0.1)
+            check = self.directory / "results" / "check.json"
+            if check.exists() and check.stat().st_size and not self.checks:
+                self.checks = json.loads(check.read_text())["checks"]
+            if machine.status == 0 or self.stopping.is_set():
+                return True
+            what = "hung" if machine.running() else "died"
+            if machine.status is not None:
+                what = f"ended with exit code {machine.status}"
+            why = machine.why_dead()
+
+        where = current or "outside of any test"
+        self.notes.append(f"{self.kernel.series}: the machine {what}: {where} (boot {number + 1})")
+        self.progress.say(self.notes[-1])
+        self.died_in[where] += 1
+        # Once can be the emulation's fault. Twice in the same test is not: on with the others.
+        if self.died_in[where] == 2 or number + 1 == BOOTS:
+            self.outcomes[current or "machine"] = ("fail", 0.0, "\n".join([f"the machine {what}", *why]))
+        return False
+
+    def _note(self, entry, machine):
+        if entry["outcome"] == "start":
+            if self.first_test is None:
+                self.first_test = machine.seconds()
+            self.progress.now(self.kernel.series, f"{len(self.outcomes) + 1} {entry['id']}")
+            return entry["id"]
+        self.outcomes[entry["id"]] = (entry["outcome"], entry["seconds"], entry["detail"])
+        if entry["outcome"] == "fail":
+            self.progress.say(f"{self.kernel.series}: FAILED {entry['id']}")
+        return None
+
+    def judged(self, known, complete):
+        column = {}
+        for test, (outcome, seconds, detail) in self.outcomes.items():
+            wrong = expected.judge(known, self.kernel.series, test, outcome, detail)
+            column[test] = table.Outcome(outcome, seconds, detail, wrong)
+        if complete:
+            for test in known.keys() - column.keys():
+                column[test] = table.Outcome("fail", 0.0, "", "did not run")
+        return column
+
+
+# ---- commands ----
+
+
+def get_kernels(wanted, offline, progress):
+    """The kernels, and the series that an --offline run has to leave out."""
+    found, missing = [], []
+    for series in wanted:
+        try:
+            progress.now("fetching", series)
+            kernel = kernels.get(series, offline)
+        except kernels.FetchError as error:
+            if not offline:
+                sys.exit(f"lab: cannot have kernel {series}: {error}")
+            missing.append(series)
+            progress.say(f"{series}: SKIPPED, {error} (--offline)")
+            continue
+        finally:
+            progress.now("fetching", "")
+        progress.say(f"{series}: {kernel.release} ({kernel.package})")
+        found.append(kernel)
+    return found, missing
+
+
+def run_tests(arguments, progress):
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopping.set())
+    wanted = arguments.kernels or list(kernels.SERIES)
+    found, missing = get_kernels(wanted, arguments.offline, progress)
+    runs = [Run(k, arguments.filter, progress, stopping) for k in found]
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(Run.run, runs))
+    if stopping.is_set():
+        progress.say("stopped")
+        return 130
+
+    known = expected.load()
+    if arguments.accept:
+        for run in runs:
+            for test, (outcome, _, detail) in run.outcomes.items():
+                where = known.setdefault(test, {})
+                where.pop(run.kernel.series, None)
+                if outcome == "skip":
+                    where[run.kernel.series] = detail
+        if not arguments.filter:
+            seen = {test for run in runs for test in run.outcomes}
+            known = {test: where for test, where in known.items() if test in seen}
+        expected.FILE.write_text(expected.dump(known))
+
+    columns = {r.kernel.series: r.judged(known, not arguments.filter) for r in runs}
+    print(table.results(columns, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    red = collections.defaultdict(list)  # what is wrong: the kernels
+    for series, column in columns.items():
+        for test, outcome in column.items():
+            if outcome.wrong:
+                tail = outcome.detail.splitlines()[-25:] if outcome.outcome == "fail" else []
+                red[(test, outcome.wrong, "\n".join("    " + line for line in tail))].append(series)
+    for (test, wrong, tail), where in sorted(red.items()):
+        print(f"\n{', '.join(where)}: {test}: {wrong}")
+        if tail:
+            print(tail)
+    print()
+    for note in [note for run in runs for note in run.notes]:
+        print(f"lab: {note}")
+    for run in runs:
+        good = not any(outcome.wrong for outcome in columns[run.kernel.series].values())
+        print(
+            f"lab: {run.kernel.series} ({run.kernel.release}): "
+            f"{'as expected' if good else 'RED'}; boot to first test {run.first_test or 0:.1f} s"
+        )
+    if missing:
+        print(f"lab: SKIPPED, not in the cache (--offline): {', '.join(missing)}")
+    stale = check_readme(arguments, runs, columns)
+    empty = not any(columns.values())
+    if empty:
+        print("lab: no test matches")
+    return 1 if red or stale or empty else 0
+
+
+def check_readme(arguments, runs, columns):
+    """True if the README's table of kernels does not say what this run found."""
+    if arguments.filter or [run.kernel.series for run in runs] != list(kernels.SERIES):
+        return False
+    good = {s: not any(o.wrong for o in column.values()) for s, column in columns.items()}
+    block = table.features([(r.kernel.series, r.checks, good[r.kernel.series]) for r in runs])
+    text = README.read_text()
+    if table.in_readme(text) == block:
+        return False
+    if arguments.accept:
+        README.write_text(table.with_block(text, block))
+        return False
+    print("lab: README.md has another table of kernels than this run found: ./dev lab --accept")
+    print(block, end="")
+    return True
+
+
+def run_shell(arguments, progress):
+    (kernel,), _ = get_kernels(arguments.kernels, arguments.offline, progress)
+    progress.say("a root shell; `exit` or Ctrl-D ends the machine, so does Ctrl-A X")
+    command = f"cd {shlex.quote(str(TREE))} && exec bash -i"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the shell in there
+    with Machine(kernel, command, LAB / kernel.series / "shell", shell=True) as machine:
+        machine.process.wait()
+    return 0
+
+
+def run_bench(arguments, progress):
+    """The bench's small case in each kernel: ratios, as TCG's nanoseconds mean nothing."""
+    found, missing = get_kernels(arguments.kernels or list(kernels.SERIES), arguments.offline, progress)
+    failed = list(missing) if not arguments.offline else []
+    command = (
+        f"export PYTHONDONTWRITEBYTECODE=1; cd {shlex.quote(str(TREE))} &&"
+        " exec python3 tests/bench/bench.py --only small --ratios --rounds 3 --seconds 1"
+    )
+    for kernel in found:
+        results = LAB / kernel.series / "bench"
+        with Machine(kernel, command, results) as machine:
+            while machine.running() and machine.seconds() < 600:
+                time.sleep(0.2)
+            output = results / "output"
+            print(f"\n{kernel.series} ({kernel.release}), under TCG")
+            print(output.read_text() if output.exists() else "\n".join(machine.why_dead()))
+            if machine.status != 0:
+                failed.append(kernel.series)
+    if failed:
+        print(f"lab: FAILED: {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="./dev lab",
+        usage="%(prog)s [OPTIONS] [KERNEL...] [-- FILTER]\n       %(prog)s shell KERNEL",
+        description="Boots kernels in QEMU and runs the live tests in each.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="5.10, 6.1, …, newest")
+    parser.add_argument("--offline", action="store_true", help="only kernels in the cache; skip others")
+    parser.add_argument("--bench", action="store_true", help="cost per event there, as ratios")
+    parser.add_argument("--accept", action="store_true", help="write expected.toml and README's table")
+    parser.add_argument("--jobs", type=int, metavar="N", default=os.cpu_count(),
+                        help="machines at once (default: one per CPU)")
+    own, tests = argv, []
+    if "--" in argv:
+        own, tests = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
+    arguments = parser.parse_args(own)
+    arguments.filter = "|".join(tests)
+    arguments.shell = arguments.kernels[:1] == ["shell"]
+    if arguments.shell:
+        arguments.kernels = arguments.kernels[1:]
+        if len(arguments.kernels) != 1:
+            parser.error("shell takes one KERNEL")
+    for series in arguments.kernels:
+        if not kernels.is_series(series):
+            parser.error(f"{series!r} is not a series of kernels, as in 6.1 or newest")
+    return arguments
+
+
+def main():
+    arguments = parse(sys.argv[1:])
+    LAB.mkdir(parents=True, exist_ok=True)
+    progress = Progress()
+    with open(LAB / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("lab: another lab is running in this checkout")
+        if arguments.shell:
+            return run_shell(arguments, progress)
+        if arguments.bench:
+            return run_bench(arguments, progress)
+        return run_tests(arguments, progress)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
