@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     add("--only", choices=PARTS, help="one part instead of all")
     add("--build", default="build", metavar="DIR", help="where the programs are (default build)")
     add("--write-readme", action="store_true", help="put the tables into README.md")
+    add("--ratios", action="store_true", help="print no times: for an emulated machine")
     add("--strict", action="store_true", help="exit with 1 if a target is missed")
     args = parser.parse_args()
     if args.rounds < 1 or args.seconds <= 0:
@@ -69,14 +70,15 @@ def prepare(args: argparse.Namespace) -> Setup:
     return Setup(args.rounds, args.seconds, vtrace, herd, loads.PingPong(pingpong, cpu))
 
 
-def run_parts(names: list[str], setup: Setup) -> str:
+def run_parts(names: list[str], setup: Setup, only_ratios: bool) -> str:
     texts = [
         f"Linux {platform.release()}, {os.cpu_count()} CPUs, {datetime.date.today()}; "
         f"medians of {setup.rounds} interleaved rounds, lowest and highest in brackets."
     ]
     for name in names:
         try:
-            texts.append(PARTS[name](setup).markdown())
+            section = PARTS[name](setup)
+            texts.append((section.only_ratios() if only_ratios else section).markdown())
         except (common.NotMeasured, OSError) as problem:
             setup.problems.append(f"{name}: {problem}")
     return "\n\n".join(texts)
@@ -88,7 +90,7 @@ def main() -> int:
     common.exit_on_signals()
     common.private_tracefs()
     common.look_at_once()
-    text = run_parts([args.only] if args.only else list(PARTS), setup)
+    text = run_parts([args.only] if args.only else list(PARTS), setup, args.ratios)
     print(text)
     for problem in dict.fromkeys(setup.problems):
         log(f"not measured as it should be: {problem}")

@@ -51,6 +51,12 @@ class Section:
     rows: list[list[str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
+    def only_ratios(self) -> "Section":
+        """For a machine whose times mean nothing: an emulated one."""
+        keep = [0, *(i for i, name in enumerate(self.header) if name.startswith("of "))]
+        rows = [[row[i] for i in keep] for row in self.rows]
+        return Section(self.title, [self.header[i] for i in keep], rows)
+
     def markdown(self) -> str:
         widths = [max(len(cell) for cell in column) for column in zip(self.header, *self.rows)]
         rule = ["-" * width for width in widths]

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # SPDX-License-Identifier: GPL-2.0-only
 # First process of a lab machine: makes the host's files its root, writable in memory only, and hands
 # over to start.sh there. Runs on busybox; what it needs is in the initramfs that machine.py builds.
@@ -10,10 +11,6 @@ while read -r module; do
     busybox insmod "/modules/$module" || busybox echo "lab: cannot load $module"
 done </modules/order
 
-for word in $(busybox cat /proc/cmdline); do
-    case $word in lab.tree=*) tree=${word#lab.tree=} ;; esac
-done
-
 p9=trans=virtio,version=9p2000.L,msize=512000
 busybox mount -t 9p -o "$p9,cache=loose,ro" lab-root /lower &&
     busybox mount -t tmpfs -o mode=755 tmpfs /over &&
@@ -24,7 +21,7 @@ busybox mount -t 9p -o "$p9,cache=loose,ro" lab-root /lower &&
     busybox mkdir -p /root/run/lab &&
     busybox mount -t 9p -o "$p9" lab-results /root/run/lab &&
     busybox umount /proc &&
-    exec busybox switch_root /root /bin/bash "$tree/tests/lab/start.sh"
+    exec busybox switch_root /root /bin/bash "$(busybox cat /start)"
 
 busybox echo "lab: cannot mount the root"
 busybox poweroff -f

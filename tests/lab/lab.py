@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -56,7 +57,7 @@ class Progress:
         with self._lock:
             self._now[series] = text
             self._clear()
-            width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
+            width = max(20, shutil.get_terminal_size().columns - 1)
             line = "  ".join(f"{k}: {v}" for k, v in self._now.items() if v)
             print(line[:width], end="", file=sys.stderr, flush=True)
 
@@ -257,8 +258,12 @@ def check_readme(arguments, runs, columns):
 
 def run_shell(arguments, progress):
     (kernel,), _ = get_kernels(arguments.kernels, arguments.offline, progress)
-    progress.say("a root shell; `exit` or Ctrl-D ends the machine, so does Ctrl-A X")
-    command = f"cd {shlex.quote(str(TREE))} && exec bash -i"
+    progress.say("a root shell in some 10 s; `exit` or Ctrl-D ends the machine, so does Ctrl-A X")
+    size = shutil.get_terminal_size()
+    command = (
+        f"stty rows {size.lines} cols {size.columns}; export TERM={shlex.quote(os.environ.get('TERM', 'dumb'))}\n"
+        f"cd {shlex.quote(str(TREE))} && exec bash -i"
+    )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the shell in there
     with Machine(kernel, command, LAB / kernel.series / "shell", shell=True) as machine:
         machine.process.wait()

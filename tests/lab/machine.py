@@ -68,6 +68,7 @@ def initramfs(kernel):
     for file in files:
         entries[f"modules/{file.stem}"] = (stat.S_IFREG | 0o644, _module(file))
     order = "".join(f"{file.stem}\n" for file in files)
+    entries["start"] = (stat.S_IFREG | 0o644, str(TREE / "tests/lab/start.sh").encode())
     entries["modules/order"] = (stat.S_IFREG | 0o644, order.encode())
     return _cpio(entries)
 
@@ -94,7 +95,7 @@ class Machine:
         script.write_text(f"#!/bin/bash\n{command}\n")
         script.chmod(0o755)
         (results / "modules").write_text(str(kernel.modules))
-        (results / "name").write_text(kernel.series)
+        (results / "name").write_text(kernel.series.replace(".", "-"))
         if shell:
             (results / "shell").touch()
         (results / "initramfs").write_bytes(initramfs(kernel))
@@ -107,7 +108,7 @@ class Machine:
                 *("-m", "2048", "-smp", str(cpus), "-display", "none", "-no-reboot", "-nic", "none"),
                 *("-serial", serial, "-name", f"vtrace-lab-{kernel.series}"),
                 *("-kernel", kernel.image, "-initrd", results / "initramfs"),
-                *("-append", f"console=ttyS0 quiet panic=-1 lab.tree={TREE}"),
+                *("-append", "console=ttyS0 quiet panic=-1"),
                 *self._share("root", "/", "readonly=on"),
                 *self._share("results", results, "readonly=off"),
             ],
