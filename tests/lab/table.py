@@ -61,6 +61,7 @@ def features(kernels):
     """kernels: [(series, checks of `vtrace check --format json`, all tests are as expected)]. A
     Markdown table: no versions, so that it does not go stale with each update of a kernel."""
     names = list(dict.fromkeys(check["name"] for _, checks, _ in kernels for check in checks))
+    names = [name for name in names if not name.startswith("CAP_")]  # root has them all
     rows = [["feature", *(series for series, _, _ in kernels)]]
     for name in names:
         cells = []
