@@ -73,7 +73,8 @@ def prepare(args: argparse.Namespace) -> Setup:
 def run_parts(names: list[str], setup: Setup, only_ratios: bool) -> str:
     texts = [
         f"Linux {platform.release()}, {os.cpu_count()} CPUs, {datetime.date.today()}; "
-        f"medians of {setup.rounds} interleaved rounds, lowest and highest in brackets."
+        f"medians of {setup.rounds} interleaved rounds"
+        + ("." if only_ratios else ", lowest and highest in brackets.")
     ]
     for name in names:
         try:

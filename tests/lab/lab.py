@@ -87,11 +87,8 @@ class Run:
             if self._boot(boot) or self.stopping.is_set():
                 break
         self.progress.now(self.kernel.series, "")
-        self.progress.say(
-            f"{self.kernel.series}: {len(self.outcomes)} tests in "
-            f"{time.monotonic() - started:.0f} s, the first after "
-            f"{self.first_test or float('nan'):.0f} s"
-        )
+        seconds = time.monotonic() - started
+        self.progress.say(f"{self.kernel.series}: {len(self.outcomes)} tests in {seconds:.0f} s")
         return self
 
     def _boot(self, number):
@@ -276,18 +273,19 @@ def run_bench(arguments, progress):
     failed = list(missing) if not arguments.offline else []
     command = (
         f"export PYTHONDONTWRITEBYTECODE=1; cd {shlex.quote(str(TREE))} &&"
-        " exec python3 tests/bench/bench.py --only small --ratios --rounds 3 --seconds 1"
+        " exec python3 tests/bench/bench.py --only small --ratios --rounds 3 --seconds 1 2>/run/lab/log"
     )
     for kernel in found:
         results = LAB / kernel.series / "bench"
+        progress.say(f"{kernel.series}: measuring, about a minute and a half")
         with Machine(kernel, command, results) as machine:
             while machine.running() and machine.seconds() < 600:
                 time.sleep(0.2)
             output = results / "output"
-            print(f"\n{kernel.series} ({kernel.release}), under TCG")
-            print(output.read_text() if output.exists() else "\n".join(machine.why_dead()))
+            print(output.read_text() if output.exists() else "", flush=True)
             if machine.status != 0:
                 failed.append(kernel.series)
+                print("\n".join(machine.why_dead()), flush=True)
     if failed:
         print(f"lab: FAILED: {', '.join(failed)}")
     return 1 if failed else 0

@@ -4,18 +4,15 @@
 No image is built: the root is a 9p share with a tmpfs over it. A second share takes the results.
 """
 
-import ctypes
 import lzma
 import pathlib
 import shutil
-import signal
 import stat
 import subprocess
 import time
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
-PR_SET_PDEATHSIG = 1
 
 
 # ---- initramfs ----
@@ -76,10 +73,6 @@ def initramfs(kernel):
 # ---- QEMU ----
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Machine:
     """A running lab machine; leaving the `with` block ends it.
 
@@ -103,7 +96,7 @@ class Machine:
         serial = "mon:stdio" if shell else f"file:{results / 'console.log'}"
         self.process = subprocess.Popen(
             [
-                "qemu-system-x86_64",
+                *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
                 *("-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max,+svm"),
                 *("-m", "2048", "-smp", str(cpus), "-display", "none", "-no-reboot", "-nic", "none"),
                 *("-serial", serial, "-name", f"vtrace-lab-{kernel.series}"),
@@ -115,7 +108,6 @@ class Machine:
             stdin=None if shell else subprocess.DEVNULL,
             stdout=None if shell else subprocess.DEVNULL,
             stderr=None if shell else (results / "qemu.log").open("wb"),
-            preexec_fn=_die_with_parent,
         )
 
     @staticmethod
@@ -142,7 +134,7 @@ class Machine:
     def why_dead(self):
         """The end of what the kernel and QEMU had to say."""
         lines = []
-        for name in ("qemu.log", "console.log"):
+        for name in ("qemu.log", "console.log", "log"):
             file = self.results / name
             if file.exists():
                 lines += file.read_text(errors="replace").splitlines()
