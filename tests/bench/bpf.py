@@ -75,7 +75,7 @@ class Program:
 
     id: int
     name: str
-    on_switch: bool  # is known to be on the sched_switch hook
+    on_switch: bool  # is on the sched_switch hook, as far as the kernel tells
     tracepoint: bool  # a classic tracepoint: the kernel does not tell which
     run_time_ns: int
     run_cnt: int
@@ -97,7 +97,8 @@ def program(fd: int) -> Program:
     return Program(
         id=info.id,
         name=info.name.decode(errors="replace"),
-        on_switch=tracing and info.attach_btf_id == _switch_btf_id,
+        # Before 5.18 (b79c9fc9551b) the kernel does not tell, and says 0.
+        on_switch=tracing and info.attach_btf_id in (_switch_btf_id, 0),
         tracepoint=info.type == _BPF_PROG_TYPE_TRACEPOINT,
         run_time_ns=info.run_time_ns,
         run_cnt=info.run_cnt,
