@@ -38,7 +38,7 @@ def _module(file):
     return lzma.decompress(data) if file.suffix == ".xz" else data
 
 
-def _cpio(entries):
+def cpio(entries):
     """A cpio archive (newc: Documentation/driver-api/early-userspace/buffer-format.rst) of
     {name: (mode, content)}."""
     archive = bytearray()
@@ -67,7 +67,7 @@ def initramfs(kernel):
     order = "".join(f"{file.stem}\n" for file in files)
     entries["start"] = (stat.S_IFREG | 0o644, str(TREE / "tests/lab/start.sh").encode())
     entries["modules/order"] = (stat.S_IFREG | 0o644, order.encode())
-    return _cpio(entries)
+    return cpio(entries)
 
 
 # ---- QEMU ----

@@ -101,7 +101,7 @@ class Releases(unittest.TestCase):
 
 class Initramfs(unittest.TestCase):
     def test_cpio_reads_it(self):
-        archive = machine._cpio({"d": (0o040755, b""), "d/file": (0o100644, b"content")})
+        archive = machine.cpio({"d": (0o040755, b""), "d/file": (0o100644, b"content")})
         with tempfile.TemporaryDirectory() as directory:
             subprocess.run(["busybox", "cpio", "-i"], cwd=directory, input=archive, check=True,
                            stderr=subprocess.DEVNULL)

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the live tests of KVM share: guests with known exits, and the kernel's own tracepoints as oracle."""
+
+import collections
+import contextlib
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import vtrace_live as live
+
+sys.path.insert(0, str(live.ROOT / "tests" / "lab"))
+import machine  # noqa: E402  (it makes initramfs archives)
+
+BUILD = pathlib.Path(os.environ.get("VTRACE_BUILD", live.ROOT / "build"))
+KVM = pathlib.Path("/dev/kvm")
+LAB = pathlib.Path("/run/lab/name")  # in a lab machine only
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(live.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+# ---- which KVM this is ----
+
+ExitCodes = collections.namedtuple("ExitCodes", "io cpuid hlt")
+
+# As kvm:kvm_exit has them: arch/x86/include/uapi/asm/{svm,vmx}.h.
+EXIT_CODES = {"kvm_amd": ExitCodes(0x7B, 0x72, 0x78), "kvm_intel": ExitCodes(30, 10, 12)}
+
+
+def need_kvm():
+    """Skips the test where there is no /dev/kvm, after an attempt to load its modules."""
+    tried = "no modprobe to load it with"
+    if not KVM.exists() and shutil.which("modprobe"):
+        said = []
+        for module in ("kvm-amd", "kvm-intel"):
+            done = subprocess.run(["modprobe", module], capture_output=True, text=True, check=False)
+            said += done.stderr.strip().splitlines()[-1:]
+        tried = "; ".join(said) or "modprobe loaded KVM's modules"
+        with contextlib.suppress(AssertionError):
+            live.until(KVM.exists, "/dev/kvm", 2)
+    if not KVM.exists():
+        raise unittest.SkipTest(f"no /dev/kvm ({tried})")
+
+
+def exit_codes():
+    """The codes of this machine's exits, or None where KVM is neither SVM nor VMX."""
+    for module, codes in EXIT_CODES.items():
+        if pathlib.Path("/sys/module", module).exists():
+            return codes
+    return None
+
+
+def flavour():
+    """What implements KVM here, for messages."""
+    modules = sorted(p.name for p in pathlib.Path("/sys/module").glob("kvm_*"))
+    return ", ".join(modules) or "unknown"
+
+
+# ---- the kernel's own account ----
+
+SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 430, 431, 432  # since 5.2, the same everywhere
+FSCONFIG_CMD_CREATE = 6
+
+
+def _system_call(name, number, *arguments):
+    result = _libc.syscall(number, *arguments)
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{name}: {os.strerror(error)}")
+    return result
+
+
+@contextlib.contextmanager
+def detached(kind):
+    """The path of a mount of a file system (tracefs, debugfs) that is in nobody's mount namespace: it
+    goes with this process, however that ends."""
+    context = _system_call("fsopen", SYS_FSOPEN, ctypes.c_char_p(kind.encode()), 0)
+    try:
+        _system_call("fsconfig", SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0)
+        mount = _system_call("fsmount", SYS_FSMOUNT, context, 0, 0)
+    finally:
+        os.close(context)
+    try:
+        yield pathlib.Path(f"/proc/self/fd/{mount}")
+    finally:
+        os.close(mount)
+
+
+class TraceCount:
+    """How often a tracepoint fired: TraceCount("kvm/kvm_pio", "common_pid == 7").
+
+    Each has a tracefs instance of its own, so that several can look at one tracepoint with different
+    filters. What counts is how many records were written: none is read, and those that newer ones
+    replaced count, too. (A hist trigger would do, but not all kernels are built with it.)"""
+
+    def __init__(self, event, condition=None):
+        self.event = event
+        self._stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            tracefs = stack.enter_context(detached("tracefs"))
+            if not (tracefs / "events" / event).is_dir():
+                raise AssertionError(f"expected the kernel to have the tracepoint {event}")
+            self._remove_stale(tracefs)
+            self._instance = tracefs / "instances" / os.fsdecode(live.new_name())
+            self._instance.mkdir()
+            stack.callback(self._remove)
+            self._directory = self._instance / "events" / event
+            (self._instance / "buffer_size_kb").write_text("64")
+            if condition:
+                (self._directory / "filter").write_text(condition)
+            (self._directory / "enable").write_text("1")
+            self._stack = stack.pop_all()
+
+    @staticmethod
+    def _remove_stale(tracefs):
+        """Instances that a test left behind that was killed."""
+        for instance in (tracefs / "instances").glob("vtrace-test-*"):
+            if not pathlib.Path("/proc", instance.name.split("-")[2]).exists():
+                with contextlib.suppress(OSError):
+                    for enable in instance.glob("events/*/enable"):
+                        enable.write_text("0")
+                    instance.rmdir()
+
+    def _remove(self):
+        (self._directory / "enable").write_text("0")
+        # Busy for a moment while somebody looks at it.
+        with contextlib.suppress(FileNotFoundError):
+            live.until(self._removed, f"tracefs instance {self._instance.name} can be removed")
+
+    def _removed(self):
+        try:
+            self._instance.rmdir()
+        except OSError:
+            return False
+        return True
+
+    def count(self):
+        total = 0
+        for stats in self._instance.glob("per_cpu/cpu*/stats"):
+            figures = dict(line.split(": ") for line in stats.read_text().splitlines())
+            if int(figures["dropped events"]):
+                raise AssertionError(f"expected no lost records of {self.event}: {figures}")
+            total += int(figures["entries"]) + int(figures["overrun"])
+        return total
+
+    def close(self):
+        self._stack.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+# ---- guests ----
+
+
+class TinyGuest:
+    """The workload tests/workloads/kvm_guest.cpp: `round()` is so many writes to a port, CPUIDs and HLTs.
+
+    Its only vCPU is its main thread, `pid`."""
+
+    def __init__(self, pio, cpuids=0, halts=0, cgroup=None):
+        def prepare():
+            _die_with_parent()
+            if cgroup:
+                cgroup.add(os.getpid())
+
+        self.process = subprocess.Popen(
+            [BUILD / "wl_kvm_guest", str(pio), str(cpuids), str(halts)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=prepare,
+        )
+        self.pid = self.process.pid
+        if self.process.stdout.readline() != "ready\n":
+            self.stop()
+            raise AssertionError(f"expected a guest, exit code {self.process.returncode}")
+
+    def begin(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        """What the process saw of the round that begin() started: {"pio": 100, …}."""
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError("expected the guest to end its round, it died")
+        return {key: int(value) for key, value in (pair.split("=") for pair in line.split())}
+
+    def round(self):
+        self.begin()
+        return self.end()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+LINE = "vtrace-guest-is-up"
+
+# Prints LINE on the serial port, then halts, woken by the BIOS's timer 18 times a second.
+_BOOT_SECTOR = bytes(
+    [
+        *(0x31, 0xC0, 0x8E, 0xD8, 0xFC),  # xor ax, ax; mov ds, ax; cld
+        *(0xBE, 0x1C, 0x7C),  #         mov si, text
+        *(0xBA, 0xF8, 0x03),  #         mov dx, 0x3f8: the serial port
+        *(0xAC, 0x84, 0xC0, 0x74, 0x03),  # next: lodsb; test al, al; jz halt
+        *(0xEE, 0xEB, 0xF8),  #         out dx, al; jmp next
+        *(0xFB, 0xF4, 0xEB, 0xFC),  # halt: sti; hlt; jmp halt
+    ]
+)
+
+
+def _boot_sector():
+    code = _BOOT_SECTOR.ljust(0x1C, b"\x90") + LINE.encode() + b"\r\n\0"
+    return code.ljust(510, b"\0") + b"\x55\xaa"
+
+
+# Prints LINE, then sleeps 50 times a second.
+_INIT = f"""#!/bin/busybox sh
+/bin/busybox echo {LINE}
+while :; do /bin/busybox sleep 0.02; done
+"""
+
+
+def _initramfs():
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise unittest.SkipTest("no busybox for the guest's initramfs")
+    directory, program = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
+    # The kernel opens /dev/console for init.
+    entries = {
+        "bin": (directory, b""),
+        "dev": (directory, b""),
+        "bin/busybox": (program, pathlib.Path(busybox).read_bytes()),
+        "init": (program, _INIT.encode()),
+    }
+    return machine.cpio(entries)
+
+
+def need_linux_image():
+    """The image of the running kernel, which lies beside its modules in the lab; skips elsewhere."""
+    release = os.uname().release
+    modules = pathlib.Path("/lib/modules", release)
+    image = modules.resolve().parents[2] / "kernel"
+    if not (LAB.exists() and modules.is_symlink() and image.exists()):
+        raise unittest.SkipTest("no image of the running kernel beside its modules: only in the lab")
+    # Seen with 7.3.4, with one CPU as with two: the guest stalls, and then the machine itself may hang.
+    if tuple(map(int, release.split(".")[:2])) >= (7, 3):
+        raise unittest.SkipTest(f"a Linux guest hangs a lab machine with {release}")
+    return image
+
+
+@contextlib.contextmanager
+def one_cpu_in_lab():
+    """Takes all CPUs but the first of a lab machine offline. Under QEMU's TCG with one thread for two
+    CPUs most boots of a Linux guest (6.12) end in a spin lock's slow path and never leave it, pinned or
+    not; with the other CPU offline all did well (5.10 to 6.18, 10 boots)."""
+    cpus = pathlib.Path("/sys/devices/system/cpu").glob("cpu[1-9]*/online")
+    taken = [cpu for cpu in cpus if LAB.exists() and cpu.read_text().strip() == "1"]
+    try:
+        for cpu in taken:
+            cpu.write_text("0")
+        yield
+    finally:
+        for cpu in taken:
+            cpu.write_text("1")
+
+
+class QemuGuest:
+    """A real QEMU guest, up: it has printed LINE on its serial port.
+
+    It boots `linux` (an image), or else a boot sector. `more` are more options for QEMU."""
+
+    def __init__(self, name, *more, linux=None, cgroup=None, cpus=1, seconds=live.PATIENCE):
+        qemu = shutil.which("qemu-system-x86_64")
+        if not qemu:
+            raise unittest.SkipTest("no qemu-system-x86_64")
+        with contextlib.ExitStack() as stack:
+            self._directory = pathlib.Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="vtrace-test-"))
+            )
+            self._serial = self._directory / "serial"
+            self._log = stack.enter_context(open(self._directory / "log", "w+b"))
+
+            def prepare():
+                _die_with_parent()
+                if cgroup:
+                    cgroup.add(os.getpid())
+
+            started = time.monotonic()
+            self.process = subprocess.Popen(
+                [
+                    qemu,
+                    *("-name", f"guest={name},debug-threads=on"),
+                    # The model is the least: `host` aborts where KVM is PVM.
+                    *("-machine", "pc", "-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
+                    *("-m", "256" if linux else "16", "-nodefaults", "-display", "none"),
+                    *("-no-user-config", "-serial", f"file:{self._serial}"),
+                    *(self._linux(linux) if linux else self._sector()),
+                    *more,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                preexec_fn=prepare,
+            )
+            stack.callback(self._kill)
+            self.pid = self.process.pid
+            self._wait_up(seconds)
+            self.seconds = time.monotonic() - started
+            self._stack = stack.pop_all()
+
+    def _sector(self):
+        disk = self._directory / "disk"
+        disk.write_bytes(_boot_sector())
+        return ("-drive", f"file={disk},format=raw,if=ide,readonly=off")
+
+    def _linux(self, image):
+        archive = self._directory / "initramfs"
+        archive.write_bytes(_initramfs())
+        words = "console=ttyS0 quiet panic=-1"
+        return ("-kernel", image, "-initrd", archive, "-append", words)
+
+    def _wait_up(self, seconds):
+        deadline = time.monotonic() + seconds
+        while LINE not in self.serial():
+            if self.process.poll() is not None:
+                self._log.seek(0)
+                code, said = self.process.returncode, self._log.read()
+                raise AssertionError(f"expected QEMU to run, exit code {code}: {said!r}")
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"expected within {seconds:g} s that the guest prints {LINE!r}; "
+                    f"it printed {self.serial()[-500:]!r}"
+                )
+            time.sleep(0.05)
+
+    def serial(self):
+        """What the guest has printed."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._serial.read_text(errors="replace")
+        return ""
+
+    def threads(self):
+        """{tid: name}"""
+        names = {}
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                names[int(task.name)] = (task / "comm").read_text().rstrip("\n")
+        return names
+
+    def vcpus(self):
+        """The tids of the vCPUs, in their order."""
+        found = {n: t for t, n in self.threads().items() if n.startswith("CPU ") and n.endswith("/KVM")}
+        return [found[name] for name in sorted(found)]
+
+    def descriptors(self):
+        """{descriptor: what it refers to}"""
+        found = {}
+        for entry in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found[int(entry.name)] = os.readlink(entry)
+        return found
+
+    def _kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self._stack.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
