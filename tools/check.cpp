@@ -78,7 +78,7 @@ void add_cgroups(std::vector<Finding>& findings)
 Status trial()
 {
     ToolOptions options;
-    options.by_cgroup = true;
+    options.group = "cgroup";
     auto collectors = Collectors::start(options, std::chrono::steady_clock::now());
     if (!collectors)
         return collectors.error();

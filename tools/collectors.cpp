@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "bpf/probe.h"
+#include "tools/targets.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -93,7 +94,7 @@ Status check_pid(int pid)
 
 Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarchy& hierarchy)
 {
-    SchedConfig config{.by_cgroup = options.by_cgroup,
+    SchedConfig config{.by_cgroup = !options.group.empty(),
                        .cgroup_v1_cpu = hierarchy.v1,
                        .tgid = options.pid,
                        .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6),
@@ -101,8 +102,10 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarc
                        .task_storage = has_task_storage(),
                        .entities = hierarchy.cgroups,
                        .threads = threads_present()};
-    if (!options.cgroup.empty()) {
-        const auto target = find_cgroup(hierarchy, options.cgroup);
+    if (!options.target.empty()) {
+        const auto target = options.target_kind == "cgroup"
+                                ? find_cgroup(hierarchy, options.target)
+                                : find_entity(hierarchy, options.target_kind, options.target);
         if (!target)
             return target.error();
         config.target_cgroup = *target;
@@ -141,7 +144,8 @@ Error explain_refusal(const Error& error)
 } // namespace
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
-                                                      const CgroupHierarchy& hierarchy)
+                                                      const CgroupHierarchy& hierarchy,
+                                                      bool with_entities)
 {
     auto object = BpfObject::open();
     if (!object)
@@ -153,7 +157,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
         return loaded.error();
 
     // Names first: a cgroup made from here on is known by its event, an older one by the scan.
-    auto watcher = CgroupWatcher::start(self->object_, hierarchy);
+    auto watcher = CgroupWatcher::start(self->object_, hierarchy, with_entities);
     if (!watcher)
         return watcher.error();
     self->watcher_ = std::move(*watcher);
@@ -179,11 +183,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
         if (auto checked = check(); !checked)
             return checked.error();
     }
-    auto self = start(*config, *hierarchy);
+    const bool with_entities = !options.group.empty() && options.group != "cgroup";
+    auto self = start(*config, *hierarchy, with_entities);
     if (!self && config->task_storage) {
         // Task storage exists since 5.11, for tracing programs since 5.12.
         config->task_storage = false;
-        auto with_hash = start(*config, *hierarchy);
+        auto with_hash = start(*config, *hierarchy, with_entities);
         if (with_hash)
             self = std::move(with_hash);
     }

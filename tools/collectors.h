@@ -30,11 +30,13 @@ public:
 
     // The names as they are now, for single waits.
     [[nodiscard]] CgroupFacts names() const { return watcher_->facts(); }
+    [[nodiscard]] std::vector<EntityFact> entities() const { return watcher_->entities(); }
 
 private:
     explicit Collectors(BpfObject object) : object_(std::move(object)) {}
     static Result<std::unique_ptr<Collectors>> start(const SchedConfig& config,
-                                                     const CgroupHierarchy& hierarchy);
+                                                     const CgroupHierarchy& hierarchy,
+                                                     bool with_entities);
     void read_overhead(Snapshot& snapshot);
 
     BpfObject object_;

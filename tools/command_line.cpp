@@ -16,9 +16,28 @@ namespace {
 constexpr double kMinInterval = 0.01;
 constexpr double kMaxInterval = 365 * 86400.0;
 
+// A flag that says what to group by; with a value it selects as well.
+struct TargetFlag {
+    std::string_view kind;
+    std::string_view all; // stands for the flag without a value
+    std::string_view help;
+};
+
+constexpr std::array kTargets = {
+    TargetFlag{"container", "*", "Group by container; =NAME or =ID: only that one"},
+    TargetFlag{"pod", "*", "Group by pod; =NAMESPACE/NAME: only that one"},
+    TargetFlag{"unit", "*", "Group by unit of systemd; =NAME: only that one"},
+    TargetFlag{"cgroup", "/", "Group by cgroup; =PATH: only it and those below"},
+};
+
+std::string flag_of(const TargetFlag& target)
+{
+    return "--" + std::string(target.kind);
+}
+
 // What CLI11 stores before it is checked.
 struct RawOptions {
-    std::string cgroup;
+    std::array<std::string, kTargets.size()> targets;
     std::string interval;
     std::string count;
     std::string pid;
@@ -44,16 +63,17 @@ Error usage(std::string what, std::string hint = "see --help")
     return {.what = std::move(what), .hint = std::move(hint), .exit = ExitCode::kUsage};
 }
 
-Error bare_path(std::string_view path)
+Error bare_value(std::string_view kind, std::string_view value)
 {
-    return usage("unexpected " + printable(path),
-                 "a cgroup goes behind an equals sign: --cgroup=" + printable(path));
+    return usage(
+        "unexpected " + printable(value),
+        fmt::format("a {} goes behind an equals sign: --{}={}", kind, kind, printable(value)));
 }
 
 Error bad_interval(const std::string& text)
 {
     if (text.starts_with('/'))
-        return bare_path(text);
+        return bare_value("cgroup", text);
     return usage("INTERVAL " + printable(text) + " is not a number of seconds",
                  "from 0.01 to 31536000, for example 1 or 0.5");
 }
@@ -76,8 +96,9 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
 {
     CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
     sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
-    // A flag, so that the next word is never taken for its value.
-    sub->add_flag("--cgroup", raw.cgroup, "Group by cgroup; =PATH: only it and those below");
+    // Flags, so that the next word is never taken for their value.
+    for (size_t i = 0; i < kTargets.size(); i++)
+        sub->add_flag(flag_of(kTargets[i]), raw.targets[i], std::string(kTargets[i].help));
     sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
     sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
         ->type_name("GLOB");
@@ -132,13 +153,38 @@ Status check_numbers(const RawOptions& raw, ToolOptions& options)
     return ok();
 }
 
+Status check_targets(const RawOptions& raw, ToolOptions& options)
+{
+    for (size_t i = 0; i < kTargets.size(); i++) {
+        const TargetFlag& flag = kTargets[i];
+        const std::string& value = raw.targets[i];
+        if (value.empty())
+            continue;
+        // The root is all there is: no test of ancestry is needed then.
+        if (value.find_first_not_of(flag.all.front()) == std::string::npos) {
+            if (!options.group.empty())
+                return usage("--" + options.group + " and " + flag_of(flag) +
+                                 " both say what to group by",
+                             "give one of them a value to select, or leave it out");
+            options.group = flag.kind;
+            continue;
+        }
+        if (!options.target.empty())
+            return usage("--" + options.target_kind + " and " + flag_of(flag) + " both select",
+                         "one of them can have a value");
+        options.target_kind = flag.kind;
+        options.target = value;
+    }
+    if (options.group.empty())
+        options.group = options.target_kind;
+    return ok();
+}
+
 Status check_options(const RawOptions& raw, ToolOptions& options)
 {
     options.json = raw.format == "json";
-    options.by_cgroup = !raw.cgroup.empty();
-    // The root is all there is: no test of ancestry is needed then.
-    if (raw.cgroup.find_first_not_of('/') != std::string::npos)
-        options.cgroup = raw.cgroup;
+    if (auto checked = check_targets(raw, options); !checked)
+        return checked;
     return check_numbers(raw, options);
 }
 
@@ -166,7 +212,12 @@ Status check_word(std::string_view before, std::string_view word)
     if (word.empty())
         return usage("an empty word behind " + printable(before), "leave it out, or see --help");
     if (before == "--cgroup" && word.starts_with('/'))
-        return bare_path(word);
+        return bare_value("cgroup", word);
+    for (const TargetFlag& target : kTargets) {
+        const bool value = std::isalpha(static_cast<unsigned char>(word.front())) != 0;
+        if (value && before == flag_of(target))
+            return bare_value(target.kind, word);
+    }
     if (word == "--cgroup=")
         return usage("--cgroup= has no path",
                      "--cgroup groups by cgroup, --cgroup=/PATH selects one and what is below it");
@@ -253,8 +304,10 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
     if (auto checked = check_words(words); !checked)
         return checked.error();
-    // A flag without a value must be told from every path.
-    std::ranges::replace(words, std::string("--cgroup"), std::string("--cgroup=/"));
+    // A flag without a value must be told from every value.
+    for (const TargetFlag& target : kTargets)
+        std::ranges::replace(words, flag_of(target),
+                             flag_of(target) + "=" + std::string(target.all));
     std::ranges::reverse(words); // as CLI11 takes them
     Parser parser;
     Command& command = parser.command;

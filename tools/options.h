@@ -8,11 +8,12 @@ namespace vtrace {
 
 // The options that every measuring tool shares, as the user gave them.
 struct ToolOptions {
-    bool by_cgroup = false;
-    std::string cgroup; // the subtree, empty is all
-    int pid = 0;        // 0 is every process
-    std::string comm;   // glob, empty is every task
-    size_t top = 0;     // 0: text shows 20 rows, JSON all
+    std::string group;       // kind of the rows: cgroup, container, pod or unit; empty is the host
+    std::string target_kind; // what to select: the kind; empty is all
+    std::string target;      // and its name or id
+    int pid = 0;             // 0 is every process
+    std::string comm;        // glob, empty is every task
+    size_t top = 0;          // 0: text shows 20 rows, JSON all
     double slower_ms = 0;
     bool json = false;
     std::string output; // file, empty is stdout

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/runqlat.h"
 
-#include "entity/cgroup_paths.h"
+#include "entity/entities.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_set>
+#include <utility>
 
 namespace vtrace {
 namespace {
@@ -14,11 +16,19 @@ Entity host_entity(const Snapshot& snapshot)
     return {.kind = "host", .name = snapshot.host.name};
 }
 
-std::vector<Row> cgroup_rows(const Snapshot& snapshot, const CgroupPaths& paths)
+std::vector<Row> entity_rows(const Snapshot& snapshot, const Entities& entities,
+                             const std::string& kind)
 {
     std::vector<Row> rows;
-    for (const CgroupWaits& waits : snapshot.sched.cgroups)
-        rows.push_back({paths.entity(waits.cgroup_id), waits.wait});
+    std::map<std::pair<std::string, uint64_t>, size_t> known; // by kind and cgroup: the row
+    for (const CgroupWaits& waits : snapshot.sched.cgroups) {
+        Entity entity = entities.owner(waits.cgroup_id, kind);
+        const auto [at, is_new] = known.try_emplace({entity.kind, entity.id}, rows.size());
+        if (is_new)
+            rows.push_back({std::move(entity), waits.wait});
+        else
+            rows[at->second].histogram.merge(waits.wait);
+    }
     if (snapshot.sched.rest.count() != 0)
         rows.push_back({{.kind = "other", .name = "other"}, snapshot.sched.rest});
     std::ranges::stable_sort(rows, std::greater{}, [](const Row& r) { return r.histogram.sum; });
@@ -54,22 +64,23 @@ void keep_top(Report& report, size_t top)
 Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
     constexpr size_t kTextRows = 20;
+    const std::string kind = options.group.empty() ? "cgroup" : options.group;
     Report report{.tool = "runqlat",
                   .title = "Wait for a CPU, throttling by the own CPU quota included",
                   .metric = "wait",
-                  .grouped = snapshot.sched.by_cgroup,
+                  .group = snapshot.sched.by_cgroup ? kind : "",
                   .host = snapshot.host,
                   .start_ns = snapshot.start_ns,
                   .duration_ns = snapshot.duration_ns,
                   .loss = snapshot.loss,
                   .overhead = snapshot.overhead};
-    const CgroupPaths paths(snapshot.cgroups);
-    if (report.grouped)
-        report.rows = cgroup_rows(snapshot, paths);
+    const Entities entities(snapshot.cgroups, snapshot.entities);
+    if (!report.group.empty())
+        report.rows = entity_rows(snapshot, entities, report.group);
     else if (snapshot.sched.rest.count() != 0)
         report.rows = {{host_entity(snapshot), snapshot.sched.rest}};
     for (const OpenWait& wait : snapshot.sched.open)
-        report.open.push_back({paths.entity(wait.cgroup_id), wait});
+        report.open.push_back({entities.owner(wait.cgroup_id, kind), wait});
 
     std::ranges::stable_sort(report.open, std::greater{},
                              [](const OpenRow& r) { return r.wait.wait_ns; });

@@ -2,7 +2,7 @@
 #include "tools/session.h"
 
 #include "base/output.h"
-#include "entity/cgroup_paths.h"
+#include "entity/entities.h"
 #include "render/json.h"
 #include "render/text.h"
 #include "tools/collectors.h"
@@ -159,10 +159,12 @@ private:
         if (waits->empty())
             return ok();
         const CgroupFacts facts = collectors_->names();
-        const CgroupPaths paths(facts);
+        const std::vector<EntityFact> found = collectors_->entities();
+        const Entities entities(facts, found);
+        const std::string kind = options_.group.empty() ? "cgroup" : options_.group;
         std::string lines;
         for (const SlowWait& wait : *waits) {
-            const Entity entity = paths.entity(wait.cgroup_id);
+            const Entity entity = entities.owner(wait.cgroup_id, kind);
             lines += options_.json ? render_json(wait, entity, std::string(tool_.name))
                                    : render_text(wait, entity, style_);
         }

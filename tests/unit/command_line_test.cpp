@@ -66,8 +66,9 @@ TEST(CommandLine, DefaultsOfATool)
     EXPECT_EQ(command->tool->name, "runqlat");
     EXPECT_FALSE(command->list || command->check || command->completion || command->text);
     const ToolOptions& o = command->options;
-    EXPECT_FALSE(o.by_cgroup || o.json || o.timestamp || o.overhead || o.include_self || o.verbose);
-    EXPECT_EQ(o.cgroup + o.comm + o.output, "");
+    EXPECT_EQ(o.group + o.target + o.target_kind, "");
+    EXPECT_FALSE(o.json || o.timestamp || o.overhead || o.include_self || o.verbose);
+    EXPECT_EQ(o.target + o.comm + o.output, "");
     EXPECT_EQ(o.pid, 0);
     EXPECT_EQ(o.top, 0u);
     EXPECT_EQ(o.slower_ms, 0);
@@ -89,30 +90,53 @@ TEST(CommandLine, IntervalAndCount)
 
 TEST(CommandLine, CgroupWithAndWithoutValue)
 {
-    EXPECT_TRUE(options_of("--cgroup").by_cgroup);
-    EXPECT_EQ(options_of("--cgroup").cgroup, "");
-    EXPECT_TRUE(options_of("--cgroup=/docker").by_cgroup);
-    EXPECT_EQ(options_of("--cgroup=/docker").cgroup, "/docker");
-    EXPECT_EQ(options_of("--cgroup=docker/4f").cgroup, "docker/4f");
-    EXPECT_EQ(options_of("--cgroup=/a=b").cgroup, "/a=b");
+    EXPECT_EQ(options_of("--cgroup").group, "cgroup");
+    EXPECT_EQ(options_of("--cgroup").target, "");
+    EXPECT_EQ(options_of("--cgroup=/docker").group, "cgroup");
+    EXPECT_EQ(options_of("--cgroup=/docker").target, "/docker");
+    EXPECT_EQ(options_of("--cgroup=docker/4f").target, "docker/4f");
+    EXPECT_EQ(options_of("--cgroup=/a=b").target, "/a=b");
     for (const char* word : {"false", "true", "0", "1", "off", "-1"})
-        EXPECT_EQ(options_of(std::string("--cgroup=") + word).cgroup, word);
+        EXPECT_EQ(options_of(std::string("--cgroup=") + word).target, word);
     // The root is all there is.
-    EXPECT_TRUE(options_of("--cgroup=/").by_cgroup);
-    EXPECT_EQ(options_of("--cgroup=/").cgroup, "");
-    EXPECT_EQ(options_of("--cgroup=///").cgroup, "");
+    EXPECT_EQ(options_of("--cgroup=/").group, "cgroup");
+    EXPECT_EQ(options_of("--cgroup=/").target, "");
+    EXPECT_EQ(options_of("--cgroup=///").target, "");
+}
+
+TEST(CommandLine, OneToGroupByAndOneToSelect)
+{
+    for (const std::string kind : {"container", "pod", "unit"}) {
+        EXPECT_EQ(options_of("--" + kind).group, kind);
+        EXPECT_EQ(options_of("--" + kind).target, "");
+        const ToolOptions one = options_of("--" + kind + "=a/b");
+        EXPECT_EQ(one.group, kind);
+        EXPECT_EQ(one.target_kind, kind);
+        EXPECT_EQ(one.target, "a/b");
+        EXPECT_EQ(parse({"runqlat", "--" + kind, "web"}).error().exit, ExitCode::kUsage);
+        EXPECT_THAT(parse({"runqlat", "--" + kind, "web"}).error().message(),
+                    testing::HasSubstr("--" + kind + "=web"));
+        EXPECT_FALSE(parse({"runqlat", "--" + kind + "="}));
+    }
+    const ToolOptions both = options_of("--pod=shop/web --container 1 3");
+    EXPECT_EQ(both.group, "container");
+    EXPECT_EQ(both.target_kind, "pod");
+    EXPECT_EQ(both.target, "shop/web");
+    EXPECT_EQ(both.count, 3u);
+    EXPECT_FALSE(parse({"runqlat", "--pod", "--container"})) << "two to group by";
+    EXPECT_FALSE(parse({"runqlat", "--pod=a", "--container=b"})) << "two to select";
 }
 
 TEST(CommandLine, ACgroupCalledBracesIsACgroup)
 {
-    EXPECT_EQ(options_of("--cgroup=/{}").cgroup, "/{}");
+    EXPECT_EQ(options_of("--cgroup=/{}").target, "/{}");
 }
 
 TEST(CommandLine, CgroupDoesNotSwallowTheInterval)
 {
     const ToolOptions o = options_of("--cgroup 1 3");
-    EXPECT_TRUE(o.by_cgroup);
-    EXPECT_EQ(o.cgroup, "");
+    EXPECT_EQ(o.group, "cgroup");
+    EXPECT_EQ(o.target, "");
     EXPECT_EQ(o.interval, 1);
     EXPECT_EQ(o.count, 3u);
 }
@@ -154,10 +178,9 @@ TEST(CommandLine, AllTogetherInAnyOrder)
           "--cgroup=/a 0.1 --pid=7 --comm=x --slower=1 9 --top=2 --format=json --output=f "
           "--timestamp --overhead --include-self --verbose"}) {
         const ToolOptions o = options_of(line);
-        EXPECT_TRUE(o.by_cgroup && o.json && o.timestamp && o.overhead && o.include_self &&
-                    o.verbose)
-            << line;
-        EXPECT_EQ(o.cgroup, "/a") << line;
+        EXPECT_EQ(o.group, "cgroup");
+        EXPECT_TRUE(o.json && o.timestamp && o.overhead && o.include_self && o.verbose) << line;
+        EXPECT_EQ(o.target, "/a") << line;
         EXPECT_EQ(o.pid, 7) << line;
         EXPECT_EQ(o.comm, "x") << line;
         EXPECT_EQ(o.slower_ms, 1) << line;
@@ -276,7 +299,7 @@ TEST(CommandLine, NamesAreTakenAsTheyAre)
     ASSERT_TRUE(command);
     EXPECT_EQ(command->options.comm, "\xff\n*");
     EXPECT_EQ(command->options.output, "\x1b");
-    EXPECT_EQ(command->options.cgroup, "/\xff");
+    EXPECT_EQ(command->options.target, "/\xff");
 }
 
 Words completions(const Words& words)
@@ -318,7 +341,7 @@ TEST(Complete, Values)
     // What follows is a number or a name of the user's: no option fits.
     for (const char* option : {"--pid", "--comm", "--top", "--slower", "--output"})
         EXPECT_THAT(completions({"runqlat", option, ""}), IsEmpty()) << option;
-    EXPECT_THAT(completions({"runqlat", "--cgroup", "--p"}), ElementsAre("--pid"));
+    EXPECT_THAT(completions({"runqlat", "--cgroup", "--p"}), ElementsAre("--pod", "--pid"));
 }
 
 TEST(Complete, EveryCandidateIsAccepted)

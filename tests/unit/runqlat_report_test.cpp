@@ -48,7 +48,7 @@ TEST(RunqlatReport, HostIsOneRow)
     const Report report = report_of(snapshot);
     EXPECT_EQ(report.tool, "runqlat");
     EXPECT_EQ(report.metric, "wait");
-    EXPECT_FALSE(report.grouped);
+    EXPECT_EQ(report.group, "");
     ASSERT_THAT(report.rows, SizeIs(1));
     EXPECT_EQ(report.rows[0].entity.kind, "host");
     EXPECT_EQ(report.rows[0].entity.name, snapshot.host.name);
@@ -66,7 +66,7 @@ TEST(RunqlatReport, NothingWaited)
     for (const bool by_cgroup : {false, true}) {
         const Report report = report_of(test::empty_snapshot(by_cgroup));
         EXPECT_THAT(report.rows, IsEmpty());
-        EXPECT_EQ(report.grouped, by_cgroup);
+        EXPECT_EQ(report.group, by_cgroup ? "cgroup" : "");
         EXPECT_EQ(report.rows_left_out, 0u);
     }
 }
@@ -77,7 +77,7 @@ TEST(RunqlatReport, RowsAreOrderedByTotal)
     // In us: 22 has 13,460,000; 21 has 2,770,000; 1 has 1,400; 99 has 49; other 30; 30 has 0.015.
     EXPECT_THAT(names(report), ElementsAre("/docker/77aa0c5a1b2c", "/docker/4f5e0c5a1b2c", "/",
                                            "cgroup:99", "other", "/machine.slice"));
-    EXPECT_TRUE(report.grouped);
+    EXPECT_EQ(report.group, "cgroup");
     EXPECT_TRUE(report.rows[5].entity.ended);
     EXPECT_FALSE(report.rows[0].entity.ended);
 }

@@ -134,7 +134,8 @@ Status check_locked_memory()
         return ok();
     // A map that the limit cannot hold. libbpf first raises the limit where it has to and may.
     const auto pieces = static_cast<uint32_t>(limit.rlim_cur / kPiece) + 1;
-    const Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock", sizeof(uint32_t), kPiece, pieces, nullptr));
+    const Fd map(
+        bpf_map_create(BPF_MAP_TYPE_ARRAY, "memlock", sizeof(uint32_t), kPiece, pieces, nullptr));
     if (map || errno != EPERM)
         return ok();
     return Error{.what = "this kernel counts BPF memory as locked, and RLIMIT_MEMLOCK is " +

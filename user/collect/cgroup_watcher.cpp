@@ -24,9 +24,12 @@ void CgroupWatcher::prepare(BpfObject& object, const CgroupHierarchy& hierarchy)
 }
 
 Result<std::unique_ptr<CgroupWatcher>> CgroupWatcher::start(BpfObject& object,
-                                                            const CgroupHierarchy& hierarchy)
+                                                            const CgroupHierarchy& hierarchy,
+                                                            bool with_entities)
 {
     std::unique_ptr<CgroupWatcher> self(new CgroupWatcher(object, hierarchy));
+    if (with_entities)
+        self->finder_.emplace(ContainerRecords(engine_paths()));
     self->ring_.reset(
         ring_buffer__new(bpf_map__fd(object->maps.cgroup_events), on_event, self.get(), nullptr));
     if (!self->ring_)
@@ -43,7 +46,9 @@ Result<std::unique_ptr<CgroupWatcher>> CgroupWatcher::start(BpfObject& object,
 
 Status CgroupWatcher::scan()
 {
-    return tree_.scan(hierarchy_.mount_point);
+    auto scanned = tree_.scan(hierarchy_.mount_point);
+    poll();
+    return scanned;
 }
 
 int CgroupWatcher::on_event(void* self, void* data, size_t size)
@@ -62,6 +67,10 @@ int CgroupWatcher::on_event(void* self, void* data, size_t size)
 void CgroupWatcher::poll()
 {
     ring_buffer__consume(ring_.get());
+    if (finder_)
+        finder_->update(tree_, steady_clock::now());
+    else
+        tree_.take_made();
 }
 
 CgroupFacts CgroupWatcher::facts() const
@@ -69,10 +78,16 @@ CgroupFacts CgroupWatcher::facts() const
     return {.hierarchy = hierarchy_.label(), .cgroups = tree_.facts()};
 }
 
+std::vector<EntityFact> CgroupWatcher::entities() const
+{
+    return finder_ ? finder_->facts() : std::vector<EntityFact>{};
+}
+
 void CgroupWatcher::read(Snapshot& snapshot)
 {
     poll();
     snapshot.cgroups = facts();
+    snapshot.entities = entities();
     for (const uint64_t id : tree_.take_removed())
         reported_.push_back({id, steady_clock::now()});
     const uint64_t dropped = load_relaxed((*object_)->bss->cgroup_events_dropped);
@@ -87,6 +102,8 @@ std::vector<uint64_t> CgroupWatcher::forget_reported()
     while (!reported_.empty() && reported_.front().when <= ripe) {
         ids.push_back(reported_.front().id);
         tree_.forget(ids.back());
+        if (finder_)
+            finder_->forget(ids.back());
         reported_.pop_front();
     }
     return ids;

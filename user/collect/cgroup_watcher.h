@@ -6,22 +6,26 @@
 #include "bpf/object.h"
 #include "entity/cgroup_hierarchy.h"
 #include "entity/cgroup_tree.h"
+#include "entity/entity_finder.h"
 #include "model/snapshot.h"
 
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace vtrace {
 
-// Keeps the names of the cgroups of one hierarchy, from bpf/cgroup.bpf.c and one scan.
+// Keeps the names of the cgroups of one hierarchy, from bpf/cgroup.bpf.c and one scan; and, where asked
+// to, of the containers, pods and units in them.
 class CgroupWatcher {
 public:
     static void prepare(BpfObject& object, const CgroupHierarchy& hierarchy);
     // Attaches. The object must outlive the watcher.
     static Result<std::unique_ptr<CgroupWatcher>> start(BpfObject& object,
-                                                        const CgroupHierarchy& hierarchy);
+                                                        const CgroupHierarchy& hierarchy,
+                                                        bool with_entities);
 
     // Names the cgroups that were there before. Takes 100 ms for 5,000: for after the start.
     Status scan();
@@ -31,6 +35,7 @@ public:
 
     // The names as they are now.
     [[nodiscard]] CgroupFacts facts() const;
+    [[nodiscard]] std::vector<EntityFact> entities() const;
 
     void read(Snapshot& snapshot);
 
@@ -52,6 +57,7 @@ private:
     BpfObject* object_;
     CgroupHierarchy hierarchy_;
     CgroupTree tree_;
+    std::optional<EntityFinder> finder_;
     std::vector<Link> links_;
     Ring ring_;
     uint64_t dropped_before_ = 0;

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "entity/cgroup_paths.h"
 
-#include <string_view>
-#include <vector>
-
 namespace vtrace {
 
 CgroupPaths::CgroupPaths(const CgroupFacts& facts)
@@ -13,25 +10,29 @@ CgroupPaths::CgroupPaths(const CgroupFacts& facts)
         by_id_[fact.id] = &fact;
 }
 
-std::optional<std::string> CgroupPaths::path(uint64_t id) const
+std::vector<uint64_t> CgroupPaths::upwards(uint64_t id) const
 {
-    std::vector<std::string_view> parts;
+    std::vector<uint64_t> ids;
     // Facts from a file may form a loop.
-    for (size_t depth = 0; depth <= by_id_.size(); depth++) {
+    while (ids.size() <= by_id_.size()) {
         const auto found = by_id_.find(id);
         if (found == by_id_.end())
-            return std::nullopt;
-        const CgroupFact& fact = *found->second;
-        if (fact.parent == 0) {
-            std::string path;
-            for (const std::string_view part : parts)
-                path = std::string("/").append(part).append(path);
-            return path.empty() ? "/" : path;
-        }
-        parts.emplace_back(fact.name);
-        id = fact.parent;
+            break;
+        ids.push_back(id);
+        id = found->second->parent;
     }
-    return std::nullopt;
+    return ids;
+}
+
+std::optional<std::string> CgroupPaths::path(uint64_t id) const
+{
+    const std::vector<uint64_t> ids = upwards(id);
+    if (ids.empty() || by_id_.at(ids.back())->parent != 0)
+        return std::nullopt;
+    std::string path;
+    for (size_t i = 0; i + 1 < ids.size(); i++)
+        path = std::string("/").append(by_id_.at(ids[i])->name).append(path);
+    return path.empty() ? "/" : path;
 }
 
 Entity CgroupPaths::entity(uint64_t id) const

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace vtrace {
 
@@ -17,6 +18,9 @@ public:
 
     // The path from the root of the hierarchy ("/" for the root), or nothing if a part is unknown.
     [[nodiscard]] std::optional<std::string> path(uint64_t id) const;
+
+    // The cgroup and those above it, as far as they are known.
+    [[nodiscard]] std::vector<uint64_t> upwards(uint64_t id) const;
 
     // The cgroup as an Entity; one without a known path is called cgroup:<id>.
     [[nodiscard]] Entity entity(uint64_t id) const;

@@ -50,6 +50,8 @@ Status CgroupTree::scan(const std::string& mount_point)
 void CgroupTree::made(uint64_t id, uint64_t parent, std::string name)
 {
     CgroupFact& fact = by_id_[id];
+    if (fact.id != id || fact.name != name)
+        made_.push_back(id);
     fact = {.id = id, .parent = parent, .name = std::move(name), .removed = fact.removed};
 }
 
@@ -58,6 +60,23 @@ void CgroupTree::removed(uint64_t id, uint64_t parent, std::string name)
     made(id, parent, std::move(name));
     by_id_[id].removed = true;
     removed_.push_back(id);
+}
+
+const CgroupFact* CgroupTree::find(uint64_t id) const
+{
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : &found->second;
+}
+
+std::string CgroupTree::path(uint64_t id) const
+{
+    std::string path;
+    const CgroupFact* fact = find(id);
+    for (; fact != nullptr && fact->parent != 0; fact = find(fact->parent))
+        path = std::string("/").append(fact->name).append(path);
+    if (fact == nullptr)
+        return "";
+    return path.empty() ? "/" : path;
 }
 
 std::vector<CgroupFact> CgroupTree::facts() const

@@ -24,12 +24,20 @@ public:
 
     [[nodiscard]] std::vector<CgroupFact> facts() const;
 
+    // Null if it is not known.
+    [[nodiscard]] const CgroupFact* find(uint64_t id) const;
+    // From the root of the hierarchy; empty if a part is not known.
+    [[nodiscard]] std::string path(uint64_t id) const;
+
+    // The ids of those made or renamed since the last call.
+    std::vector<uint64_t> take_made() { return std::exchange(made_, {}); }
     // The ids of those removed since the last call. They stay until they are forgotten.
     std::vector<uint64_t> take_removed() { return std::exchange(removed_, {}); }
     void forget(uint64_t id) { by_id_.erase(id); }
 
 private:
     std::unordered_map<uint64_t, CgroupFact> by_id_;
+    std::vector<uint64_t> made_;
     std::vector<uint64_t> removed_;
 };
 

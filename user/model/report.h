@@ -10,13 +10,22 @@
 
 namespace vtrace {
 
+struct EntityName {
+    std::string kind;
+    std::string name;
+    bool operator==(const EntityName&) const = default;
+};
+
 // Whom a figure belongs to. Strings are raw bytes; renderers make them printable.
 struct Entity {
-    std::string kind; // host, cgroup or other
+    std::string kind; // host, pod, container, unit, cgroup or other
     std::string name;
     std::string cgroup; // its path in the hierarchy, empty if it has or is known to have none
     uint64_t id = 0;    // cgroup id, 0 if it has none
     bool ended = false; // removed while it was traced
+    std::string uid;    // the engine's id of a container, a pod's uid
+    std::string image;
+    std::vector<EntityName> parents; // whom it is in, the nearest first
 };
 
 struct Row {
@@ -32,9 +41,9 @@ struct OpenRow {
 // What one tool says about one window. Data only.
 struct Report {
     std::string tool;
-    std::string title;    // what is measured, with its limits, in a line
-    std::string metric;   // the name of the histogram in JSON
-    bool grouped = false; // rows are entities, worst first; else there is one row, the host
+    std::string title;  // what is measured, with its limits, in a line
+    std::string metric; // the name of the histogram in JSON
+    std::string group;  // the kind of the rows, worst first; empty: there is one row, the host
     HostFacts host;
     int64_t start_ns = 0; // ns since 1970
     uint64_t duration_ns = 0;

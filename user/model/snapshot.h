@@ -35,6 +35,18 @@ struct CgroupFacts {
     bool operator==(const CgroupFacts&) const = default;
 };
 
+// A container, a pod or a unit: it lives in a cgroup and in all below it.
+struct EntityFact {
+    uint64_t cgroup_id = 0;
+    std::string kind; // container, pod or unit
+    std::string
+        name;       // for people, raw bytes; of a pod NAMESPACE/NAME; its id where no name is known
+    std::string id; // the engine's, or the pod's uid; empty if it has none
+    std::string image;  // of a container; empty if not known
+    std::string source; // where the name is from: "docker API", "cgroup"
+    bool operator==(const EntityFact&) const = default;
+};
+
 // A wait that had not ended when the window did.
 struct OpenWait {
     uint64_t wait_ns = 0; // so far
@@ -120,6 +132,7 @@ struct Snapshot {
     int64_t start_ns = 0; // ns since 1970
     uint64_t duration_ns = 0;
     CgroupFacts cgroups;
+    std::vector<EntityFact> entities; // in them
     SchedSnapshot sched;
     Loss loss;
     Overhead overhead;

@@ -131,6 +131,31 @@ CgroupFacts cgroups_from(const Json& json)
     return facts;
 }
 
+Json to_json(const std::vector<EntityFact>& facts)
+{
+    Json entities = Json::array();
+    for (const EntityFact& e : facts)
+        entities.push_back(
+            {e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image), e.source});
+    return entities;
+}
+
+std::vector<EntityFact> entities_from(const Json& json)
+{
+    if (!json.is_array()) // null is an empty range
+        throw Json::other_error::create(504, "entities are no list", nullptr);
+    std::vector<EntityFact> facts;
+    for (const Json& e : json) {
+        facts.push_back({.cgroup_id = number<uint64_t>(e.at(0)),
+                         .kind = e.at(1).get<std::string>(),
+                         .name = bytes_of(e.at(2).get<std::string>()),
+                         .id = bytes_of(e.at(3).get<std::string>()),
+                         .image = bytes_of(e.at(4).get<std::string>()),
+                         .source = e.at(5).get<std::string>()});
+    }
+    return facts;
+}
+
 Json to_json(const Loss& loss)
 {
     Json json = {{"fallbacks", loss.fallbacks}};
@@ -185,6 +210,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"start_ns", snapshot.start_ns},
         {"duration_ns", snapshot.duration_ns},
         {"cgroups", to_json(snapshot.cgroups)},
+        {"entities", to_json(snapshot.entities)},
         {"sched", to_json(snapshot.sched)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
@@ -207,6 +233,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         if (snapshot.duration_ns > static_cast<uint64_t>(INT64_MAX - snapshot.start_ns))
             return Error{.what = "damaged snapshot: its end is out of range"};
         snapshot.cgroups = cgroups_from(json.at("cgroups"));
+        snapshot.entities = entities_from(json.at("entities"));
         snapshot.sched = sched_from(json.at("sched"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));

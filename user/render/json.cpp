@@ -25,6 +25,15 @@ Json entity_json(const Entity& entity)
     json["id"] = entity.id;
     if (entity.ended)
         json["ended"] = true;
+    if (!entity.uid.empty())
+        json["uid"] = printable(entity.uid);
+    if (!entity.image.empty())
+        json["image"] = printable(entity.image);
+    if (!entity.parents.empty()) {
+        json["parents"] = Json::array();
+        for (const EntityName& parent : entity.parents)
+            json["parents"].push_back({{"kind", parent.kind}, {"name", printable(parent.name)}});
+    }
     return json;
 }
 

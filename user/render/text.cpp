@@ -72,14 +72,21 @@ std::string table_row(const std::string& name, const Histogram& h, size_t width,
     return row + "\n";
 }
 
+std::string heading(std::string kind)
+{
+    std::ranges::transform(kind, kind.begin(),
+                           [](char c) { return static_cast<char>(c - 'a' + 'A'); });
+    return kind;
+}
+
 std::string table(const Report& report, const TextStyle& style)
 {
     constexpr size_t kFigures = 57; // columns right of the name
     const size_t width = std::clamp<size_t>(style.width, 72, 160) - kFigures;
-    std::string text =
-        paint(fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} {}\n", pad("CGROUP", width),
-                          "WAITS", "TOTAL", "MEAN", "P50", "P99", "MAX", kSparkScale),
-              kBold, style);
+    std::string text = paint(fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} {}\n",
+                                         pad(heading(report.group), width), "WAITS", "TOTAL",
+                                         "MEAN", "P50", "P99", "MAX", kSparkScale),
+                             kBold, style);
     for (const Row& row : report.rows)
         text += table_row(label(row.entity), row.histogram, width, style);
     if (report.rows_left_out != 0) {
@@ -174,7 +181,7 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
             "\n";
     if (report.rows.empty()) {
         text += "no wait ended in this window\n";
-    } else if (report.grouped) {
+    } else if (!report.group.empty()) {
         text += table(report, style) + worst_histograms(report, style);
     } else {
         const Histogram& histogram = report.rows.front().histogram;

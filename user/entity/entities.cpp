@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "entity/entities.h"
+
+namespace vtrace {
+
+Entities::Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& facts)
+    : paths_(cgroups)
+{
+    for (const EntityFact& fact : facts)
+        by_cgroup_[fact.cgroup_id].push_back(&fact);
+}
+
+Entity Entities::owner(uint64_t cgroup_id, std::string_view kind) const
+{
+    if (kind == "cgroup")
+        return paths_.entity(cgroup_id);
+    for (const uint64_t id : paths_.upwards(cgroup_id)) {
+        const auto here = by_cgroup_.find(id);
+        if (here == by_cgroup_.end())
+            continue;
+        for (const EntityFact* fact : here->second) {
+            if (fact->kind == kind)
+                return described(*fact);
+        }
+    }
+    // A path with a gap may lead through one.
+    if (!paths_.path(cgroup_id))
+        return paths_.entity(cgroup_id);
+    return {.kind = "host", .name = "not in a " + std::string(kind)};
+}
+
+Entity Entities::described(const EntityFact& fact) const
+{
+    Entity entity = paths_.entity(fact.cgroup_id);
+    entity.kind = fact.kind;
+    entity.name = fact.name;
+    entity.uid = fact.id;
+    entity.image = fact.image;
+    for (const uint64_t id : paths_.upwards(fact.cgroup_id)) {
+        const auto here = by_cgroup_.find(id);
+        if (here == by_cgroup_.end())
+            continue;
+        for (const EntityFact* parent : here->second) {
+            if (parent != &fact)
+                entity.parents.push_back({parent->kind, parent->name});
+        }
+    }
+    return entity;
+}
+
+std::vector<const EntityFact*> matching(const std::vector<EntityFact>& facts, std::string_view kind,
+                                        std::string_view name)
+{
+    constexpr size_t kLeastOfAnId = 4;
+    std::vector<const EntityFact*> exact;
+    std::vector<const EntityFact*> by_id;
+    for (const EntityFact& fact : facts) {
+        if (fact.kind != kind)
+            continue;
+        const bool service = kind == "unit" && fact.name == std::string(name) + ".service";
+        // A pod's name without its namespace.
+        const size_t slash = kind == "pod" ? fact.name.find('/') : std::string::npos;
+        const bool short_name =
+            slash != std::string::npos && std::string_view(fact.name).substr(slash + 1) == name;
+        if (fact.name == name || service || short_name)
+            exact.push_back(&fact);
+        else if (name.size() >= kLeastOfAnId && fact.id.starts_with(name))
+            by_id.push_back(&fact);
+    }
+    return exact.empty() ? by_id : exact;
+}
+
+} // namespace vtrace

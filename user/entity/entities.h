@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "entity/cgroup_paths.h"
+#include "model/report.h"
+#include "model/snapshot.h"
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace vtrace {
+
+// Whose a cgroup is, as a pure function of the facts of a Snapshot (which must outlive it).
+class Entities {
+public:
+    Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& facts);
+
+    // The entity of a kind (cgroup, container, pod or unit) that the cgroup belongs to: the nearest
+    // upwards. In none: an entity of kind host, named "not in a container" and the like.
+    [[nodiscard]] Entity owner(uint64_t cgroup_id, std::string_view kind) const;
+
+private:
+    [[nodiscard]] Entity described(const EntityFact& fact) const;
+
+    CgroupPaths paths_;
+    std::unordered_map<uint64_t, std::vector<const EntityFact*>> by_cgroup_;
+};
+
+// The facts that a user means by `name` among those of a kind: of that name or id, or of an id that
+// begins so (four characters at least). A unit's suffix .service may be left out.
+std::vector<const EntityFact*> matching(const std::vector<EntityFact>& facts, std::string_view kind,
+                                        std::string_view name);
+
+} // namespace vtrace

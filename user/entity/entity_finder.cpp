@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "entity/entity_finder.h"
+
+#include "entity/cgroup_meaning.h"
+
+#include <algorithm>
+
+namespace vtrace {
+namespace {
+
+// Engines make the cgroup first, and put the container on record then.
+constexpr auto kPatience = std::chrono::seconds(5);
+
+// Of a container or pod without a known name: as much of the id as Docker shows.
+constexpr size_t kShortId = 12;
+
+constexpr const char* kFromCgroup = "cgroup";
+
+std::string_view name_of(const CgroupFact* cgroup)
+{
+    return cgroup == nullptr ? std::string_view() : std::string_view(cgroup->name);
+}
+
+} // namespace
+
+void EntityFinder::update(CgroupTree& tree, Clock::time_point now)
+{
+    const std::vector<uint64_t> made = tree.take_made();
+    if (!loaded_ && !made.empty()) {
+        records_.load();
+        loaded_ = true;
+    }
+    for (const uint64_t id : made) {
+        if (const CgroupFact* cgroup = tree.find(id))
+            look_at(tree, *cgroup, now);
+    }
+    std::erase_if(waiting_, [&](const Waiting& w) {
+        const auto found = by_cgroup_.find(w.cgroup_id);
+        if (found == by_cgroup_.end())
+            return true;
+        auto fact = std::ranges::find(found->second, std::string("container"), &EntityFact::kind);
+        return name_container(*fact, w.container) || now > w.until;
+    });
+}
+
+void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clock::time_point now)
+{
+    std::vector<EntityFact> facts;
+    const auto meaning = container_or_pod(name_of(tree.find(cgroup.parent)), cgroup.name);
+    if (meaning) {
+        EntityFact fact{.cgroup_id = cgroup.id,
+                        .kind = meaning->kind,
+                        .name =
+                            meaning->name.empty() ? meaning->id.substr(0, kShortId) : meaning->name,
+                        .id = meaning->id,
+                        .source = kFromCgroup};
+        if (fact.kind == "container" && !fact.id.empty() && !name_container(fact, fact.id))
+            waiting_.push_back({cgroup.id, fact.id, now + kPatience});
+        facts.push_back(std::move(fact));
+    } else if (const ContainerRecord* record = records_.find_by_cgroup(tree.path(cgroup.id))) {
+        EntityFact fact{.cgroup_id = cgroup.id, .kind = "container", .id = record->id};
+        take_record(fact, *record);
+        facts.push_back(std::move(fact));
+    }
+    if (auto found = unit(cgroup.name)) {
+        facts.push_back({.cgroup_id = cgroup.id,
+                         .kind = found->kind,
+                         .name = std::move(found->name),
+                         .source = kFromCgroup});
+    }
+    if (facts.empty())
+        by_cgroup_.erase(cgroup.id); // renamed
+    else
+        by_cgroup_[cgroup.id] = std::move(facts);
+}
+
+bool EntityFinder::name_container(EntityFact& fact, const std::string& id)
+{
+    const ContainerRecord* record = records_.find(id);
+    if (record == nullptr)
+        return false;
+    take_record(fact, *record);
+    return true;
+}
+
+void EntityFinder::take_record(EntityFact& fact, const ContainerRecord& record)
+{
+    fact.name = record.name.empty() ? record.id.substr(0, kShortId) : record.name;
+    fact.image = record.image;
+    fact.source = record.source;
+    if (!record.pod_uid.empty() && !record.pod_name.empty())
+        pod_names_[record.pod_uid] = record.pod_namespace + "/" + record.pod_name;
+}
+
+void EntityFinder::forget(uint64_t cgroup_id)
+{
+    const auto found = by_cgroup_.find(cgroup_id);
+    if (found == by_cgroup_.end())
+        return;
+    for (const EntityFact& fact : found->second) {
+        if (fact.kind == "container")
+            records_.forget(fact.id);
+        if (fact.kind == "pod")
+            pod_names_.erase(fact.id);
+    }
+    by_cgroup_.erase(found);
+}
+
+std::vector<EntityFact> EntityFinder::facts() const
+{
+    std::vector<EntityFact> facts;
+    for (const auto& [id, of_one] : by_cgroup_)
+        facts.insert(facts.end(), of_one.begin(), of_one.end());
+    // A pod's name is on record with its containers.
+    for (EntityFact& fact : facts) {
+        const auto name = fact.kind == "pod" ? pod_names_.find(fact.id) : pod_names_.end();
+        if (name != pod_names_.end())
+            fact.name = name->second;
+    }
+    return facts;
+}
+
+} // namespace vtrace
