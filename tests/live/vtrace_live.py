@@ -376,6 +376,20 @@ class Cgroup:
         self.remove()
 
 
+class CgroupOf:
+    """The cgroup that a process is in, as the hierarchy that vtrace charges to has it."""
+
+    def __init__(self, pid):
+        found = hierarchy()
+        for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if ("cpu" in controllers.split(",")) if found.v1 else not controllers:
+                self.path = path
+        self.directory = os.fsencode(found.mount + self.path)
+
+    add = Cgroup.add
+
+
 # ---- processes ----
 
 

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Containers, pods and units: their waits, by name, against the kernel's own account of their threads."""
+
+import contextlib
+import os
+import pathlib
+import unittest
+
+import engines_live as engines
+import vtrace_live as live
+from waiters_live import Waiters, measure
+
+TOLERANCE = 0.02
+UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+
+
+class Named(live.Cgroup):
+    """A cgroup with a name that is given, not made up."""
+
+    def __init__(self, name, parent=None):
+        found = live.hierarchy()
+        base = os.fsencode(found.mount) if parent is None else parent.directory
+        self.v1 = found.v1
+        self.mount = os.fsencode(found.mount)
+        self.directory = os.path.join(base, os.fsencode(name))
+        os.mkdir(self.directory)
+
+
+class Base(unittest.TestCase):
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def enter(self, context):
+        return self.stack.enter_context(context)
+
+    def row(self, reports, kind, name):
+        return [row for report in reports for row in report["rows"]
+                if (row["entity"]["kind"], row["entity"]["name"]) == (kind, name)]
+
+    def check(self, group, expected, prefix=()):
+        """expected: {name: the workloads in it}. Each is told to begin and to rest within the windows, and
+        the kernel's account of it is read before and after."""
+        kind = group.removeprefix("--").split("=")[0]
+        loads = [load for of_one in expected.values() for load in of_one]
+        reports = measure(loads, group, prefix=prefix, seconds=1.5)
+        for name, of_one in expected.items():
+            rows = self.row(reports, kind, name)
+            self.assertTrue(rows, f"expected a row of {kind} {name} among "
+                            f"{[r['entity']['name'] for report in reports for r in report['rows']]}")
+            total = sum(row["metrics"]["wait"]["sum"] for row in rows)
+            delay = sum(load.run_delay for load in of_one)
+            print(f"\n    {kind} {name}: {total / 1e6:.3f} ms, kernel {delay / 1e6:.3f} ms"
+                  f" ({100 * (total / delay - 1):+.4f} %)", flush=True)
+            self.assertGreater(delay, 100e6, "expected them to wait at all")
+            self.assertAlmostEqual(total, delay, delta=TOLERANCE * delay, msg=f"{kind} {name}")
+        return reports
+
+    def load(self, cgroup, threads=2):
+        """Threads that want one CPU all the time, in a cgroup; at rest until they are told."""
+        return [self.enter(Waiters(cgroup, "spin", threads, live.last_cpu()))]
+
+
+class Entities(Base):
+    def kubernetes(self):
+        """The cgroups of a pod with two containers, as the kubelet's cgroupfs driver makes them."""
+        parent = None
+        for name in ("kubepods", "burstable", f"pod{UID}"):
+            parent = self.enter(Named(name, parent))
+        return parent, [self.enter(Named(digit * 64, parent)) for digit in "ab"]
+
+    def test_pods_and_containers_by_cgroup(self):
+        if (pathlib.Path(live.hierarchy().mount) / "kubepods").exists():
+            self.skipTest("missing: a host without Kubernetes")
+        _, (one, two) = self.kubernetes()
+        def loads():
+            return self.load(one), self.load(two, 1)
+
+        a, b = loads()
+        self.check("--container", {"a" * 12: a, "b" * 12: b})
+        a, b = loads()
+        reports = self.check("--pod", {UID[:12]: a + b})
+        entity = self.row(reports, "pod", UID[:12])[0]["entity"]
+        self.assertEqual(entity["uid"], UID)
+        a, _ = loads()
+        reports = self.check(f"--container={'a' * 8}", {"a" * 12: a})
+        names = {row["entity"]["name"] for report in reports for row in report["rows"]}
+        self.assertEqual(names, {"a" * 12}, "expected only what was selected")
+        entity = reports[-1]["rows"][0]["entity"]
+        self.assertEqual(entity["parents"], [{"kind": "pod", "name": UID[:12]}])
+        self.assertEqual(entity["cgroup"], one.path)
+
+    def test_units(self):
+        slice_ = self.enter(Named("vtrace\\x2dtest.slice"))
+        service = self.enter(Named("a\\x20b.service", slice_))
+        inner = self.enter(Named("worker", service))
+        self.check("--unit", {"a b.service": self.load(inner)})
+        other = self.enter(Named("c.scope", slice_))
+        self.check("--unit=a\x20b.service".replace("\x20", " "), {"a b.service": self.load(inner)})
+        self.check("--unit=vtrace-test.slice", {"c.scope": self.load(other)})
+
+    def test_whoever_is_in_none(self):
+        self.enter(live.Child(live.yields, self.enter(live.Cgroup())))
+        with live.Tracer("runqlat", "--container", "--format", "json", "0.3") as tracer:
+            tracer.wait_report(2)
+            tracer.stop()
+        self.assertTrue(self.row(tracer.reports(), "host", "not in a container"))
+
+    def test_unknown_names_list_the_known(self):
+        service = self.enter(Named("vtrace-known.service"))
+        self.assertTrue(service)
+        result = live.run("runqlat", "--unit=vtrace-unknown", "1", "1")
+        live.check_failure(self, result, 2, "there is no unit vtrace-unknown", "vtrace-known.service")
+
+    def test_ambiguous_names_list_the_candidates(self):
+        for parent in ("vtrace-one.slice", "vtrace-two.slice"):
+            self.enter(Named("vtrace-twin.service", self.enter(Named(parent))))
+        result = live.run("runqlat", "--unit=vtrace-twin", "1", "1")
+        live.check_failure(self, result, 2, "2 of kind unit are called vtrace-twin")
+
+
+class Engines(Base):
+    def test_docker(self):
+        docker = self.enter(engines.Docker())
+        host = ("env", f"DOCKER_HOST=unix://{docker.socket}")
+        web, web_pid = docker.run("checkout-api")
+        _, batch_pid = docker.run("batch.1")
+
+        def loads():
+            return [self.load(live.CgroupOf(pid)) for pid in (web_pid, batch_pid)]
+
+        a, b = loads()
+        reports = self.check("--container", {"checkout-api": a, "batch.1": b}, prefix=host)
+        entity = self.row(reports, "container", "checkout-api")[0]["entity"]
+        self.assertEqual((entity["uid"], entity["image"]), (web, "vtrace-test:1"))
+        a, _ = loads()
+        self.check("--container=checkout-api", {"checkout-api": a}, prefix=host)
+
+        with self.subTest("a container that starts, and ends, while it is traced"):
+            with live.Tracer("runqlat", "--container", "--format", "json", "0.5", prefix=host) as tracer:
+                tracer.wait_report()
+                late, _ = docker.run("late", command=engines.SPIN)
+                live.until(lambda: self.row(tracer.reports(), "container", "late"), "a row of its own")
+                docker.call("rm", "-f", late)
+                live.until(
+                    lambda: any(row["entity"].get("ended") for row in self.row(tracer.reports(), "container", "late")),
+                    "its name is kept when it has ended",
+                )
+                tracer.stop()
+
+        with self.subTest("the daemon is silent: its files say it"):
+            docker.process.send_signal(engines.signal.SIGSTOP)
+            try:
+                self.check("--container", {"checkout-api": self.load(live.CgroupOf(web_pid))}, prefix=host)
+            finally:
+                docker.process.send_signal(engines.signal.SIGCONT)
+
+    def bound(self, directory, place):
+        """A prefix that shows vtrace a directory at the place where it looks."""
+        os.makedirs(place, exist_ok=True)
+        return live.private_mounts(f"mount --bind {directory} {place}")
+
+    def test_containerd(self):
+        containerd = self.enter(engines.Containerd())
+        pid = containerd.run("cache-7")
+        reports = self.check("--container", {"cache-7": self.load(live.CgroupOf(pid))},
+                             prefix=self.bound(containerd.state, "/run/containerd"))
+        self.assertTrue(self.row(reports, "container", "cache-7"))
+
+    def test_podman(self):
+        podman = self.enter(engines.Podman())
+        container, pid = podman.run("queue")
+        reports = self.check("--container", {"queue": self.load(live.CgroupOf(pid))},
+                             prefix=self.bound(podman.graph, "/var/lib/containers/storage"))
+        self.assertEqual(self.row(reports, "container", "queue")[0]["entity"]["uid"], container)
+
+
+if __name__ == "__main__":
+    unittest.main()
