@@ -190,7 +190,7 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
 
 bool is_subcommand(std::string_view word)
 {
-    constexpr std::array<std::string_view, 3> kOthers = {"list", "check", "completion"};
+    constexpr std::array<std::string_view, 4> kOthers = {"list", "check", "ps", "completion"};
     return std::ranges::find(kOthers, word) != kOthers.end() ||
            std::ranges::find(tools(), word, &ToolSpec::name) != tools().end();
 }
@@ -248,6 +248,7 @@ struct Parser {
     Command command;
     CLI::App* list = nullptr;
     CLI::App* check = nullptr;
+    CLI::App* ps = nullptr;
     CLI::App* completion = nullptr;
 
     Parser()
@@ -258,6 +259,8 @@ struct Parser {
         app.get_formatter()->column_width(28);
         app.footer("\nExamples:\n"
                    "  vtrace runqlat --cgroup 1 3      who waits for a CPU, per cgroup\n"
+                   "  vtrace runqlat --container 1     the same per container\n"
+                   "  vtrace ps                        pods, containers and units here\n"
                    "  vtrace check                     what this kernel offers\n"
                    "  vtrace TOOL --help               options, limits and examples of a tool\n"
                    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible here\n");
@@ -265,12 +268,18 @@ struct Parser {
             add_tool(app, tool, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
-        for (CLI::App* sub : {list, check})
+        ps = app.add_subcommand("ps", "List pods, containers and units");
+        for (CLI::App* sub : {list, check, ps})
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")
                 ->check(CLI::IsMember({"text", "json"}));
         list->footer("\nExample:\n  vtrace list --format json\n");
         check->footer("\nExample:\n  vtrace check\n");
+        ps->footer(
+            "\nCPUS and MEMORY are the own limits of each; FROM is where its name was found.\n"
+            "\nExamples:\n"
+            "  vtrace ps\n"
+            "  vtrace ps --format json | jq '.entities[] | select(.kind == \"pod\")'\n");
         completion = app.add_subcommand("completion", "Print a script for bash's completion");
         completion->footer("\nExample:\n  source <(vtrace completion)\n");
     }
@@ -328,6 +337,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         return checked.error();
     command.list = parser.list->parsed();
     command.check = parser.check->parsed();
+    command.ps = parser.ps->parsed();
     command.completion = parser.completion->parsed();
     for (const ToolSpec& tool : tools()) {
         if (parser.app.got_subcommand(std::string(tool.name)))

@@ -19,6 +19,7 @@ struct Command {
     const ToolSpec* tool = nullptr;
     bool list = false;
     bool check = false;
+    bool ps = false;
     bool completion = false;
     std::optional<std::string> text; // --help and --version: to print and be done
     ToolOptions options;

@@ -3,6 +3,7 @@
 #include "bpf/object.h"
 #include "tools/check.h"
 #include "tools/command_line.h"
+#include "tools/ps.h"
 #include "tools/session.h"
 
 #include <fcntl.h>
@@ -59,6 +60,8 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
         return print(tool_list(command.options.json));
     if (command.check)
         return run_check(command.options.json);
+    if (command.ps)
+        return run_ps(command.options.json);
     if (command.completion)
         return print(bash_completion());
     return run_tool(*command.tool, command.options, process_start);

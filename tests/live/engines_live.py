@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Container engines for tests: started by hand in directories of their own, stopped by pid."""
 
+import os
 import pathlib
 import shutil
 import signal
@@ -41,10 +42,20 @@ def make_root(directory):
     return directory
 
 
+def _mounts(kinds):
+    """The mount points of these file systems, the innermost last."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split()[4] for line in lines if line.split(" - ")[1].split()[0] in kinds]
+
+
 class Daemon:
     """A daemon in a directory of its own below /tmp (paths of sockets are short)."""
 
+    PARENTS = ("docker", "default", "libpod_parent")  # cgroups that engines make and leave behind
+
     def __init__(self):
+        places = [pathlib.Path(m, name) for m in _mounts(("cgroup", "cgroup2")) for name in self.PARENTS]
+        self.new_parents = [place for place in places if not place.exists()]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="vtrace-test-"))
         self.process = None
 
@@ -68,8 +79,12 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        for line in reversed(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
-            point = line.split()[4]
+        for parent in self.new_parents:
+            for directory, _, _ in os.walk(parent, topdown=False):
+                live.Cgroup.remove_directory(directory)
+        with open("/proc/self/mountinfo") as mounts:
+            points = [line.split()[4] for line in mounts]
+        for point in reversed(points):
             if point.startswith(f"{self.home}/"):
                 subprocess.run(["umount", "-l", point], check=False)
         shutil.rmtree(self.home, ignore_errors=True)

@@ -3,9 +3,12 @@
 """Containers, pods and units: their waits, by name, against the kernel's own account of their threads."""
 
 import contextlib
+import json
 import os
 import pathlib
 import unittest
+
+import jsonschema
 
 import engines_live as engines
 import vtrace_live as live
@@ -57,6 +60,14 @@ class Base(unittest.TestCase):
             self.assertAlmostEqual(total, delay, delta=TOLERANCE * delay, msg=f"{kind} {name}")
         return reports
 
+    def listed(self, prefix=()):
+        """The entities of `vtrace ps`."""
+        result = live.run("ps", "--format", "json", prefix=prefix)
+        self.assertEqual((result.code, result.err), (0, ""))
+        document = json.loads(result.out)
+        jsonschema.validate(document, json.loads(live.SCHEMA.read_text()))
+        return document["entities"]
+
     def load(self, cgroup, threads=2):
         """Threads that want one CPU all the time, in a cgroup; at rest until they are told."""
         return [self.enter(Waiters(cgroup, "spin", threads, live.last_cpu()))]
@@ -87,6 +98,9 @@ class Entities(Base):
         reports = self.check(f"--container={'a' * 8}", {"a" * 12: a})
         names = {row["entity"]["name"] for report in reports for row in report["rows"]}
         self.assertEqual(names, {"a" * 12}, "expected only what was selected")
+        listed = {e["name"]: e for e in self.listed()}
+        self.assertEqual(listed["a" * 12]["parents"], [{"kind": "pod", "name": UID[:12]}])
+        self.assertEqual(listed[UID[:12]]["uid"], UID)
         entity = reports[-1]["rows"][0]["entity"]
         self.assertEqual(entity["parents"], [{"kind": "pod", "name": UID[:12]}])
         self.assertEqual(entity["cgroup"], one.path)
@@ -124,7 +138,7 @@ class Engines(Base):
     def test_docker(self):
         docker = self.enter(engines.Docker())
         host = ("env", f"DOCKER_HOST=unix://{docker.socket}")
-        web, web_pid = docker.run("checkout-api")
+        web, web_pid = docker.run("checkout-api", "--cpus=1.5", "--memory=64m")
         _, batch_pid = docker.run("batch.1")
 
         def loads():
@@ -136,6 +150,20 @@ class Engines(Base):
         self.assertEqual((entity["uid"], entity["image"]), (web, "vtrace-test:1"))
         a, _ = loads()
         self.check("--container=checkout-api", {"checkout-api": a}, prefix=host)
+
+        with self.subTest("ps"):
+            found = {e["name"]: e for e in self.listed(host)}
+            shown = {key: found["checkout-api"][key] for key in
+                     ("kind", "uid", "image", "cgroup", "cpus", "memory_bytes", "source")}
+            self.assertEqual(shown, {
+                "kind": "container", "uid": web, "image": "vtrace-test:1",
+                "cgroup": live.CgroupOf(web_pid).path, "cpus": 1.5, "memory_bytes": 64 << 20,
+                "source": "docker API",
+            })
+            self.assertIsNone(found["batch.1"]["cpus"])
+            self.assertIsNone(found["batch.1"]["memory_bytes"])
+            text = live.run("ps", prefix=host).out
+            self.assertRegex(text, rf"(?m)^container checkout-api +{web[:12]} +1\.50 +64M docker API +/")
 
         with self.subTest("a container that starts, and ends, while it is traced"):
             with live.Tracer("runqlat", "--container", "--format", "json", "0.5", prefix=host) as tracer:

@@ -187,7 +187,7 @@ class RightUsage(unittest.TestCase):
 
 
 class Help(unittest.TestCase):
-    COMMANDS = ([], ["runqlat"], ["list"], ["check"], ["completion"])
+    COMMANDS = ([], ["runqlat"], ["list"], ["check"], ["ps"], ["completion"])
 
     def test_help(self):
         for command in self.COMMANDS:
@@ -235,7 +235,7 @@ class Completion(unittest.TestCase):
     def test_tools(self):
         self.assertEqual(self.complete("vtrace", "r"), ["runqlat"], "expected the tool")
         offered = self.complete("vtrace", "")
-        for word in ("runqlat", "list", "check", "completion"):
+        for word in ("runqlat", "list", "check", "ps", "completion"):
             self.assertIn(word, offered, "expected every subcommand")
 
     def test_options(self):

@@ -354,11 +354,15 @@ class Cgroup:
             file.write(str(value).encode())
 
     def remove(self):
+        self.remove_directory(self.directory)
+
+    @staticmethod
+    def remove_directory(directory):
         """It stays busy for a moment after its last process has gone."""
 
         def removed():
             try:
-                os.rmdir(self.directory)
+                os.rmdir(directory)
             except FileNotFoundError:
                 return True
             except OSError as error:
@@ -367,7 +371,7 @@ class Cgroup:
                 return False
             return True
 
-        until(removed, f"cgroup {self.path!r} can be removed", every=0.002)
+        until(removed, f"cgroup {directory!r} can be removed", every=0.002)
 
     def __enter__(self):
         return self

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "base/result.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace vtrace {
+
+// What a cgroup may use by its own limits; those of the cgroups above it hold as well.
+struct CgroupLimits {
+    std::optional<double> cpus; // CPU time per time; empty: no limit
+    std::optional<uint64_t> memory_bytes;
+    bool operator==(const CgroupLimits&) const = default;
+};
+
+// CPUs by the text of v2's cpu.max ("QUOTA PERIOD" or "max PERIOD", in us), nothing without a limit.
+std::optional<double> cpus_of_cpu_max(std::string_view text);
+
+// CPUs by the texts of v1's cpu.cfs_quota_us (-1: no limit) and cpu.cfs_period_us.
+std::optional<double> cpus_of_cfs(std::string_view quota, std::string_view period);
+
+// Bytes by the text of memory.max or memory.limit_in_bytes. v1 says "no limit" by a number that no
+// host has: the largest multiple of a page below 2^63.
+std::optional<uint64_t> memory_limit(std::string_view text);
+
+// Reads the limits of cgroups of this host.
+class LimitReader {
+public:
+    // A pure function of the text of /proc/self/mountinfo.
+    explicit LimitReader(std::string_view mountinfo);
+
+    // `path` as from the root of the hierarchy. What cannot be read is no limit.
+    [[nodiscard]] CgroupLimits read(const std::string& path) const;
+
+private:
+    std::string v2_;
+    std::string v1_cpu_;
+    std::string v1_memory_;
+};
+
+} // namespace vtrace
