@@ -42,6 +42,8 @@ EnginePaths engine_paths();
 class ContainerRecords {
 public:
     explicit ContainerRecords(EnginePaths paths);
+    ContainerRecords(const ContainerRecords&) = delete;
+    ContainerRecords& operator=(const ContainerRecords&) = delete;
     ContainerRecords(ContainerRecords&&) noexcept;
     ContainerRecords& operator=(ContainerRecords&&) noexcept;
     ~ContainerRecords();

@@ -172,39 +172,44 @@ PodmanRecords::PodmanRecords(std::vector<std::string> roots, std::vector<std::st
 // Reads the lists that have changed: each miss comes by here.
 void PodmanRecords::refresh()
 {
-    decltype(files_) now;
+    std::unordered_map<std::string, File> now;
     for (const auto* places : {&roots_, &runs_}) {
         for (const std::string& place : *places) {
             for (const std::string& driver : safe_names_in(place)) {
                 if (!driver.ends_with(kSuffix))
                     continue;
-                // Volatile ones need not survive a reboot: all of CRI-O's, and `podman run --rm`.
-                for (const char* name : {"containers.json", "volatile-containers.json"}) {
-                    const std::string path = place + "/" + driver + "/" + name;
-                    struct stat st = {};
-                    if (::stat(path.c_str(), &st) != 0)
-                        continue;
-                    File file = {.inode = st.st_ino,
-                                 .size = st.st_size,
-                                 .seconds = st.st_mtim.tv_sec,
-                                 .nanoseconds = st.st_mtim.tv_nsec};
-                    const auto known = files_.find(path);
-                    if (known != files_.end() && known->second.same_as(file)) {
-                        now[path] = std::move(known->second);
-                        continue;
-                    }
-                    if (const auto text = read_record_file(path, kMostList)) {
-                        for (StorageContainer& container : parse_storage_containers(*text)) {
-                            const std::string id = container.record.id;
-                            file.containers.insert_or_assign(id, std::move(container));
-                        }
-                    }
-                    now[path] = std::move(file);
+                // Volatile ones need not survive a reboot: CRI-O's, and those of `podman run --rm`.
+                for (const char* name : {"/containers.json", "/volatile-containers.json"}) {
+                    std::string path = place;
+                    path.append("/").append(driver).append(name);
+                    if (auto file = read_if_changed(path))
+                        now.emplace(std::move(path), std::move(*file));
                 }
             }
         }
     }
     files_ = std::move(now);
+}
+
+std::optional<PodmanRecords::File> PodmanRecords::read_if_changed(const std::string& path)
+{
+    struct stat st = {};
+    if (::stat(path.c_str(), &st) != 0)
+        return std::nullopt;
+    File file = {.inode = st.st_ino,
+                 .size = st.st_size,
+                 .seconds = st.st_mtim.tv_sec,
+                 .nanoseconds = st.st_mtim.tv_nsec};
+    const auto known = files_.find(path);
+    if (known != files_.end() && known->second.same_as(file))
+        return std::move(known->second);
+    if (const auto text = read_record_file(path, kMostList)) {
+        for (StorageContainer& container : parse_storage_containers(*text)) {
+            const std::string id = container.record.id;
+            file.containers.insert_or_assign(id, std::move(container));
+        }
+    }
+    return file;
 }
 
 const StorageContainer* PodmanRecords::sandbox(const std::string& id) const

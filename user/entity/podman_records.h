@@ -42,6 +42,8 @@ private:
     };
 
     void refresh();
+    // Moves what is known out of files_ if the file is still the same.
+    std::optional<File> read_if_changed(const std::string& path);
     [[nodiscard]] ContainerRecord complete(const StorageContainer& container,
                                            const std::string& driver) const;
     [[nodiscard]] const StorageContainer* sandbox(const std::string& id) const;
