@@ -229,7 +229,7 @@ def run_tests(arguments, progress):
         )
     if missing:
         print(f"lab: SKIPPED, not in the cache (--offline): {', '.join(missing)}")
-    stale = check_readme(arguments, runs, columns)
+    stale = not red and check_readme(arguments, runs, columns)
     empty = not any(columns.values())
     if empty:
         print("lab: no test matches")
@@ -240,7 +240,7 @@ def check_readme(arguments, runs, columns):
     """True if the README's table of kernels does not say what this run found."""
     if arguments.filter or [run.kernel.series for run in runs] != list(kernels.SERIES):
         return False
-    good = {s: not any(o.wrong for o in column.values()) for s, column in columns.items()}
+    good = {series: not any(o.wrong for o in column.values()) for series, column in columns.items()}
     block = table.features([(r.kernel.series, r.checks, good[r.kernel.series]) for r in runs])
     text = README.read_text()
     if table.in_readme(text) == block:

@@ -567,8 +567,9 @@ class SingleWaits(unittest.TestCase):
         perhaps = sum(count for _, high, count in buckets if high > 1000)
         self.assertGreater(shown, 0, "expected single waits")
         self.assertGreater(limited, 0, "expected more single waits than the limit of a second")
-        # Counters are read one after the other while waits go on.
-        slack = 200 + perhaps // 100
+        # Counters are read one after the other while waits go on: on an emulated CPU that has to wait
+        # itself, 160 ms of 2.5 s were seen between two.
+        slack = 200 + perhaps // 10
         accounted = shown + limited + dropped
         self.assertTrue(
             surely - slack <= accounted <= perhaps + slack,
