@@ -11,9 +11,12 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -68,17 +71,37 @@ std::string memory_text(const CgroupLimits& limits)
                : "-";
 }
 
-std::string as_text(const std::vector<Line>& lines)
+// Columns for the path of a cgroup: what a terminal leaves, all of it elsewhere.
+size_t path_width(const Output& output)
 {
-    std::string text = fmt::format("{:<9} {:<26} {:<12} {:>5} {:>7} {:<12} {}\n", "KIND", "NAME",
+    constexpr size_t kOthers = 80;
+    constexpr size_t kLeast = 16;
+    winsize size{};
+    if (::isatty(output.fd()) == 0 || ::ioctl(output.fd(), TIOCGWINSZ, &size) != 0)
+        return SIZE_MAX;
+    return std::max<size_t>(size.ws_col, kOthers + kLeast) - kOthers;
+}
+
+// Text cut, or filled up, to `width` columns (not bytes).
+std::string cell(const std::string& text, size_t width)
+{
+    const std::string cut = shorten(text, width, false);
+    return cut + std::string(width - columns(cut), ' ');
+}
+
+std::string as_text(const std::vector<Line>& lines, size_t path_columns)
+{
+    constexpr size_t kName = 26;
+    std::string text = fmt::format("{:<9} {:<26} {:<12} {:>5} {:>7} {:<16} {}\n", "KIND", "NAME",
                                    "ID", "CPUS", "MEMORY", "FROM", "CGROUP");
     constexpr size_t kShortId = 12;
     for (const Line& line : lines) {
         const std::string id = printable(line.entity.uid.substr(0, kShortId));
         const std::string cpus = line.limits.cpus ? fmt::format("{:.2f}", *line.limits.cpus) : "-";
-        text += fmt::format("{:<9} {:<26} {:<12} {:>5} {:>7} {:<12} {}\n", line.entity.kind,
-                            printable(line.entity.name), id.empty() ? "-" : id, cpus,
-                            memory_text(line.limits), line.source, printable(line.entity.cgroup));
+        text += fmt::format("{:<9} {} {:<12} {:>5} {:>7} {:<16} {}\n", line.entity.kind,
+                            cell(printable(line.entity.name), kName), id.empty() ? "-" : id, cpus,
+                            memory_text(line.limits), line.source,
+                            shorten(printable(line.entity.cgroup), path_columns, false));
     }
     return text;
 }
@@ -119,7 +142,7 @@ Status run_ps(bool json)
     if (lines->empty() && !json)
         return output->write("no pods, containers or units here; `vtrace runqlat --cgroup` knows "
                              "every cgroup\n");
-    return output->write(json ? as_json(*lines) : as_text(*lines));
+    return output->write(json ? as_json(*lines) : as_text(*lines, path_width(*output)));
 }
 
 } // namespace vtrace
