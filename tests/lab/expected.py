@@ -4,10 +4,13 @@
     [group]
     test = "runs"                                # on every kernel
     other = { "5.10" = "the reason of the skip" } # runs on every other kernel
+    third = { "*" = "the reason of the skip" }   # runs on none
 """
 
 import pathlib
 import tomllib
+
+from kernels import SERIES
 
 FILE = pathlib.Path(__file__).with_name("expected.toml")
 RUNS = "runs"
@@ -18,7 +21,8 @@ def load(file=FILE):
     table = {}
     for group, tests in tomllib.loads(file.read_text()).items():
         for name, where in tests.items():
-            table[f"{group}.{name}"] = {} if where == RUNS else where
+            where = {} if where == RUNS else where
+            table[f"{group}.{name}"] = dict.fromkeys(SERIES, where["*"]) if "*" in where else where
     return table
 
 
@@ -34,7 +38,10 @@ def dump(table):
         if this != group:
             group = this
             lines += ["", f'["{group}"]']
-        where = ", ".join(f'"{series}" = {_quoted(why)}' for series, why in table[test].items())
+        reasons = table[test]
+        if set(reasons) == set(SERIES) and len(set(reasons.values())) == 1:
+            reasons = {"*": next(iter(reasons.values()))}
+        where = ", ".join(f'"{series}" = {_quoted(why)}' for series, why in reasons.items())
         lines.append(f"{name} = " + (f"{{ {where} }}" if where else f'"{RUNS}"'))
     return "\n".join(lines) + "\n"
 

@@ -70,7 +70,7 @@ def _output(*command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        raise FetchError(f"{command[0]} failed: {lines[-1]}")
+        raise FetchError(f"{command[0]} failed: {'; '.join(lines[-2:])}")
     return done.stdout
 
 

@@ -169,7 +169,8 @@ def get_kernels(wanted, offline, progress):
             kernel = kernels.get(series, offline)
         except kernels.FetchError as error:
             if not offline:
-                sys.exit(f"lab: cannot have kernel {series}: {error}")
+                sys.exit(f"lab: cannot have kernel {series}: {error}\n"
+                         "lab: --offline goes on with those in the cache; VTRACE_LAB_MIRROR=URL names a mirror")
             missing.append(series)
             progress.say(f"{series}: SKIPPED, {error} (--offline)")
             continue
@@ -207,7 +208,8 @@ def run_tests(arguments, progress):
         expected.FILE.write_text(expected.dump(known))
 
     columns = {r.kernel.series: r.judged(known, not arguments.filter) for r in runs}
-    print(table.results(columns, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    if columns:
+        print(table.results(columns, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     red = collections.defaultdict(list)  # what is wrong: the kernels
     for series, column in columns.items():
         for test, outcome in column.items():
@@ -230,7 +232,7 @@ def run_tests(arguments, progress):
     if missing:
         print(f"lab: SKIPPED, not in the cache (--offline): {', '.join(missing)}")
     stale = not red and check_readme(arguments, runs, columns)
-    empty = not any(columns.values())
+    empty = found and not any(columns.values())
     if empty:
         print("lab: no test matches")
     return 1 if red or stale or empty else 0

@@ -43,7 +43,9 @@ class Expected(unittest.TestCase):
         self.assertIn("not in expected.toml", self.judge("a.A.unknown", "pass"))
 
     def test_what_is_written_is_read(self):
-        odd = {**self.TABLE, "b.B.x": {"6.1": 'a "quoted" \\ reason', "newest": "é"}}
+        nowhere = dict.fromkeys(kernels.SERIES, "why")
+        self.assertIn('"*" = "why"', expected.dump({"c.C.x": nowhere}))
+        odd = {**self.TABLE, "c.C.x": nowhere, "b.B.x": {"6.1": 'a "quoted" \\ reason', "newest": "é"}}
         with tempfile.TemporaryDirectory() as directory:
             file = pathlib.Path(directory) / "expected.toml"
             file.write_text(expected.dump(odd))
