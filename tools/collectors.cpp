@@ -103,6 +103,9 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarc
                        .entities = hierarchy.cgroups,
                        .threads = threads_present()};
     if (!options.target.empty()) {
+        // Without privilege a container may seem not to be there.
+        if (auto checked = check_privileges(); !checked && options.target_kind != "cgroup")
+            return checked.error();
         const auto target = options.target_kind == "cgroup"
                                 ? find_cgroup(hierarchy, options.target)
                                 : find_entity(hierarchy, options.target_kind, options.target);

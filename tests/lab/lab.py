@@ -104,6 +104,7 @@ class Run:
         with Machine(self.kernel, command, self.directory / "results") as machine:
             current, read, heard = None, 0, time.monotonic()
             while True:
+                running = machine.running()
                 lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
                 for line in lines[read:]:
                     if not line.endswith("\n"):
@@ -111,7 +112,7 @@ class Run:
                     read += 1
                     heard = time.monotonic()
                     current = self._note(json.loads(line), machine)
-                if not machine.running():
+                if not running:
                     break
                 if time.monotonic() - heard > PATIENCE or self.stopping.is_set():
                     break
@@ -198,11 +199,15 @@ def run_tests(arguments, progress):
     if arguments.accept:
         for run in runs:
             for test, (outcome, _, detail) in run.outcomes.items():
+                if outcome not in ("pass", "skip"):
+                    continue
                 where = known.setdefault(test, {})
+                if "*" in where:
+                    where.update(dict.fromkeys(kernels.SERIES, where.pop("*")))
                 where.pop(run.kernel.series, None)
                 if outcome == "skip":
                     where[run.kernel.series] = detail
-        if not arguments.filter:
+        if not arguments.filter and not any(run.notes for run in runs):
             seen = {test for run in runs for test in run.outcomes}
             known = {test: where for test, where in known.items() if test in seen}
         expected.FILE.write_text(expected.dump(known))

@@ -134,7 +134,7 @@ class Machine:
     def why_dead(self):
         """The end of what the kernel and QEMU had to say."""
         lines = []
-        for name in ("qemu.log", "console.log", "log"):
+        for name in ("qemu.log", "console.log", "log", "output"):
             file = self.results / name
             if file.exists():
                 lines += file.read_text(errors="replace").splitlines()

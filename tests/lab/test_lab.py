@@ -29,6 +29,11 @@ class Expected(unittest.TestCase):
         self.assertIn("expected to run", self.judge("a.A.runs", "skip", "why"))
         self.assertIn("expected to run", self.judge("a.A.some", "skip", "no such thing", "6.1"))
 
+    def test_a_reason_for_every_kernel(self):
+        everywhere = {"a.A.x": {"*": "why"}}
+        self.assertIsNone(expected.judge(everywhere, "7.0", "a.A.x", "skip", "why"))
+        self.assertIn("impossible", expected.judge(everywhere, "7.0", "a.A.x", "pass", ""))
+
     def test_another_reason_is_red(self):
         self.assertIn("another reason", self.judge("a.A.some", "skip", "another"))
 
@@ -44,8 +49,8 @@ class Expected(unittest.TestCase):
 
     def test_what_is_written_is_read(self):
         nowhere = dict.fromkeys(kernels.SERIES, "why")
-        self.assertIn('"*" = "why"', expected.dump({"c.C.x": nowhere}))
-        odd = {**self.TABLE, "c.C.x": nowhere, "b.B.x": {"6.1": 'a "quoted" \\ reason', "newest": "é"}}
+        self.assertEqual(expected.dump({"c.C.x": nowhere}), expected.dump({"c.C.x": {"*": "why"}}))
+        odd = {**self.TABLE, "c.C.x": {"*": "why"}, "b.B.x": {"6.1": 'a "quoted" \\ reason', "newest": "é"}}
         with tempfile.TemporaryDirectory() as directory:
             file = pathlib.Path(directory) / "expected.toml"
             file.write_text(expected.dump(odd))

@@ -205,6 +205,8 @@ class Podman(Daemon):
         return container, int(self.call("inspect", "-f", "{{.State.Pid}}", container))
 
     def stop(self):
-        for container in self.containers:
-            self.call("rm", "-f", "-t", "0", container)
-        super().stop()
+        try:
+            for container in self.containers:
+                self.call("rm", "-f", "-t", "0", container)
+        finally:
+            super().stop()

@@ -5,7 +5,7 @@
 import contextlib
 import json
 import os
-import pathlib
+import shutil
 import unittest
 
 import jsonschema
@@ -27,6 +27,8 @@ class Named(live.Cgroup):
         self.v1 = found.v1
         self.mount = os.fsencode(found.mount)
         self.directory = os.path.join(base, os.fsencode(name))
+        for directory, _, _ in os.walk(self.directory, topdown=False):  # of a run that was killed
+            os.rmdir(directory)
         os.mkdir(self.directory)
 
 
@@ -53,11 +55,18 @@ class Base(unittest.TestCase):
             self.assertTrue(rows, f"expected a row of {kind} {name} among "
                             f"{[r['entity']['name'] for report in reports for r in report['rows']]}")
             total = sum(row["metrics"]["wait"]["sum"] for row in rows)
+            count = sum(row["metrics"]["wait"]["count"] for row in rows)
             delay = sum(load.run_delay for load in of_one)
+            slices = sum(load.slices for load in of_one)
             print(f"\n    {kind} {name}: {total / 1e6:.3f} ms, kernel {delay / 1e6:.3f} ms"
                   f" ({100 * (total / delay - 1):+.4f} %)", flush=True)
             self.assertGreater(delay, 100e6, "expected them to wait at all")
-            self.assertAlmostEqual(total, delay, delta=TOLERANCE * delay, msg=f"{kind} {name}")
+            # Of a task that is moved while it falls asleep the kernel takes the sleep for a wait (6.12 and
+            # newer), here that of a thread at rest. vtrace leaves it out and counts it.
+            errors = live.losses(reports, "clock_anomaly")
+            self.assertAlmostEqual(count, slices, delta=TOLERANCE * slices + errors, msg=f"{kind} {name}")
+            self.assertLessEqual(total, delay * (1 + TOLERANCE), f"{kind} {name}")
+            self.assertGreaterEqual(total, delay * (1 - TOLERANCE) - errors * 2e9, f"{kind} {name}")
         return reports
 
     def listed(self, prefix=()):
@@ -82,7 +91,7 @@ class Entities(Base):
         return parent, [self.enter(Named(digit * 64, parent)) for digit in "ab"]
 
     def test_pods_and_containers_by_cgroup(self):
-        if (pathlib.Path(live.hierarchy().mount) / "kubepods").exists():
+        if shutil.which("kubelet"):
             self.skipTest("missing: a host without Kubernetes")
         _, (one, two) = self.kubernetes()
         def loads():
@@ -195,6 +204,14 @@ class Engines(Base):
         reports = self.check("--container", {"cache-7": self.load(live.CgroupOf(pid))},
                              prefix=self.bound(containerd.state, "/run/containerd"))
         self.assertTrue(self.row(reports, "container", "cache-7"))
+        with self.subTest("one that starts while it is traced"):
+            prefix = self.bound(containerd.state, "/run/containerd")
+            with live.Tracer("runqlat", "--container", "--format", "json", "0.5", prefix=prefix) as tracer:
+                tracer.wait_report()
+                late = containerd.run("late-8")
+                self.enter(live.Child(live.yields, live.CgroupOf(late)))
+                live.until(lambda: self.row(tracer.reports(), "container", "late-8"), "a row of its own")
+                tracer.stop()
 
     def test_podman(self):
         podman = self.enter(engines.Podman())

@@ -149,6 +149,25 @@ TEST(EntityFinder, FindsByTheNamesOfCgroups)
     EXPECT_THAT(finder.facts(), SizeIs(1));
 }
 
+// cgroup v1 allows it; what was waited for is gone then.
+TEST(EntityFinder, ACgroupThatIsRenamedIsLookedAtAgain)
+{
+    const std::string id(64, 'a');
+    CgroupTree tree;
+    tree.made(1, 0, "");
+    tree.made(2, 1, "docker-" + id + ".scope");
+    EntityFinder finder{ContainerRecords(EnginePaths{})};
+    const auto now = EntityFinder::Clock::now();
+    finder.update(tree, now);
+    EXPECT_THAT(finder.facts(), SizeIs(2)) << "a container and a unit";
+    tree.made(2, 1, "x.service");
+    finder.update(tree, now);
+    finder.update(tree, now);
+    EXPECT_THAT(finder.facts(),
+                ElementsAre(EntityFact{
+                    .cgroup_id = 2, .kind = "unit", .name = "x.service", .source = "cgroup"}));
+}
+
 TEST(CgroupTree, NamesThoseMadeOnce)
 {
     CgroupTree tree;

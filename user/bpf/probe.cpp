@@ -130,7 +130,10 @@ Status check_locked_memory()
 {
     constexpr uint32_t kPiece = 65536;
     rlimit limit{};
-    if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    // More than this no report takes; without privilege any map is refused, whatever the limit.
+    constexpr rlim_t kEnough = 256UL << 20;
+    if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= kEnough ||
+        !check_privileges())
         return ok();
     // A map that the limit cannot hold. libbpf first raises the limit where it has to and may.
     const auto pieces = static_cast<uint32_t>(limit.rlim_cur / kPiece) + 1;

@@ -7,6 +7,7 @@
 #include "entity/podman_records.h"
 #include "entity/record_json.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,13 +26,24 @@ using std::chrono::steady_clock;
 constexpr seconds kMissStays{1};
 constexpr size_t kMostMisses = 4096;
 
+// Whether to believe what a process says of paths: root's, in our view of the file systems.
+bool is_of_this_host(const std::string& pid)
+{
+    struct stat process = {};
+    struct stat its_mounts = {};
+    struct stat our_mounts = {};
+    return ::stat(("/proc/" + pid).c_str(), &process) == 0 && process.st_uid == 0 &&
+           ::stat(("/proc/" + pid + "/ns/mnt").c_str(), &its_mounts) == 0 &&
+           ::stat("/proc/self/ns/mnt", &our_mounts) == 0 && its_mounts.st_ino == our_mounts.st_ino;
+}
+
 void ask_dockerds(EnginePaths& paths)
 {
     for (const std::string& pid : safe_names_in("/proc")) {
         if (pid.find_first_not_of("0123456789") != std::string::npos)
             continue;
         const auto comm = read_file("/proc/" + pid + "/comm");
-        if (!comm || *comm != "dockerd\n")
+        if (!comm || *comm != "dockerd\n" || !is_of_this_host(pid))
             continue;
         if (const auto line = read_file("/proc/" + pid + "/cmdline"))
             add_dockerd_arguments(*line, paths);
@@ -201,10 +213,15 @@ const ContainerRecord* ContainerRecords::find(std::string_view id)
     if (state_->misses.size() >= kMostMisses) {
         std::erase_if(state_->misses, [&](const auto& entry) { return entry.second <= now; });
         if (state_->misses.size() >= kMostMisses)
-            state_->misses.clear();
+            return nullptr;
     }
     state_->misses[wanted] = steady_clock::now() + kMissStays;
     return nullptr;
+}
+
+const ContainerRecord* ContainerRecords::known(std::string_view id) const
+{
+    return state_->by_id_of(id);
 }
 
 const ContainerRecord* ContainerRecords::find_by_cgroup(std::string_view cgroup_path) const

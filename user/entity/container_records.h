@@ -56,7 +56,8 @@ public:
     // nobody knows it. Valid until load() or forget().
     const ContainerRecord* find(std::string_view id);
 
-    // From memory only.
+    // From memory only. Valid until load() or forget().
+    [[nodiscard]] const ContainerRecord* known(std::string_view id) const;
     [[nodiscard]] const ContainerRecord* find_by_cgroup(std::string_view cgroup_path) const;
 
     void forget(std::string_view id);

@@ -9,7 +9,9 @@ namespace vtrace {
 namespace {
 
 // Engines make the cgroup first, and put the container on record then.
-constexpr auto kPatience = std::chrono::seconds(5);
+constexpr auto kPatience = std::chrono::seconds(15);
+// For questions to engines, each time. One question may take as long again (kPatience of docker_records).
+constexpr auto kTimeToAsk = std::chrono::milliseconds(20);
 
 // Of a container or pod without a known name: as much of the id as Docker shows.
 constexpr size_t kShortId = 12;
@@ -19,6 +21,12 @@ constexpr const char* kFromCgroup = "cgroup";
 std::string_view name_of(const CgroupFact* cgroup)
 {
     return cgroup == nullptr ? std::string_view() : std::string_view(cgroup->name);
+}
+
+// Outside Kubernetes containerd's are at /NAMESPACE/NAME.
+bool may_be_container(std::string_view path)
+{
+    return std::ranges::count(path, '/') == 2;
 }
 
 } // namespace
@@ -34,12 +42,9 @@ void EntityFinder::update(CgroupTree& tree, Clock::time_point now)
         if (const CgroupFact* cgroup = tree.find(id))
             look_at(tree, *cgroup, now);
     }
-    std::erase_if(waiting_, [&](const Waiting& w) {
-        const auto found = by_cgroup_.find(w.cgroup_id);
-        if (found == by_cgroup_.end())
-            return true;
-        auto fact = std::ranges::find(found->second, std::string("container"), &EntityFact::kind);
-        return name_container(*fact, w.container) || now > w.until;
+    const auto enough = Clock::now() + kTimeToAsk;
+    std::erase_if(waiting_, [&](const Waiting& waiting) {
+        return Clock::now() < enough && ask_for(waiting, tree, now);
     });
 }
 
@@ -54,13 +59,20 @@ void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clo
                             meaning->name.empty() ? meaning->id.substr(0, kShortId) : meaning->name,
                         .id = meaning->id,
                         .source = kFromCgroup};
-        if (fact.kind == "container" && !fact.id.empty() && !name_container(fact, fact.id))
-            waiting_.push_back({cgroup.id, fact.id, now + kPatience});
+        if (const ContainerRecord* record = records_.known(fact.id))
+            take_record(fact, *record);
+        else if (fact.kind == "container" && !fact.id.empty())
+            waiting_.push_back({cgroup.id, cgroup.name, fact.id, "", now + kPatience});
         facts.push_back(std::move(fact));
-    } else if (const ContainerRecord* record = records_.find_by_cgroup(tree.path(cgroup.id))) {
-        EntityFact fact{.cgroup_id = cgroup.id, .kind = "container", .id = record->id};
-        take_record(fact, *record);
-        facts.push_back(std::move(fact));
+    } else if (std::string path = tree.path(cgroup.id); may_be_container(path)) {
+        if (const ContainerRecord* record = records_.find_by_cgroup(path)) {
+            EntityFact fact{.cgroup_id = cgroup.id, .kind = "container", .id = record->id};
+            take_record(fact, *record);
+            facts.push_back(std::move(fact));
+        } else {
+            waiting_.push_back(
+                {cgroup.id, cgroup.name, cgroup.name, std::move(path), now + kPatience});
+        }
     }
     if (auto found = unit(cgroup.name)) {
         facts.push_back({.cgroup_id = cgroup.id,
@@ -74,12 +86,23 @@ void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clo
         by_cgroup_[cgroup.id] = std::move(facts);
 }
 
-bool EntityFinder::name_container(EntityFact& fact, const std::string& id)
+bool EntityFinder::ask_for(const Waiting& waiting, const CgroupTree& tree, Clock::time_point now)
 {
-    const ContainerRecord* record = records_.find(id);
+    const CgroupFact* cgroup = tree.find(waiting.cgroup_id);
+    if (cgroup == nullptr || cgroup->name != waiting.name)
+        return true; // forgotten, or renamed and looked at again
+    records_.find(waiting.id);
+    const ContainerRecord* record =
+        waiting.path.empty() ? records_.known(waiting.id) : records_.find_by_cgroup(waiting.path);
     if (record == nullptr)
-        return false;
-    take_record(fact, *record);
+        return now > waiting.until;
+    std::vector<EntityFact>& facts = by_cgroup_[waiting.cgroup_id];
+    auto fact = std::ranges::find(facts, std::string("container"), &EntityFact::kind);
+    if (fact == facts.end()) {
+        fact = facts.insert(
+            facts.begin(), {.cgroup_id = waiting.cgroup_id, .kind = "container", .id = record->id});
+    }
+    take_record(*fact, *record);
     return true;
 }
 

@@ -16,7 +16,8 @@
 namespace vtrace {
 
 // Finds the containers, pods and units among the cgroups of a host, and their names. Looks at each cgroup
-// once; a container that its engine does not know yet is asked for again for some seconds.
+// once; a container that its engine does not know yet is asked for again for some seconds, and no longer
+// at a time than leaves room for all else.
 class EntityFinder {
 public:
     using Clock = std::chrono::steady_clock;
@@ -31,15 +32,18 @@ public:
     [[nodiscard]] std::vector<EntityFact> facts() const;
 
 private:
+    // A cgroup that may be a container's which its engine has yet to put on record.
     struct Waiting {
         uint64_t cgroup_id;
-        std::string container;
+        std::string name; // of the cgroup
+        std::string id;   // of the container
+        std::string path; // that the record has to name, empty: any
         Clock::time_point until;
     };
 
     void look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clock::time_point now);
-    // True if an engine has it on record, by now.
-    bool name_container(EntityFact& fact, const std::string& id);
+    // True if there is nothing more to wait for.
+    bool ask_for(const Waiting& waiting, const CgroupTree& tree, Clock::time_point now);
     void take_record(EntityFact& fact, const ContainerRecord& record);
 
     ContainerRecords records_;

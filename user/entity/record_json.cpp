@@ -9,8 +9,11 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <filesystem>
 #include <utility>
 
@@ -247,10 +250,19 @@ std::optional<std::string> read_record_file(const std::string& path, size_t most
     if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode) ||
         static_cast<size_t>(st.st_size) > most)
         return std::nullopt;
-    auto content = read_fd(fd.get(), path);
-    if (!content)
-        return std::nullopt;
-    return std::move(*content);
+    // Not by its size, which /proc does not tell: a link may lead there, to what has no end or never comes.
+    std::string content;
+    std::array<char, 32768> block{};
+    while (content.size() <= most) {
+        const ssize_t got = ::read(fd.get(), block.data(), block.size());
+        if (got == 0)
+            return content;
+        if (got < 0 && errno != EINTR)
+            return std::nullopt;
+        if (got > 0)
+            content.append(block.data(), static_cast<size_t>(got));
+    }
+    return std::nullopt;
 }
 
 std::vector<std::string> safe_names_in(const std::string& directory)
