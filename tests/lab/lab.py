@@ -76,6 +76,7 @@ class Run:
         self.stopping = stopping
         self.directory = LAB / kernel.series
         self.outcomes = {}  # id: (outcome, seconds, detail)
+        self.unsteady = {}  # id: why it failed before it passed
         self.checks = []
         self.first_test = None  # seconds from power-on to the first test
         self.died_in = collections.Counter()
@@ -142,9 +143,14 @@ class Run:
                 self.first_test = machine.seconds()
             self.progress.now(self.kernel.series, f"{len(self.outcomes) + 1} {entry['id']}")
             return entry["id"]
-        self.outcomes[entry["id"]] = (entry["outcome"], entry["seconds"], entry["detail"])
-        if entry["outcome"] == "fail":
-            self.progress.say(f"{self.kernel.series}: FAILED {entry['id']}")
+        test, outcome = entry["id"], entry["outcome"]
+        before = self.outcomes.get(test)
+        self.outcomes[test] = (outcome, entry["seconds"], entry["detail"])
+        if outcome == "fail":
+            self.progress.say(f"{self.kernel.series}: FAILED {test}")
+        elif before:
+            self.unsteady[test] = before[2]
+            self.progress.say(f"{self.kernel.series}: passed when run again: {test}")
         return None
 
     def judged(self, known, complete):
@@ -180,6 +186,11 @@ def get_kernels(wanted, offline, progress):
         progress.say(f"{series}: {kernel.release} ({kernel.package})")
         found.append(kernel)
     return found, missing
+
+
+def indented(detail):
+    """The end of what a test said."""
+    return "\n".join("    " + line for line in detail.splitlines()[-25:])
 
 
 def run_tests(arguments, progress):
@@ -219,12 +230,16 @@ def run_tests(arguments, progress):
     for series, column in columns.items():
         for test, outcome in column.items():
             if outcome.wrong:
-                tail = outcome.detail.splitlines()[-25:] if outcome.outcome == "fail" else []
-                red[(test, outcome.wrong, "\n".join("    " + line for line in tail))].append(series)
+                tail = indented(outcome.detail) if outcome.outcome == "fail" else ""
+                red[(test, outcome.wrong, tail)].append(series)
     for (test, wrong, tail), where in sorted(red.items()):
         print(f"\n{', '.join(where)}: {test}: {wrong}")
         if tail:
             print(tail)
+    for run in runs:
+        for test, detail in run.unsteady.items():
+            print(f"\n{run.kernel.series}: {test}: failed, then passed when run again")
+            print(indented(detail))
     print()
     for note in [note for run in runs for note in run.notes]:
         print(f"lab: {note}")

@@ -290,6 +290,19 @@ def one_cpu_in_lab():
             cpu.write_text("1")
 
 
+def linux_guest(name, attempts=3):
+    """A QemuGuest of the running kernel, in a lab machine. Under TCG a boot may stall before its kernel
+    has said a word, and goes well when tried again."""
+    image = need_linux_image()
+    for attempt in range(1, attempts + 1):
+        try:
+            return QemuGuest(name, linux=image, seconds=25)
+        except AssertionError as error:
+            if attempt == attempts:
+                raise
+            print(f"\n    guest {attempt}: {error}", flush=True)
+
+
 class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 

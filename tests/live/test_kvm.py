@@ -102,9 +102,9 @@ class Qemu(Kvm):
         self.check(self.enter(kvm.QemuGuest(self.NAME)))
 
     def test_linux(self):
-        image = kvm.need_linux_image()
+        kvm.need_linux_image()
         self.enter(kvm.one_cpu_in_lab())
-        self.check(self.enter(kvm.QemuGuest(self.NAME, linux=image)))
+        self.check(self.enter(kvm.linux_guest(self.NAME)))
 
     def test_nothing_is_left_behind(self):
         with kvm.QemuGuest(self.NAME) as guest, kvm.TinyGuest(1) as tiny:
