@@ -11,10 +11,13 @@
 #include "common/comm_glob.bpf.h"
 #include "common/histogram.bpf.h"
 #include "common/kernel.bpf.h"
+#include "common/vm.bpf.h"
 #include "vtrace/sched.h"
 
 const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
+const volatile bool by_vm = false;   /* with by_cgroup: VMs apart from what else is in their cgroups */
+const volatile __u32 target_vm = 0; /* 0 is every VM, and what is in none */
 const volatile bool include_self = false;
 const volatile int target_tgid = 0; /* 0 is every process */
 const volatile __u64 slower_ns = 0; /* 0 reports no single waits */
@@ -24,7 +27,8 @@ int self_tgid = 0; /* in the initial PID namespace, whatever namespace vtrace ru
 
 #define VT_EEXIST 17 /* errno.h is for user space */
 
-__u64 cgroup_moves = 0; /* counts moves of any task between cgroups */
+extern __u64 owner_changes; /* bpf/kvm.bpf.c */
+extern struct vt_vms vms SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -49,21 +53,21 @@ struct {
     __type(value, struct vt_sched_cpu);
 } sched_cpus SEC(".maps");
 
-/* Cgroup id to slot; the reverse is slot_cgroup. */
+/* Owner to slot; the reverse is slot_owner. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1024);
-    __type(key, __u64);
+    __type(key, struct vt_owner);
     __type(value, __u32);
-} cgroup_slots SEC(".maps");
+} owner_slots SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, 1024);
     __type(key, __u32);
-    __type(value, __u64);
-} slot_cgroup SEC(".maps");
+    __type(value, struct vt_owner);
+} slot_owner SEC(".maps");
 
 /* First in, first out: a slot that was given back rests for as long as possible. */
 struct {
@@ -137,25 +141,26 @@ static __always_inline void add_task(struct task_struct *task)
         COUNT(task_failed);
 }
 
-/* The slot of a cgroup, taken when its first task ends a wait. Maps are preallocated: safe here. */
-static __noinline __u32 find_slot(struct cgroup *cgroup, __u64 id)
+/* The slot of an owner, taken when its first task ends a wait. Maps are preallocated: safe here. */
+static __noinline __u32 find_slot(struct cgroup *cgroup, __u64 id, __u32 vm)
 {
+    struct vt_owner owner = {.cgroup_id = id, .vm = vm};
     __u32 slot, *known;
 
-    if (!cgroup_selected(cgroup))
+    if (!cgroup_selected(cgroup) || (target_vm && vm != target_vm))
         return VT_SLOT_EXCLUDED;
-    known = bpf_map_lookup_elem(&cgroup_slots, &id);
+    known = bpf_map_lookup_elem(&owner_slots, &owner);
     if (known)
         return *known;
     if (bpf_map_pop_elem(&free_slots, &slot))
         return VT_SLOT_OTHER;
-    if (bpf_map_update_elem(&cgroup_slots, &id, &slot, BPF_NOEXIST)) {
+    if (bpf_map_update_elem(&owner_slots, &owner, &slot, BPF_NOEXIST)) {
         /* Another CPU was faster, or the hash is full. */
         bpf_map_push_elem(&free_slots, &slot, 0);
-        known = bpf_map_lookup_elem(&cgroup_slots, &id);
+        known = bpf_map_lookup_elem(&owner_slots, &owner);
         return known ? *known : VT_SLOT_OTHER;
     }
-    bpf_map_update_elem(&slot_cgroup, &slot, &id, BPF_ANY);
+    bpf_map_update_elem(&slot_owner, &slot, &owner, BPF_ANY);
     COUNT(slots_taken);
     return slot;
 }
@@ -209,23 +214,36 @@ static __always_inline bool task_selected(struct task_struct *task, struct vt_sc
     return true;
 }
 
+/* The VM that a task is part of, or serves. */
+static __always_inline __u32 task_vm(struct task_struct *task)
+{
+    __u32 tgid = task->tgid, *vm;
+
+    if (!by_vm)
+        return 0;
+    vm = bpf_map_lookup_elem(&vms, &tgid);
+    return vm ? *vm : 0;
+}
+
 /*
- * The slot of a task's cgroup, remembered for as long as the task has the same css_set: the way from there to
+ * The slot of a task's owner, remembered for as long as the task has the same css_set: the way from there to
  * the id touches four more cache lines, most of them cold with thousands of cgroups.
  */
 static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched_task *state)
 {
     __u64 css_set = (__u64)task->cgroups;
-    __u64 moves = cgroup_moves;
+    __u64 changes = owner_changes;
     struct cgroup *cgroup;
+    __u32 vm;
     __u64 id;
 
-    if (state->css_set == css_set && state->moves == moves)
+    if (state->css_set == css_set && state->changes == changes)
         return state->slot;
     cgroup = read_task_cgroup(task);
     id = cgroup_id(cgroup);
-    if (state->cgroup_id != id) {
-        state->slot = find_slot(cgroup, id);
+    vm = task_vm(task);
+    if (state->cgroup_id != id || state->vm != vm) {
+        state->slot = find_slot(cgroup, id, vm);
         /* An overflow is looked up anew each time: a slot may be free by then. */
         if (state->slot == VT_SLOT_OTHER) {
             COUNT(map_full);
@@ -234,9 +252,10 @@ static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched
             return VT_SLOT_OTHER;
         }
         state->cgroup_id = id;
+        state->vm = vm;
     }
     state->css_set = css_set;
-    state->moves = moves;
+    state->changes = changes;
     return state->slot;
 }
 
@@ -323,7 +342,7 @@ int BPF_PROG(sched_newtask, struct task_struct *task)
 SEC("raw_tp/cgroup_attach_task")
 int BPF_PROG(sched_cgroup_move)
 {
-    __sync_fetch_and_add(&cgroup_moves, 1);
+    __sync_fetch_and_add(&owner_changes, 1);
     return 0;
 }
 
@@ -411,7 +430,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (state->flags & VT_TASK_STALE)
         return 0;
     cgroup = read_task_cgroup(task);
-    if (!cgroup_selected(cgroup))
+    if (!cgroup_selected(cgroup) || (target_vm && task_vm(task) != target_vm))
         return 0;
     /* The clock of an idle CPU stands still; the reader's CPU is not idle. */
     clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);

@@ -10,9 +10,11 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <ctime>
+#include <iterator>
 #include <utility>
 
 namespace vtrace {
@@ -74,15 +76,23 @@ HostFacts host_facts()
 }
 
 // PIDs in BPF are those of the initial namespace.
-Status check_pid(int pid)
+Status check_pid_namespace(const std::string& option)
 {
     constexpr ino_t kInitialPidNamespace = 0xeffffffc; // PROC_PID_INIT_INO, linux/proc_ns.h
     struct stat st = {};
     if (::stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != kInitialPidNamespace) {
-        return Error{.what = "--pid is not possible in a PID namespace of its own",
+        return Error{.what = option + " is not possible in a PID namespace of its own",
                      .hint = "run vtrace in the PID namespace of the host",
                      .exit = ExitCode::kNotPossible};
     }
+    return ok();
+}
+
+Status check_pid(int pid)
+{
+    if (auto checked = check_pid_namespace("--pid"); !checked)
+        return checked;
+    struct stat st = {};
     const std::string process = "/proc/" + std::to_string(pid);
     if (::stat(process.c_str(), &st) != 0) {
         return Error{.what = "--pid " + std::to_string(pid) + ": no such process",
@@ -92,9 +102,33 @@ Status check_pid(int pid)
     return ok();
 }
 
+// The VM, or the cgroup of all else, that a user asks for.
+Status set_target(const ToolOptions& options, const CgroupHierarchy& hierarchy, SchedConfig& config)
+{
+    if (options.target_kind == "cgroup") {
+        const auto cgroup = find_cgroup(hierarchy, options.target);
+        if (!cgroup)
+            return cgroup.error();
+        config.target_cgroup = *cgroup;
+        return ok();
+    }
+    // Without privilege a container may seem not to be there.
+    if (auto checked = check_privileges(); !checked)
+        return checked;
+    const auto found = find_entity(hierarchy, options.target_kind, options.target);
+    if (!found)
+        return found.error();
+    if (found->kind == "vm")
+        config.target_vm = found->pid;
+    else
+        config.target_cgroup = found->cgroup_id;
+    return ok();
+}
+
 Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarchy& hierarchy)
 {
     SchedConfig config{.by_cgroup = !options.group.empty(),
+                       .by_vm = options.group == "vm" || options.target_kind == "vm",
                        .cgroup_v1_cpu = hierarchy.v1,
                        .tgid = options.pid,
                        .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6),
@@ -102,16 +136,13 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarc
                        .task_storage = has_task_storage(),
                        .entities = hierarchy.cgroups,
                        .threads = threads_present()};
-    if (!options.target.empty()) {
-        // Without privilege a container may seem not to be there.
-        if (auto checked = check_privileges(); !checked && options.target_kind != "cgroup")
+    if (config.by_vm) {
+        if (auto checked = check_pid_namespace("--vm"); !checked)
             return checked.error();
-        const auto target = options.target_kind == "cgroup"
-                                ? find_cgroup(hierarchy, options.target)
-                                : find_entity(hierarchy, options.target_kind, options.target);
-        if (!target)
-            return target.error();
-        config.target_cgroup = *target;
+    }
+    if (!options.target.empty()) {
+        if (auto set = set_target(options, hierarchy, config); !set)
+            return set.error();
     }
     if (!options.comm.empty()) {
         const auto glob = compile_comm_glob(options.comm);
@@ -156,6 +187,8 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     std::unique_ptr<Collectors> self(new Collectors(std::move(*object)));
     SchedCollector::prepare(self->object_, config);
     CgroupWatcher::prepare(self->object_, hierarchy);
+    if (config.by_vm)
+        VmWatcher::prepare(self->object_);
     if (auto loaded = self->object_.load(); !loaded)
         return loaded.error();
 
@@ -164,6 +197,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     if (!watcher)
         return watcher.error();
     self->watcher_ = std::move(*watcher);
+    if (config.by_vm) {
+        auto vms = VmWatcher::start(self->object_, hierarchy);
+        if (!vms)
+            return vms.error();
+        self->vms_ = std::move(*vms);
+    }
     auto sched = SchedCollector::start(self->object_, config, [raw = self.get()](SlowWait wait) {
         raw->slow_waits_.push_back(std::move(wait));
     });
@@ -214,9 +253,21 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
 Result<std::vector<SlowWait>> Collectors::poll()
 {
     watcher_->poll();
+    if (vms_) {
+        if (auto polled = vms_->poll(); !polled)
+            return polled.error();
+    }
     if (auto polled = sched_->poll(); !polled)
         return polled.error();
     return std::exchange(slow_waits_, {});
+}
+
+std::vector<EntityFact> Collectors::entities() const
+{
+    std::vector<EntityFact> facts = watcher_->entities();
+    if (vms_)
+        std::ranges::move(vms_->vms(), std::back_inserter(facts));
+    return facts;
 }
 
 void Collectors::read_overhead(Snapshot& snapshot)
@@ -257,7 +308,13 @@ Result<Snapshot> Collectors::read()
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     for (const uint64_t id : watcher_->forget_reported())
-        sched_->release(id);
+        sched_->release_cgroup(id);
+    if (vms_) {
+        if (auto read = vms_->read(snapshot); !read)
+            return read.error();
+        for (const uint32_t pid : vms_->forget_reported())
+            sched_->release_vm(pid);
+    }
     read_overhead(snapshot);
     return snapshot;
 }

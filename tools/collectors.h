@@ -5,6 +5,7 @@
 #include "bpf/object.h"
 #include "collect/cgroup_watcher.h"
 #include "collect/sched_collector.h"
+#include "collect/vm_watcher.h"
 #include "tools/options.h"
 
 #include <chrono>
@@ -30,7 +31,7 @@ public:
 
     // The names as they are now, for single waits.
     [[nodiscard]] CgroupFacts names() const { return watcher_->facts(); }
-    [[nodiscard]] std::vector<EntityFact> entities() const { return watcher_->entities(); }
+    [[nodiscard]] std::vector<EntityFact> entities() const;
 
 private:
     explicit Collectors(BpfObject object) : object_(std::move(object)) {}
@@ -42,6 +43,7 @@ private:
     BpfObject object_;
     Fd stats_;
     std::unique_ptr<CgroupWatcher> watcher_;
+    std::unique_ptr<VmWatcher> vms_; // null unless VMs are asked for
     std::unique_ptr<SchedCollector> sched_;
     std::vector<SlowWait> slow_waits_;
     std::chrono::steady_clock::time_point window_start_;

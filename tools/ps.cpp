@@ -50,7 +50,7 @@ Result<std::vector<Line>> lines_now()
     const LimitReader limits(*mountinfo);
     std::vector<Line> lines;
     for (const EntityFact& fact : facts) {
-        Entity entity = entities.owner(fact.cgroup_id, fact.kind);
+        Entity entity = entities.owner(fact.cgroup_id, fact.pid, fact.kind);
         const CgroupLimits own = limits.read(entity.cgroup);
         lines.push_back({std::move(entity), own, fact.source});
     }

@@ -164,7 +164,7 @@ private:
         const std::string kind = options_.group.empty() ? "cgroup" : options_.group;
         std::string lines;
         for (const SlowWait& wait : *waits) {
-            const Entity entity = entities.owner(wait.cgroup_id, kind);
+            const Entity entity = entities.owner(wait.cgroup_id, wait.tgid, kind);
             lines += options_.json ? render_json(wait, entity, std::string(tool_.name))
                                    : render_text(wait, entity, style_);
         }

@@ -4,8 +4,10 @@
 #include "base/printable.h"
 #include "entity/entities.h"
 #include "entity/entity_finder.h"
+#include "entity/vm_finder.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 namespace vtrace {
@@ -60,11 +62,13 @@ Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy)
         return scanned.error();
     EntityFinder finder{ContainerRecords(engine_paths())};
     finder.update(tree, EntityFinder::Clock::now());
-    return finder.facts();
+    std::vector<EntityFact> facts = finder.facts();
+    std::ranges::move(vms_now(hierarchy), std::back_inserter(facts));
+    return facts;
 }
 
-Result<uint64_t> find_entity(const CgroupHierarchy& hierarchy, const std::string& kind,
-                             const std::string& name)
+Result<EntityFact> find_entity(const CgroupHierarchy& hierarchy, const std::string& kind,
+                               const std::string& name)
 {
     const auto facts = entities_now(hierarchy);
     if (!facts)
@@ -74,7 +78,7 @@ Result<uint64_t> find_entity(const CgroupHierarchy& hierarchy, const std::string
         return no_such(*facts, kind, name);
     if (found.size() > 1)
         return ambiguous(found, kind, name);
-    return found.front()->cgroup_id;
+    return *found.front();
 }
 
 } // namespace vtrace

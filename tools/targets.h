@@ -11,12 +11,12 @@
 
 namespace vtrace {
 
-// The containers, pods and units that are here now.
+// The VMs, pods, containers and units that are here now.
 Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy);
 
-// The cgroup of the container, pod or unit that a user names. Usage error if there is none of that
-// name, or more than one; it lists those to choose from.
-Result<uint64_t> find_entity(const CgroupHierarchy& hierarchy, const std::string& kind,
+// The VM, pod, container or unit that a user names. Usage error if there is none of that name, or more
+// than one; it lists those to choose from.
+Result<EntityFact> find_entity(const CgroupHierarchy& hierarchy, const std::string& kind,
                              const std::string& name);
 
 } // namespace vtrace

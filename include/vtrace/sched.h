@@ -14,6 +14,13 @@
 #define VT_TASK_SELF 1U  /* a thread of this vtrace */
 #define VT_TASK_STALE 2U /* its last_queued is from before it slept */
 
+/* Whom a wait is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. */
+struct vt_owner {
+    __u64 cgroup_id;
+    __u32 vm; /* the process of its VMM; 0 is none */
+    __u32 zero;
+};
+
 /*
  * State about one task; dies with it. Written by the CPU that switches the task in.
  * With the pointer that the kernel puts in front it fills one cache line.
@@ -22,10 +29,12 @@ struct vt_sched_task {
     __u64 run_delay; /* sched_info.run_delay as it is after the last switch-in */
     __u64 pcount;    /* sched_info.pcount likewise: a gap is a switch-in not seen */
     __u64 css_set;   /* task->cgroups when the slot was looked up … */
-    __u64 moves;     /* … and cgroup_moves: the address alone could be of a newer css_set */
+    __u64 changes;   /* … and owner_changes: the address alone could be of a newer css_set */
     __u64 cgroup_id;
+    __u32 vm;
     __u32 slot;
     __u32 flags;
+    __u32 zero;
 };
 
 /* Where the kernel has no task storage (before 5.12), vt_sched_task is kept in a hash by this key. */

@@ -16,6 +16,7 @@ import time
 import unittest
 
 import vtrace_live as live
+from waiters_live import account, accounts
 
 sys.path.insert(0, str(live.ROOT / "tests" / "lab"))
 import machine  # noqa: E402  (it makes initramfs archives)
@@ -221,7 +222,7 @@ class TinyGuest:
 
 LINE = "vtrace-guest-is-up"
 
-# Prints LINE on the serial port, then halts, woken by the BIOS's timer 18 times a second.
+# Prints LINE on the serial port, then halts, woken by the BIOS's timer 18 times a second; or spins.
 _BOOT_SECTOR = bytes(
     [
         *(0x31, 0xC0, 0x8E, 0xD8, 0xFC),  # xor ax, ax; mov ds, ax; cld
@@ -229,13 +230,14 @@ _BOOT_SECTOR = bytes(
         *(0xBA, 0xF8, 0x03),  #         mov dx, 0x3f8: the serial port
         *(0xAC, 0x84, 0xC0, 0x74, 0x03),  # next: lodsb; test al, al; jz halt
         *(0xEE, 0xEB, 0xF8),  #         out dx, al; jmp next
-        *(0xFB, 0xF4, 0xEB, 0xFC),  # halt: sti; hlt; jmp halt
     ]
 )
+_HALT = bytes([0xFB, 0xF4, 0xEB, 0xFC])  # halt: sti; hlt; jmp halt
+_SPIN = bytes([0xEB, 0xFE])  # spin: jmp spin
 
 
-def _boot_sector():
-    code = _BOOT_SECTOR.ljust(0x1C, b"\x90") + LINE.encode() + b"\r\n\0"
+def _boot_sector(spins):
+    code = (_BOOT_SECTOR + (_SPIN if spins else _HALT)).ljust(0x1C, b"\x90") + LINE.encode() + b"\r\n\0"
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
@@ -306,9 +308,12 @@ def linux_guest(name, attempts=3):
 class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 
-    It boots `linux` (an image), or else a boot sector. `more` are more options for QEMU."""
+    It boots `linux` (an image), or else a boot sector, which then `spins` or else halts. `more` are more
+    options for QEMU; without a name it has none."""
 
-    def __init__(self, name, *more, linux=None, cgroup=None, cpus=1, seconds=live.PATIENCE):
+    def __init__(
+        self, name, *more, linux=None, spins=False, cgroup=None, cpu=None, cpus=1, seconds=live.PATIENCE
+    ):
         qemu = shutil.which("qemu-system-x86_64")
         if not qemu:
             raise unittest.SkipTest("no qemu-system-x86_64")
@@ -323,17 +328,19 @@ class QemuGuest:
                 _die_with_parent()
                 if cgroup:
                     cgroup.add(os.getpid())
+                if cpu is not None:
+                    os.sched_setaffinity(0, {cpu})
 
             started = time.monotonic()
             self.process = subprocess.Popen(
                 [
                     qemu,
-                    *("-name", f"guest={name},debug-threads=on"),
+                    *(("-name", f"guest={name},debug-threads=on") if name else ()),
                     # The model is the least: `host` aborts where KVM is PVM.
                     *("-machine", "pc", "-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
                     *("-m", "256" if linux else "16", "-nodefaults", "-display", "none"),
                     *("-no-user-config", "-serial", f"file:{self._serial}"),
-                    *(self._linux(linux) if linux else self._sector()),
+                    *(self._linux(linux) if linux else self._sector(spins)),
                     *more,
                 ],
                 stdin=subprocess.DEVNULL,
@@ -347,9 +354,9 @@ class QemuGuest:
             self.seconds = time.monotonic() - started
             self._stack = stack.pop_all()
 
-    def _sector(self):
+    def _sector(self, spins):
         disk = self._directory / "disk"
-        disk.write_bytes(_boot_sector())
+        disk.write_bytes(_boot_sector(spins))
         return ("-drive", f"file={disk},format=raw,if=ide,readonly=off")
 
     def _linux(self, image):
@@ -390,6 +397,27 @@ class QemuGuest:
         """The tids of the vCPUs, in their order."""
         found = {n: t for t, n in self.threads().items() if n.startswith("CPU ") and n.endswith("/KVM")}
         return [found[name] for name in sorted(found)]
+
+    # What waiters_live.measure() asks of a workload. A guest that does not run is stopped by SIGSTOP.
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+        live.until(self._stopped, "all threads of the guest stand still")
+
+    def _stopped(self):
+        tasks = pathlib.Path(f"/proc/{self.pid}/task").iterdir()
+        return all((t / "stat").read_text().rsplit(")", 1)[1].split()[0] in "TX" for t in tasks)
+
+    def begin(self):
+        self.before = accounts(self.pid)
+        self.process.send_signal(signal.SIGCONT)
+
+    def ask_to_rest(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def rest(self):
+        live.until(self._stopped, "all threads of the guest stand still")
+        self.run_delay, self.slices = account(self.pid, self.before)
 
     def descriptors(self):
         """{descriptor: what it refers to}"""

@@ -3,16 +3,18 @@
 """Containers, pods and units: their waits, by name, against the kernel's own account of their threads."""
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
+import time
 import unittest
 
 import jsonschema
 
 import engines_live as engines
 import vtrace_live as live
-from waiters_live import Waiters, measure
+from waiters_live import HostAccount, Waiters, measure
 
 TOLERANCE = 0.02
 UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -44,11 +46,11 @@ class Base(unittest.TestCase):
         return [row for report in reports for row in report["rows"]
                 if (row["entity"]["kind"], row["entity"]["name"]) == (kind, name)]
 
-    def check(self, group, expected, prefix=()):
-        """expected: {name: the workloads in it}. Each is told to begin and to rest within the windows, and
-        the kernel's account of it is read before and after."""
+    def check(self, group, expected, prefix=(), more=()):
+        """expected: {name: the workloads in it}. Each, and each of `more`, is told to begin and to rest within
+        the windows, and the kernel's account of it is read before and after."""
         kind = group.removeprefix("--").split("=")[0]
-        loads = [load for of_one in expected.values() for load in of_one]
+        loads = [load for of_one in expected.values() for load in of_one] + list(more)
         reports = measure(loads, group, prefix=prefix, seconds=1.5)
         for name, of_one in expected.items():
             rows = self.row(reports, kind, name)
@@ -68,6 +70,37 @@ class Base(unittest.TestCase):
             self.assertLessEqual(total, delay * (1 + TOLERANCE), f"{kind} {name}")
             self.assertGreaterEqual(total, delay * (1 - TOLERANCE) - errors * 2e9, f"{kind} {name}")
         return reports
+
+    def check_partition(self, group, loads):
+        """Who a wait belongs to is one of the rows, and only one: their sum is the host's."""
+        with HostAccount() as host:
+            with live.Tracer("runqlat", group, "--include-self", "--format", "json", 0.5) as tracer:
+                tracer.wait_report()
+                for load in loads:
+                    load.begin()
+                tracer.wait_report(4)
+                for load in loads:
+                    load.ask_to_rest()
+                for load in loads:
+                    load.rest()
+                tracer.wait_report(1 + len(tracer.reports()))
+                tracer.stop()
+                # The last is cut short, and ends while the tracer does.
+                reports = tracer.reports()[:-1]
+            time.sleep(0.1)
+        start, end = (datetime.datetime.fromisoformat(text).timestamp()
+                      for text in (reports[0]["start"], reports[-1]["end"]))
+        account = host.between(start, end)
+        metrics = [row["metrics"]["wait"] for report in reports for row in report["rows"]]
+        total, count = (sum(metric[key] for metric in metrics) for key in ("sum", "count"))
+        errors = live.losses(reports, "clock_anomaly")
+        print(f"\n    {group}: {total / 1e6:.3f} ms, host {account.run_delay / 1e6:.3f} ms"
+              f" ({100 * (total / account.run_delay - 1):+.4f} %); count {count},"
+              f" host {account.slices}; {errors} anomalies", flush=True)
+        self.assertGreater(account.run_delay, 1e9, "expected a host that is short of CPU")
+        self.assertAlmostEqual(count, account.slices, delta=TOLERANCE * account.slices + errors)
+        self.assertLessEqual(total, account.run_delay * (1 + TOLERANCE))
+        self.assertGreaterEqual(total, account.run_delay * (1 - TOLERANCE) - errors * 2e9)
 
     def listed(self, prefix=()):
         """The entities of `vtrace ps`."""
@@ -113,6 +146,14 @@ class Entities(Base):
         entity = reports[-1]["rows"][0]["entity"]
         self.assertEqual(entity["parents"], [{"kind": "pod", "name": UID[:12]}])
         self.assertEqual(entity["cgroup"], one.path)
+
+    def test_the_rows_of_each_kind_are_the_host(self):
+        _, (one, two) = self.kubernetes()
+        service = self.enter(Named("partition.service"))
+        for kind in ("container", "pod", "unit", "cgroup"):
+            with self.subTest(kind):
+                loads = [*self.load(one), *self.load(two), *self.load(service), *self.load(None)]
+                self.check_partition(f"--{kind}", loads)
 
     def test_units(self):
         slice_ = self.enter(Named("vtrace\\x2dtest.slice"))

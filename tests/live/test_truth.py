@@ -140,14 +140,13 @@ class Truth(unittest.TestCase):
             tracer.wait_report()
             a.begin()
             time.sleep(1)
-            moved = account(a.process.pid).run_delay
+            in_first = account(a.process.pid, a.before).run_delay
             second.add(a.process.pid)
             time.sleep(1)
             a.ask_to_rest()
             a.rest()
             tracer.stop()
             reports = tracer.reports()[1:]
-        in_first = moved - a.before.run_delay
         in_second = a.run_delay - in_first
         found_first, found_second = (live.total(reports, c.path, "sum") for c in (first, second))
         self.assertAlmostEqual(

@@ -2,10 +2,13 @@
 """The workload tests/workloads/waiters.cpp and the kernel's account of it, /proc/PID/task/TID/schedstat."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import subprocess
+import threading
 import time
+import unittest
 
 import vtrace_live as live
 
@@ -15,13 +18,24 @@ SECONDS = 2.5
 Account = collections.namedtuple("Account", "run_delay slices")
 
 
-def account(pid):
-    """The kernel's account of a process: ns waited and times given a CPU, over its threads.
+def accounts(pid):
+    """The kernel's account of a process: {tid: ns waited and times given a CPU}.
 
-    None of them has ended, so nothing is missing. Fields: ns run, ns waited, times given a CPU."""
-    threads = pathlib.Path(f"/proc/{pid}/task").iterdir()
-    fields = [(t / "schedstat").read_text().split() for t in threads]
-    return Account(sum(int(f[1]) for f in fields), sum(int(f[2]) for f in fields))
+    Fields: ns run, ns waited, times given a CPU."""
+    found = {}
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            _, delay, slices = (thread / "schedstat").read_text().split()
+            found[thread.name] = Account(int(delay), int(slices))
+    return found
+
+
+def account(pid, before=None):
+    """The sum of its threads, since what accounts() found `before`. Of those that have ended nothing is
+    in it."""
+    zero = Account(0, 0)
+    found = [(of_one, (before or {}).get(tid, zero)) for tid, of_one in accounts(pid).items()]
+    return Account(*(sum(now[i] - then[i] for now, then in found) for i in (0, 1)))
 
 
 class Waiters:
@@ -48,7 +62,7 @@ class Waiters:
         self.process.stdin.flush()
 
     def begin(self):
-        self.before = account(self.process.pid)
+        self.before = accounts(self.process.pid)
         self._tell()
 
     def ask_to_rest(self):
@@ -57,9 +71,7 @@ class Waiters:
     def rest(self):
         assert self.process.stdout.readline() == "resting\n", "expected the workload to rest"
         live.until(self._asleep, "the workload is asleep")
-        after = account(self.process.pid)
-        self.run_delay = after.run_delay - self.before.run_delay
-        self.slices = after.slices - self.before.slices
+        self.run_delay, self.slices = account(self.process.pid, self.before)
 
     def __enter__(self):
         return self
@@ -69,6 +81,45 @@ class Waiters:
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+class HostAccount:
+    """The kernel's account of the whole host, /proc/schedstat: ns waited, and how often a CPU was given, at
+    any time while it was watched. Fields of a line `cpuN`: the 8th and the 9th (sched-stats.rst)."""
+
+    PATH = pathlib.Path("/proc/schedstat")
+
+    def __init__(self):
+        if not self.PATH.exists():
+            raise unittest.SkipTest(f"no {self.PATH}: a kernel without CONFIG_SCHEDSTATS")
+        self._seen = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        while not self._stop.wait(0.005):
+            before = time.time()
+            lines = [line.split() for line in self.PATH.read_text().splitlines()]
+            lines = [line for line in lines if line[0].startswith("cpu")]
+            when = (before + time.time()) / 2
+            self._seen.append((when, sum(int(f[8]) for f in lines), sum(int(f[9]) for f in lines)))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _at(self, when):
+        after = next(i for i, seen in enumerate(self._seen) if seen[0] >= when)
+        (t, *left), (u, *right) = self._seen[after - 1], self._seen[after]
+        return [a + (b - a) * (when - t) / (u - t) for a, b in zip(left, right)]
+
+    def between(self, start, end):
+        """The account of a time, from second to second since 1970."""
+        return Account(*(round(b - a) for a, b in zip(self._at(start), self._at(end))))
 
 
 def measure(workloads, *arguments, prefix=(), interval=0.5, seconds=SECONDS):

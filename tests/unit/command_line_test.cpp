@@ -329,7 +329,7 @@ TEST(Complete, Options)
         IsSupersetOf({"--cgroup", "--pid", "--comm", "--slower", "--top", "--format", "--output",
                       "--timestamp", "--overhead", "--include-self", "--verbose", "--help"}));
     EXPECT_THAT(completions({"runqlat", "--o"}), ElementsAre("--output", "--overhead"));
-    EXPECT_THAT(completions({"runqlat", "1", "--v"}), ElementsAre("--verbose"));
+    EXPECT_THAT(completions({"runqlat", "1", "--ve"}), ElementsAre("--verbose"));
     EXPECT_THAT(completions({"check", "--f"}), ElementsAre("--format"));
     EXPECT_THAT(completions({"nonsense", "--f"}), IsEmpty());
 }

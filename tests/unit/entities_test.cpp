@@ -48,7 +48,7 @@ protected:
 
 TEST_F(EntitiesTest, TheNearestOfTheKindOwnsACgroup)
 {
-    const Entity container = entities.owner(5, "container");
+    const Entity container = entities.owner(5, 0, "container");
     EXPECT_EQ(container.kind, "container");
     EXPECT_EQ(container.name, "nginx");
     EXPECT_EQ(container.uid, "4f5e6a7b");
@@ -57,39 +57,68 @@ TEST_F(EntitiesTest, TheNearestOfTheKindOwnsACgroup)
     EXPECT_EQ(container.id, 4u);
     EXPECT_TRUE(container.ended);
     EXPECT_THAT(container.parents, ElementsAre(EntityName{"pod", "shop/web"}));
-    EXPECT_EQ(entities.owner(4, "container").name, "nginx");
-    EXPECT_EQ(entities.owner(5, "pod").name, "shop/web");
-    EXPECT_THAT(entities.owner(5, "pod").parents, IsEmpty());
-    EXPECT_EQ(entities.owner(7, "unit").name, "ssh.service");
-    EXPECT_THAT(entities.owner(7, "unit").parents, ElementsAre(EntityName{"unit", "system.slice"}));
-    EXPECT_THAT(entities.owner(5, "unit").parents,
+    EXPECT_EQ(entities.owner(4, 0, "container").name, "nginx");
+    EXPECT_EQ(entities.owner(5, 0, "pod").name, "shop/web");
+    EXPECT_THAT(entities.owner(5, 0, "pod").parents, IsEmpty());
+    EXPECT_EQ(entities.owner(7, 0, "unit").name, "ssh.service");
+    EXPECT_THAT(entities.owner(7, 0, "unit").parents, ElementsAre(EntityName{"unit", "system.slice"}));
+    EXPECT_THAT(entities.owner(5, 0, "unit").parents,
                 ElementsAre(EntityName{"container", "nginx"}, EntityName{"pod", "shop/web"}));
 }
 
 TEST_F(EntitiesTest, WhatIsInNoneIsTheHosts)
 {
     for (const uint64_t id : {1, 2, 3, 6, 7}) {
-        const Entity entity = entities.owner(id, "container");
+        const Entity entity = entities.owner(id, 0, "container");
         EXPECT_EQ(entity.kind, "host");
         EXPECT_EQ(entity.name, "not in a container");
         EXPECT_EQ(entity.id, 0u);
         EXPECT_EQ(entity.cgroup, "");
     }
-    EXPECT_EQ(entities.owner(4, "unit").name, "not in a unit");
+    EXPECT_EQ(entities.owner(4, 0, "unit").name, "not in a unit");
 }
 
 TEST_F(EntitiesTest, WhatIsNotKnownIsNotGuessed)
 {
     for (const uint64_t id : {8, 9, 77}) {
-        EXPECT_EQ(entities.owner(id, "container").kind, "cgroup");
-        EXPECT_EQ(entities.owner(id, "container").name, "cgroup:" + std::to_string(id));
+        EXPECT_EQ(entities.owner(id, 0, "container").kind, "cgroup");
+        EXPECT_EQ(entities.owner(id, 0, "container").name, "cgroup:" + std::to_string(id));
     }
 }
 
 TEST_F(EntitiesTest, CgroupsAreThemselves)
 {
-    EXPECT_EQ(entities.owner(5, "cgroup").name, "/kubepods/podX/4f5e/inner.service");
-    EXPECT_EQ(entities.owner(5, "cgroup").kind, "cgroup");
+    EXPECT_EQ(entities.owner(5, 0, "cgroup").name, "/kubepods/podX/4f5e/inner.service");
+    EXPECT_EQ(entities.owner(5, 0, "cgroup").kind, "cgroup");
+}
+
+TEST_F(EntitiesTest, AVmOwnsItsProcesses)
+{
+    facts.push_back({.cgroup_id = 4,
+                     .kind = "vm",
+                     .name = "web",
+                     .id = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+                     .source = "qemu -name",
+                     .pid = 100,
+                     .helpers = {101}});
+    facts.push_back({.cgroup_id = 7, .kind = "vm", .name = "db", .pid = 200, .ended = true});
+    const Entities with_vms(cgroups, facts);
+    for (const uint32_t pid : {100U, 101U}) {
+        const Entity web = with_vms.owner(7, pid, "vm");
+        EXPECT_EQ(web.kind, "vm");
+        EXPECT_EQ(web.name, "web");
+        EXPECT_EQ(web.uid, "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9");
+        EXPECT_EQ(web.pid, 100u);
+        EXPECT_THAT(web.parents,
+                    ElementsAre(EntityName{"container", "nginx"}, EntityName{"pod", "shop/web"}));
+    }
+    const Entity db = with_vms.owner(7, 200, "vm");
+    EXPECT_TRUE(db.ended);
+    EXPECT_EQ(db.cgroup, "/system.slice/ssh.service");
+    EXPECT_EQ(with_vms.owner(4, 1, "vm").name, "not in a vm");
+    EXPECT_EQ(with_vms.owner(4, 100, "container").name, "nginx");
+    EXPECT_EQ(with_vms.owner(4, 100, "container").parents.size(), 1u) << "it is not in its VM";
+    EXPECT_EQ(matching(facts, "vm", "0a1b").front()->name, "web");
 }
 
 TEST_F(EntitiesTest, NamesThatAUserMayGive)

@@ -39,6 +39,17 @@ Snapshot full_snapshot()
     s.cgroups.hierarchy = "v2";
     s.cgroups.cgroups.push_back(
         {.id = UINT64_MAX, .parent = UINT64_MAX - 1, .name = every_byte(), .removed = true});
+    s.entities.push_back({.cgroup_id = UINT64_MAX - 2,
+                          .kind = "vm",
+                          .name = every_byte(),
+                          .id = every_byte() + "id",
+                          .image = every_byte() + "image",
+                          .source = "qemu -name",
+                          .pid = UINT32_MAX,
+                          .helpers = {8, UINT32_MAX - 1},
+                          .ended = true});
+    s.sched.cgroups.push_back(
+        {.cgroup_id = 9, .vm = UINT32_MAX, .wait = test::histogram({{1, 1}})});
     s.sched.rest = test::histogram({{1, 1}, {UINT64_MAX / 2, 1}});
     s.sched.open.push_back({.wait_ns = UINT64_MAX,
                             .cgroup_id = 5,

@@ -47,6 +47,8 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
 
     auto* rodata = object->rodata;
     rodata->by_cgroup = config.by_cgroup;
+    rodata->by_vm = config.by_vm;
+    rodata->target_vm = config.target_vm;
     rodata->cgroup_v1_cpu = config.cgroup_v1_cpu;
     rodata->cgroup_target = config.target_cgroup;
     rodata->target_tgid = config.tgid;
@@ -64,10 +66,11 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     auto& maps = object->maps;
     bpf_map__set_autocreate(maps.sched_tasks, config.task_storage);
     bpf_map__set_autocreate(maps.sched_tasks_hash, !config.task_storage);
+    bpf_map__set_autocreate(maps.vms, config.by_vm);
     bpf_map__set_max_entries(maps.sched_tasks_hash, std::max(kTasksAtLeast, 4 * config.threads));
     bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
-    bpf_map__set_max_entries(maps.cgroup_slots, slots.max_slots());
-    bpf_map__set_max_entries(maps.slot_cgroup, slots.max_slots());
+    bpf_map__set_max_entries(maps.owner_slots, slots.max_slots());
+    bpf_map__set_max_entries(maps.slot_owner, slots.max_slots());
     bpf_map__set_max_entries(maps.free_slots, slots.max_slots());
 
     auto& programs = object->progs;
@@ -102,11 +105,11 @@ Result<std::unique_ptr<SchedCollector>> SchedCollector::start(BpfObject& object,
     if (!cpus)
         return cpus.error();
     self->cpus_ = std::move(*cpus);
-    auto slot_cgroup = MappedArray<uint64_t>::map(bpf_map__fd(object->maps.slot_cgroup),
-                                                  self->plan_.max_slots(), true);
-    if (!slot_cgroup)
-        return slot_cgroup.error();
-    self->slot_cgroup_ = std::move(*slot_cgroup);
+    auto slot_owner = MappedArray<vt_owner>::map(bpf_map__fd(object->maps.slot_owner),
+                                                 self->plan_.max_slots(), true);
+    if (!slot_owner)
+        return slot_owner.error();
+    self->slot_owner_ = std::move(*slot_owner);
 
     if (config.by_cgroup) {
         if (auto freed = self->free_new_slots(VT_SLOT_OTHER + 1); !freed)
@@ -233,11 +236,18 @@ Status SchedCollector::keep_slots_free()
     }
 }
 
+SchedCollector::Owner SchedCollector::owner_of(uint32_t slot) const
+{
+    if (slot == VT_SLOT_OTHER)
+        return {0, 0};
+    const vt_owner& owner = slot_owner_.values()[slot];
+    return {load_relaxed(owner.cgroup_id), load_relaxed(owner.vm)};
+}
+
 void SchedCollector::accumulate()
 {
-    const auto cgroups = slot_cgroup_.values();
     store_.read([&](uint32_t slot, const Histogram& added) {
-        pending_[slot == VT_SLOT_OTHER ? 0 : load_relaxed(cgroups[slot])].merge(added);
+        pending_[owner_of(slot)].merge(added);
     });
     accumulated_ = steady_clock::now();
 }
@@ -284,11 +294,12 @@ Status SchedCollector::read(Snapshot& snapshot)
     const vt_sched_cpu now = counters();
     SchedSnapshot& sched = snapshot.sched;
     sched.by_cgroup = config_.by_cgroup;
-    for (const auto& [id, histogram] : pending_) {
-        if (id == 0)
+    for (const auto& [owner, histogram] : pending_) {
+        if (owner == Owner{0, 0})
             sched.rest = histogram;
         else
-            sched.cgroups.push_back({id, histogram});
+            sched.cgroups.push_back(
+                {.cgroup_id = owner.first, .vm = owner.second, .wait = histogram});
     }
     pending_.clear();
     snapshot.loss.missed_start += now.missed_start - before_.missed_start;
@@ -304,14 +315,36 @@ Status SchedCollector::read(Snapshot& snapshot)
     return read_open_waits(sched);
 }
 
-void SchedCollector::release(uint64_t cgroup_id)
+void SchedCollector::release_cgroup(uint64_t cgroup_id)
 {
+    if (!config_.by_vm)
+        release({cgroup_id, 0});
+    else
+        release_if([&](Owner owner) { return owner.first == cgroup_id; });
+}
+
+void SchedCollector::release_vm(uint32_t vm)
+{
+    release_if([&](Owner owner) { return owner.second == vm; });
+}
+
+void SchedCollector::release_if(const std::function<bool(Owner)>& ends)
+{
+    for (uint32_t slot = VT_SLOT_OTHER + 1; slot < store_.slots(); slot++) {
+        if (const Owner owner = owner_of(slot); owner.first != 0 && ends(owner))
+            release(owner);
+    }
+}
+
+void SchedCollector::release(Owner owner)
+{
+    const vt_owner key = {.cgroup_id = owner.first, .vm = owner.second, .zero = 0};
     uint32_t slot = 0;
-    const int fd = bpf_map__fd((*object_)->maps.cgroup_slots);
-    if (bpf_map_lookup_elem(fd, &cgroup_id, &slot) != 0)
+    const int fd = bpf_map__fd((*object_)->maps.owner_slots);
+    if (bpf_map_lookup_elem(fd, &key, &slot) != 0)
         return; // it never waited
-    bpf_map_delete_elem(fd, &cgroup_id);
-    slot_cgroup_.values()[slot] = 0;
+    bpf_map_delete_elem(fd, &key);
+    slot_owner_.values()[slot] = {};
     store_.restart(slot);
     bpf_map_update_elem(bpf_map__fd((*object_)->maps.free_slots), nullptr, &slot, BPF_ANY);
     slots_released_++;

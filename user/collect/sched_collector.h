@@ -16,13 +16,16 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace vtrace {
 
 struct SchedConfig {
     bool by_cgroup = false;
+    bool by_vm = false; // with by_cgroup: VMs apart from what else is in their cgroups
     bool cgroup_v1_cpu = false;
     uint64_t target_cgroup = 0; // 0 is all
+    uint32_t target_vm = 0;     // the process of its VMM; 0 is all
     int tgid = 0;               // 0 is every process
     std::optional<CommGlob> comm;
     uint64_t slower_ns = 0; // 0 reports no single waits
@@ -51,10 +54,14 @@ public:
     // Adds what happened since the last read to the snapshot.
     Status read(Snapshot& snapshot);
 
-    // Gives the slot of a removed cgroup back; call it when its last figures have been reported.
-    void release(uint64_t cgroup_id);
+    // Give the slots of a removed cgroup, of an ended VM, back; call them when the last figures have been
+    // reported.
+    void release_cgroup(uint64_t cgroup_id);
+    void release_vm(uint32_t vm);
 
 private:
+    using Owner = std::pair<uint64_t, uint32_t>; // cgroup id and VM; zeros are the rest
+
     SchedCollector(BpfObject& object, const SchedConfig& config, HistogramStore store,
                    SlowWaitSink slow_wait);
 
@@ -64,6 +71,9 @@ private:
     Status read_open_waits(SchedSnapshot& sched);
     Status keep_slots_free();
     void accumulate();
+    [[nodiscard]] Owner owner_of(uint32_t slot) const;
+    void release(Owner owner);
+    void release_if(const std::function<bool(Owner)>& ends);
     [[nodiscard]] vt_sched_cpu counters() const;
     static int on_slow_wait(void* self, void* data, size_t size);
 
@@ -73,7 +83,7 @@ private:
     HistogramStore store_;
     SlowWaitSink slow_wait_;
     MappedArray<vt_sched_cpu> cpus_;
-    MappedArray<uint64_t> slot_cgroup_;
+    MappedArray<vt_owner> slot_owner_;
     std::vector<Link> links_;
     Link add_tasks_;
     Link open_waits_;
@@ -82,7 +92,7 @@ private:
     uint64_t failed_handled_ = 0; // of vt_sched_cpu.task_failed
     uint64_t tasks_missing_ = 0;  // have no state after all attempts
     uint64_t slots_released_ = 0;
-    std::map<uint64_t, Histogram> pending_; // by cgroup id; 0 is the rest
+    std::map<Owner, Histogram> pending_;
     std::chrono::steady_clock::time_point accumulated_;
 };
 

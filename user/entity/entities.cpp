@@ -2,18 +2,37 @@
 #include "entity/entities.h"
 
 namespace vtrace {
+namespace {
+
+Entity in_no(std::string_view kind)
+{
+    return {.kind = "host", .name = "not in a " + std::string(kind)};
+}
+
+} // namespace
 
 Entities::Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& facts)
     : paths_(cgroups)
 {
-    for (const EntityFact& fact : facts)
-        by_cgroup_[fact.cgroup_id].push_back(&fact);
+    for (const EntityFact& fact : facts) {
+        if (fact.kind != "vm") {
+            by_cgroup_[fact.cgroup_id].push_back(&fact);
+            continue;
+        }
+        vms_[fact.pid] = &fact;
+        for (const uint32_t helper : fact.helpers)
+            vms_[helper] = &fact;
+    }
 }
 
-Entity Entities::owner(uint64_t cgroup_id, std::string_view kind) const
+Entity Entities::owner(uint64_t cgroup_id, uint32_t pid, std::string_view kind) const
 {
     if (kind == "cgroup")
         return paths_.entity(cgroup_id);
+    if (kind == "vm") {
+        const auto vm = vms_.find(pid);
+        return vm == vms_.end() ? in_no("vm") : described(*vm->second);
+    }
     for (const uint64_t id : paths_.upwards(cgroup_id)) {
         const auto here = by_cgroup_.find(id);
         if (here == by_cgroup_.end())
@@ -26,7 +45,7 @@ Entity Entities::owner(uint64_t cgroup_id, std::string_view kind) const
     // A path with a gap may lead through one.
     if (!paths_.path(cgroup_id))
         return paths_.entity(cgroup_id);
-    return {.kind = "host", .name = "not in a " + std::string(kind)};
+    return in_no(kind);
 }
 
 Entity Entities::described(const EntityFact& fact) const
@@ -36,6 +55,8 @@ Entity Entities::described(const EntityFact& fact) const
     entity.name = fact.name;
     entity.uid = fact.id;
     entity.image = fact.image;
+    entity.pid = fact.pid;
+    entity.ended = entity.ended || fact.ended;
     for (const uint64_t id : paths_.upwards(fact.cgroup_id)) {
         const auto here = by_cgroup_.find(id);
         if (here == by_cgroup_.end())

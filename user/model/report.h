@@ -18,12 +18,13 @@ struct EntityName {
 
 // Whom a figure belongs to. Strings are raw bytes; renderers make them printable.
 struct Entity {
-    std::string kind; // host, pod, container, unit, cgroup or other
+    std::string kind; // host, vm, pod, container, unit, cgroup or other
     std::string name;
     std::string cgroup; // its path in the hierarchy, empty if it has or is known to have none
     uint64_t id = 0;    // cgroup id, 0 if it has none
+    uint32_t pid = 0;   // of a VM: the process of its VMM
     bool ended = false; // removed while it was traced
-    std::string uid;    // the engine's id of a container, a pod's uid
+    std::string uid;    // the engine's id of a container, a pod's uid, a VM's uuid
     std::string image;
     std::vector<EntityName> parents; // whom it is in, the nearest first
 };

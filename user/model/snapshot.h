@@ -35,15 +35,19 @@ struct CgroupFacts {
     bool operator==(const CgroupFacts&) const = default;
 };
 
-// A container, a pod or a unit: it lives in a cgroup and in all below it.
+// A container, a pod or a unit: it lives in a cgroup and in all below it. Or a VM: it lives in a process, and
+// in those of the kernel that serve it.
 struct EntityFact {
     uint64_t cgroup_id = 0;
-    std::string kind; // container, pod or unit
+    std::string kind; // vm, container, pod or unit
     std::string
         name;       // for people, raw bytes; of a pod NAMESPACE/NAME; its id where no name is known
-    std::string id; // the engine's, or the pod's uid; empty if it has none
+    std::string id;     // the engine's, the pod's uid, the VM's uuid; empty if it has none
     std::string image;  // of a container; empty if not known
     std::string source; // where the name is from: "docker API", "cgroup"
+    uint32_t pid = 0;   // of a VM: the process of its VMM
+    std::vector<uint32_t> helpers = {}; // … and the kernel's that serve it: vhost-PID, kvm-pit/PID
+    bool ended = false;                 // of a VM
     bool operator==(const EntityFact&) const = default;
 };
 
@@ -70,8 +74,10 @@ struct SlowWait {
     std::string previous_comm;
 };
 
+// The waits of a leaf: of one VM, or of what is in none, in one cgroup.
 struct CgroupWaits {
     uint64_t cgroup_id = 0;
+    uint32_t vm = 0; // EntityFact::pid; 0 is none
     Histogram wait;
     bool operator==(const CgroupWaits&) const = default;
 };

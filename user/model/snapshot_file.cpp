@@ -83,7 +83,7 @@ Json to_json(const SchedSnapshot& sched)
 {
     Json cgroups = Json::array();
     for (const CgroupWaits& c : sched.cgroups)
-        cgroups.push_back({{"id", c.cgroup_id}, {"wait", to_json(c.wait)}});
+        cgroups.push_back({{"id", c.cgroup_id}, {"vm", c.vm}, {"wait", to_json(c.wait)}});
     Json open = Json::array();
     for (const OpenWait& w : sched.open)
         open.push_back({w.wait_ns, w.cgroup_id, w.tid, w.tgid, latin1(w.comm)});
@@ -97,8 +97,11 @@ SchedSnapshot sched_from(const Json& json)
 {
     SchedSnapshot sched;
     sched.by_cgroup = json.at("by_cgroup").get<bool>();
-    for (const Json& c : json.at("cgroups"))
-        sched.cgroups.push_back({number<uint64_t>(c.at("id")), histogram_from(c.at("wait"))});
+    for (const Json& c : json.at("cgroups")) {
+        sched.cgroups.push_back({.cgroup_id = number<uint64_t>(c.at("id")),
+                                 .vm = number<uint32_t>(c.at("vm")),
+                                 .wait = histogram_from(c.at("wait"))});
+    }
     sched.rest = histogram_from(json.at("rest"));
     for (const Json& w : json.at("open")) {
         sched.open.push_back({.wait_ns = number<uint64_t>(w.at(0)),
@@ -135,8 +138,8 @@ Json to_json(const std::vector<EntityFact>& facts)
 {
     Json entities = Json::array();
     for (const EntityFact& e : facts)
-        entities.push_back(
-            {e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image), e.source});
+        entities.push_back({e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image),
+                            e.source, e.pid, e.helpers, e.ended});
     return entities;
 }
 
@@ -151,7 +154,11 @@ std::vector<EntityFact> entities_from(const Json& json)
                          .name = bytes_of(e.at(2).get<std::string>()),
                          .id = bytes_of(e.at(3).get<std::string>()),
                          .image = bytes_of(e.at(4).get<std::string>()),
-                         .source = e.at(5).get<std::string>()});
+                         .source = e.at(5).get<std::string>(),
+                         .pid = number<uint32_t>(e.at(6)),
+                         .ended = e.at(8).get<bool>()});
+        for (const Json& helper : e.at(7))
+            facts.back().helpers.push_back(number<uint32_t>(helper));
     }
     return facts;
 }

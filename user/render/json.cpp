@@ -23,6 +23,8 @@ Json entity_json(const Entity& entity)
     Json json = {{"kind", entity.kind}, {"name", printable(entity.name)}};
     json["cgroup"] = entity.cgroup.empty() ? Json(nullptr) : Json(printable(entity.cgroup));
     json["id"] = entity.id;
+    if (entity.pid != 0)
+        json["pid"] = entity.pid;
     if (entity.ended)
         json["ended"] = true;
     if (!entity.uid.empty())
