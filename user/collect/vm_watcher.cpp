@@ -14,6 +14,7 @@ namespace {
 
 // A thread that is exiting may end a last wait after its process has gone.
 constexpr auto kGrace = std::chrono::seconds(1);
+constexpr auto kUpdateEvery = std::chrono::seconds(1);
 
 bool kernel_has_kvm()
 {
@@ -106,14 +107,23 @@ Status VmWatcher::poll()
     if (auto attached = attach_with_kvm(); !attached)
         return attached;
     take_found();
-    finder_.update(Clock::now());
+    if (Clock::now() - updated_ >= kUpdateEvery)
+        update();
     return publish();
+}
+
+void VmWatcher::update()
+{
+    finder_.update(Clock::now());
+    updated_ = Clock::now();
 }
 
 Status VmWatcher::read(Snapshot& snapshot)
 {
-    if (auto polled = poll(); !polled)
-        return polled;
+    take_found();
+    update();
+    if (auto published = publish(); !published)
+        return published;
     for (EntityFact& vm : finder_.facts()) {
         if (vm.ended && std::ranges::find(reported_, vm.pid, &Reported::pid) == reported_.end())
             reported_.push_back({vm.pid, Clock::now()});

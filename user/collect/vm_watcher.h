@@ -24,7 +24,7 @@ public:
     static Result<std::unique_ptr<VmWatcher>> start(BpfObject& object,
                                                     const CgroupHierarchy& hierarchy);
 
-    // Takes in the changes so far; call it about ten times a second.
+    // Takes in new VMs; call it about ten times a second.
     Status poll();
 
     Status read(Snapshot& snapshot);
@@ -47,6 +47,7 @@ private:
 
     Status attach_with_kvm();
     void take_found();
+    void update();
     Status publish();
     void count_change();
 
@@ -54,6 +55,7 @@ private:
     VmFinder finder_;
     Link link_;
     uint64_t changes_seen_ = 0;
+    Clock::time_point updated_;
     std::map<uint32_t, uint32_t> published_; // what the programs' map holds
     std::deque<Reported> reported_;
 };

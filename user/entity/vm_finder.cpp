@@ -3,15 +3,14 @@
 
 #include "base/files.h"
 
+#include <optional>
 #include <string_view>
 
 namespace vtrace {
 namespace {
 
-using std::chrono::seconds;
-
-constexpr seconds kStarts{15};
-constexpr seconds kLookEvery{1};
+constexpr std::chrono::seconds kStarts{15};
+constexpr const char* kFromProcess = "process";
 
 // The path of a process's cgroup: of the line "HIERARCHY:CONTROLLERS:PATH". Empty if it has gone.
 std::string cgroup_path(const std::string& proc, uint32_t pid, int hierarchy)
@@ -29,52 +28,53 @@ std::string cgroup_path(const std::string& proc, uint32_t pid, int hierarchy)
 
 } // namespace
 
-bool VmFinder::look_at(uint32_t pid, Vm& vm, Clock::time_point now) const
+bool VmFinder::look_at(uint32_t pid, Vm& vm, const std::vector<VmHelper>& helpers) const
 {
     std::string path = cgroup_path(proc_, pid, hierarchy_.kernel_id);
-    auto process = read_vm(proc_, pid, path);
+    auto process = read_vm(proc_, pid, path, helpers);
     if (!process || (vm.start_time != 0 && vm.start_time != process->start_time))
         return false;
-    const auto cgroup = find_cgroup(hierarchy_, path);
-    vm.fact = {.cgroup_id = cgroup ? *cgroup : vm.fact.cgroup_id,
-               .kind = "vm",
-               .name = process->name.name,
-               .id = process->name.uuid,
-               .image = "",
-               .source = process->name.source,
-               .pid = pid,
-               .helpers = std::move(process->helpers)};
-    if (vm.fact.name.empty()) {
-        vm.fact.name = process->name.vmm + "-" + std::to_string(pid);
-        vm.fact.source = "process";
-    }
+    if (const auto cgroup = find_cgroup(hierarchy_, path))
+        vm.fact.cgroup_id = *cgroup;
+    const VmName& name = process->name;
+    vm.fact.name = name.name.empty() ? name.vmm + "-" + std::to_string(pid) : name.name;
+    vm.fact.source = name.name.empty() ? kFromProcess : name.source;
+    vm.fact.id = name.uuid;
+    vm.fact.helpers = std::move(process->helpers);
     vm.start_time = process->start_time;
     vm.cgroup_path = std::move(path);
-    vm.looked_at = now;
     return true;
 }
 
-void VmFinder::found(uint32_t pid, Clock::time_point now)
+void VmFinder::take_in(uint32_t pid, Clock::time_point now, const std::vector<VmHelper>& helpers)
 {
     Vm& vm = vms_[pid];
     vm = {.fact = {.kind = "vm",
                    .name = "vm-" + std::to_string(pid),
-                   .source = "process",
+                   .source = kFromProcess,
                    .pid = pid},
           .found = now};
-    vm.fact.ended = !look_at(pid, vm, now);
+    vm.fact.ended = !look_at(pid, vm, helpers);
+}
+
+void VmFinder::found(uint32_t pid, Clock::time_point now)
+{
+    take_in(pid, now, vm_helpers(proc_));
 }
 
 void VmFinder::scan(Clock::time_point now)
 {
-    for (const uint32_t pid : vm_pids(proc_)) {
+    const std::vector<uint32_t> pids = vm_pids(proc_);
+    const auto helpers = pids.empty() ? std::vector<VmHelper>() : vm_helpers(proc_);
+    for (const uint32_t pid : pids) {
         if (!knows(pid))
-            found(pid, now);
+            take_in(pid, now, helpers);
     }
 }
 
 void VmFinder::update(Clock::time_point now)
 {
+    std::optional<std::vector<VmHelper>> helpers; // one look for all
     for (auto& [pid, vm] : vms_) {
         if (vm.fact.ended)
             continue;
@@ -82,9 +82,12 @@ void VmFinder::update(Clock::time_point now)
             vm.fact.ended = true;
             continue;
         }
-        const bool starts = now - vm.found < kStarts && now - vm.looked_at >= kLookEvery;
-        if (starts || cgroup_path(proc_, pid, hierarchy_.kernel_id) != vm.cgroup_path)
-            vm.fact.ended = !look_at(pid, vm, now);
+        const bool moved = cgroup_path(proc_, pid, hierarchy_.kernel_id) != vm.cgroup_path;
+        if (!moved && now - vm.found > kStarts)
+            continue;
+        if (!helpers)
+            helpers = vm_helpers(proc_);
+        vm.fact.ended = !look_at(pid, vm, *helpers);
     }
 }
 

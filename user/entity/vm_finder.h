@@ -30,7 +30,7 @@ public:
     void found(uint32_t pid, Clock::time_point now);
 
     // Sees who has ended and who was moved to another cgroup. The kernel makes the threads that serve a VM
-    // while it starts: they are looked for once a second for some seconds.
+    // while it starts: they are looked for in its first seconds.
     void update(Clock::time_point now);
 
     void forget(uint32_t pid) { vms_.erase(pid); }
@@ -44,11 +44,11 @@ private:
         uint64_t start_time = 0; // as VmProcess has it
         std::string cgroup_path;
         Clock::time_point found;
-        Clock::time_point looked_at;
     };
 
     // False if there is no such process any more, or another one with its number.
-    bool look_at(uint32_t pid, Vm& vm, Clock::time_point now) const;
+    bool look_at(uint32_t pid, Vm& vm, const std::vector<VmHelper>& helpers) const;
+    void take_in(uint32_t pid, Clock::time_point now, const std::vector<VmHelper>& helpers);
 
     CgroupHierarchy hierarchy_;
     std::string proc_;
