@@ -80,7 +80,7 @@ TEST_F(RenderText, GoldenSlowWaits)
     Entity ended = entity;
     ended.ended = true;
     const TextStyle style{.utf8 = true};
-    std::string text = slow_wait_heading(style) + render_text(wait, entity, style);
+    std::string text = slow_wait_heading("cgroup", style) + render_text(wait, entity, style);
     wait.previous_tid = 0;
     wait.previous_comm = "swapper/3";
     text += render_text(wait, ended, style);

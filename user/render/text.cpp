@@ -196,10 +196,10 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
     return text;
 }
 
-std::string slow_wait_heading(const TextStyle& style)
+std::string slow_wait_heading(const std::string& kind, const TextStyle& style)
 {
     return paint(fmt::format("{:<12} {:>7} {:<22} {:<22} {}\n", "TIME", "WAIT", "TASK (TID)",
-                             "CPU LEFT BY (TID)", "CGROUP"),
+                             "CPU LEFT BY (TID)", heading(kind)),
                  kBold, style);
 }
 

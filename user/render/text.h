@@ -18,7 +18,7 @@ struct TextStyle {
 std::string render_text(const Report& report, const TextStyle& style, bool with_overhead);
 
 // A single slow wait as a line, and the heading of such lines.
-std::string slow_wait_heading(const TextStyle& style);
+std::string slow_wait_heading(const std::string& kind, const TextStyle& style);
 std::string render_text(const SlowWait& wait, const Entity& entity, const TextStyle& style);
 
 } // namespace vtrace
