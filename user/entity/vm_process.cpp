@@ -16,7 +16,7 @@
 #include <charconv>
 #include <map>
 #include <memory>
-#include <set>
+#include <utility>
 
 namespace vtrace {
 namespace {
@@ -245,6 +245,34 @@ std::optional<uint32_t> descriptor_of_run(const std::string& proc, uint32_t pid,
     return fd && *fd <= UINT32_MAX ? std::optional(static_cast<uint32_t>(*fd)) : std::nullopt;
 }
 
+// Names the vCPUs among the threads without a role by what they sleep in. True if those are all vCPUs.
+// Others must not be asked: a thread that the kernel makes for a process shows the system call of the
+// thread that caused it, which is KVM_RUN for kvm-nx-lpage-recovery since 6.13.
+bool name_vcpus(const std::string& proc, uint32_t pid, std::vector<VmThread>& threads)
+{
+    std::map<uint32_t, uint32_t> vcpus; // by descriptor
+    each_descriptor(proc, pid, [&](uint32_t fd, std::string_view target) {
+        if (const auto id = number_after(target, "anon_inode:kvm-vcpu:"))
+            vcpus[fd] = *id;
+        return true;
+    });
+    std::map<uint32_t, std::vector<VmThread*>> sleepers; // by descriptor
+    for (VmThread& thread : threads) {
+        const auto fd =
+            thread.role.empty() ? descriptor_of_run(proc, pid, thread.tid) : std::nullopt;
+        if (fd && vcpus.contains(*fd))
+            sleepers[*fd].push_back(&thread);
+    }
+    size_t found = 0;
+    for (const auto& [fd, sleeping] : sleepers) {
+        if (sleeping.size() != 1) // not known which
+            continue;
+        sleeping[0]->role = "vcpu " + std::to_string(vcpus[fd]);
+        found++;
+    }
+    return !vcpus.empty() && found == vcpus.size();
+}
+
 } // namespace
 
 bool holds_vm(const std::string& proc, uint32_t pid)
@@ -336,24 +364,7 @@ std::vector<VmThread> vm_threads(const std::string& proc, const VmProcess& vm)
         threads.push_back({.tid = tid, .role = role_of_name(*comm)});
         named = named || threads.back().role.starts_with("vcpu ");
     }
-    if (!named) {
-        std::map<uint32_t, uint32_t> vcpus; // by descriptor
-        each_descriptor(proc, vm.pid, [&](uint32_t fd, std::string_view target) {
-            if (const auto id = number_after(target, "anon_inode:kvm-vcpu:"))
-                vcpus[fd] = *id;
-            return true;
-        });
-        std::set<uint32_t> found;
-        for (VmThread& thread : threads) {
-            const auto fd = descriptor_of_run(proc, vm.pid, thread.tid);
-            const auto vcpu = fd ? vcpus.find(*fd) : vcpus.end();
-            if (vcpu == vcpus.end())
-                continue;
-            thread.role = "vcpu " + std::to_string(vcpu->second);
-            found.insert(*fd);
-        }
-        named = !vcpus.empty() && found.size() == vcpus.size();
-    }
+    named = named || name_vcpus(proc, vm.pid, threads);
     for (VmThread& thread : threads) {
         if (thread.role.empty())
             thread.role = named ? "emulator" : "thread";
