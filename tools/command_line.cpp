@@ -15,6 +15,8 @@ namespace {
 
 constexpr double kMinInterval = 0.01;
 constexpr double kMaxInterval = 365 * 86400.0;
+constexpr double kMinWatch = 0.1;
+constexpr double kMaxWatch = 86400;
 
 // A flag that says what to group by; with a value it selects as well.
 struct TargetFlag {
@@ -44,6 +46,7 @@ struct RawOptions {
     std::string top;
     std::string slower;
     std::string format = "text";
+    std::string watch;
 };
 
 // The whole of text as a finite number in [low, high].
@@ -188,6 +191,19 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
     return check_numbers(raw, options);
 }
 
+// `ps --watch` stands for the usual seconds; others come behind an equals sign, as the targets' values.
+Status check_watch(const RawOptions& raw, double& seconds)
+{
+    if (raw.watch.empty())
+        return ok();
+    const auto given = number_in(raw.watch, kMinWatch, kMaxWatch);
+    if (!given)
+        return usage("--watch=" + printable(raw.watch) + " is not a number of seconds",
+                     "from 0.1 to 86400, for example --watch=5");
+    seconds = *given;
+    return ok();
+}
+
 bool is_subcommand(std::string_view word)
 {
     constexpr std::array<std::string_view, 4> kOthers = {"list", "check", "ps", "completion"};
@@ -242,6 +258,16 @@ Status check_words(const std::vector<std::string>& words)
     return check_first_word(words.front());
 }
 
+Status check_words_of_ps(const std::vector<std::string>& words)
+{
+    for (size_t i = 1; i < words.size(); i++) {
+        if (words[i - 1] == "--watch" && std::isdigit(static_cast<unsigned char>(words[i][0])) != 0)
+            return usage("unexpected " + printable(words[i]),
+                         "the seconds go behind an equals sign: --watch=" + printable(words[i]));
+    }
+    return ok();
+}
+
 struct Parser {
     CLI::App app{"vtrace: where the time of VMs and containers goes, from the kernel itself"};
     RawOptions raw;
@@ -273,12 +299,16 @@ struct Parser {
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")
                 ->check(CLI::IsMember({"text", "json"}));
+        ps->add_flag("--watch", raw.watch,
+                     "Again every 2 s until Ctrl-C; =SECONDS: as often as that");
         list->footer("\nExample:\n  vtrace list --format json\n");
         check->footer("\nExample:\n  vtrace check\n");
         ps->footer(
-            "\nCPUS and MEMORY are the own limits of each; FROM is where its name was found.\n"
+            "\nCPUS and MEMORY are the own limits of each, THREADS how many it has; FROM is where\n"
+            "its name was found. Where a terminal is too narrow, columns are left out.\n"
             "\nExamples:\n"
             "  vtrace ps\n"
+            "  vtrace ps --watch=5\n"
             "  vtrace ps --format json | jq '.entities[] | select(.kind == \"pod\")'\n");
         completion = app.add_subcommand("completion", "Print a script for bash's completion");
         completion->footer("\nExample:\n  source <(vtrace completion)\n");
@@ -317,6 +347,11 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     for (const TargetFlag& target : kTargets)
         std::ranges::replace(words, flag_of(target),
                              flag_of(target) + "=" + std::string(target.all));
+    if (words.front() == "ps") {
+        if (auto checked = check_words_of_ps(words); !checked)
+            return checked.error();
+        std::ranges::replace(words, "--watch", "--watch=2");
+    }
     std::ranges::reverse(words); // as CLI11 takes them
     Parser parser;
     Command& command = parser.command;
@@ -334,6 +369,8 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         return usage(printable(first_line(error.what())));
     }
     if (auto checked = check_options(parser.raw, command.options); !checked)
+        return checked.error();
+    if (auto checked = check_watch(parser.raw, command.ps_watch); !checked)
         return checked.error();
     command.list = parser.list->parsed();
     command.check = parser.check->parsed();

@@ -20,6 +20,7 @@ struct Command {
     bool list = false;
     bool check = false;
     bool ps = false;
+    double ps_watch = 0; // seconds between tables; 0 is one table
     bool completion = false;
     std::optional<std::string> text; // --help and --version: to print and be done
     ToolOptions options;

@@ -61,7 +61,7 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
     if (command.check)
         return run_check(command.options.json);
     if (command.ps)
-        return run_ps(command.options.json);
+        return run_ps(command.options.json, command.ps_watch);
     if (command.completion)
         return print(bash_completion());
     return run_tool(*command.tool, command.options, process_start);
