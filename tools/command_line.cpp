@@ -304,8 +304,8 @@ struct Parser {
         list->footer("\nExample:\n  vtrace list --format json\n");
         check->footer("\nExample:\n  vtrace check\n");
         ps->footer(
-            "\nCPUS and MEMORY are the own limits of each, THREADS how many it has; FROM is where\n"
-            "its name was found. Where a terminal is too narrow, columns are left out.\n"
+            "\nCPUS and MEMORY are the own limits of each, THREADS how many it has; FROM is\n"
+            "where its name was found. A narrow terminal leaves columns out.\n"
             "\nExamples:\n"
             "  vtrace ps\n"
             "  vtrace ps --watch=5\n"

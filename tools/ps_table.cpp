@@ -55,14 +55,18 @@ size_t line_width(const Widths& widths)
     return sum - 1; // no space behind the last
 }
 
-// Makes columns narrower until a line fits, the path first; false if that is not enough.
+// Makes columns narrower until a line fits, long names first, then paths; false if that is not enough.
 bool shrink(Widths& widths, size_t width)
 {
-    constexpr size_t kLeast = 16;
-    for (const Column column : {kCgroup, kName}) {
+    struct Step {
+        Column column;
+        size_t least;
+    };
+    for (const Step step : {Step{kName, 26}, Step{kCgroup, 16}, Step{kName, 16}}) {
         const size_t now = line_width(widths);
-        if (now > width && widths[column] > kLeast)
-            widths[column] -= std::min(now - width, widths[column] - kLeast);
+        size_t& of_one = widths[step.column];
+        if (now > width && of_one > step.least)
+            of_one -= std::min(now - width, of_one - step.least);
     }
     return line_width(widths) <= width;
 }

@@ -38,9 +38,9 @@ TEST(CountThreads, AddsUpTheSubtree)
         dir.write("empty" + file, "");
         dir.write("other" + file, "9\n");
         const CgroupHierarchy hierarchy{.v1 = v1, .mount_point = dir.path()};
-        EXPECT_THAT(count_threads(hierarchy, facts_of(dir), {pod, container, inner, empty}),
-                    UnorderedElementsAre(Pair(pod, 6), Pair(container, 5), Pair(inner, 3),
-                                         Pair(empty, 0)))
+        EXPECT_THAT(
+            count_threads(hierarchy, facts_of(dir), {pod, container, inner, empty}),
+            UnorderedElementsAre(Pair(pod, 6), Pair(container, 5), Pair(inner, 3), Pair(empty, 0)))
             << v1;
         EXPECT_THAT(count_threads(hierarchy, facts_of(dir), {}), IsEmpty());
     }

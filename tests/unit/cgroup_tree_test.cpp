@@ -99,9 +99,8 @@ TEST(CgroupTree, ARescanFindsWhatIsNewAndForgetsWhatIsGone)
     const uint64_t comes = dir.mkdir("stays/comes"); // may get the number of one that went
     const auto gone = tree.rescan(dir.path());
     ASSERT_TRUE(gone);
-    EXPECT_THAT(tree.facts(),
-                UnorderedElementsAre(fact(root, 0, ""), fact(stays, root, "stays"),
-                                     fact(comes, stays, "comes")));
+    EXPECT_THAT(tree.facts(), UnorderedElementsAre(fact(root, 0, ""), fact(stays, root, "stays"),
+                                                   fact(comes, stays, "comes")));
     EXPECT_THAT(tree.take_made(), ElementsAre(comes));
     EXPECT_THAT(*gone, testing::Not(testing::Contains(comes)));
     EXPECT_THAT(*gone, testing::IsSubsetOf({goes, below}));
