@@ -330,10 +330,79 @@ const CLI::App* find_subcommand(const CLI::App& app, const std::string& name)
     return nullptr;
 }
 
+// A name as a shell's word. Anything else than these could mean something to it.
+std::string escaped(const std::string& name)
+{
+    constexpr std::string_view kPlain = "_-./@%+,:=";
+    std::string word;
+    for (const char c : name) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x80 && std::isalnum(byte) == 0 && kPlain.find(c) == std::string_view::npos)
+            word += '\\';
+        word += c;
+    }
+    return word;
+}
+
+// A word with its escapes undone. Nothing for one in quotes: there a shell has other rules.
+std::optional<std::string> unescaped(const std::string& word)
+{
+    std::string name;
+    for (size_t i = 0; i < word.size(); i++) {
+        if (word[i] == '\'' || word[i] == '"' || word[i] == '$' || word[i] == '`')
+            return std::nullopt;
+        if (word[i] == '\\' && ++i == word.size())
+            return std::nullopt;
+        name += word[i];
+    }
+    return name;
+}
+
+// --KIND=NAME for each name that is known.
+std::vector<std::string> with_names(const TargetFlag& target, const std::string& word,
+                                    const KnownNames& known)
+{
+    const std::string option = flag_of(target) + "=";
+    const auto typed = unescaped(word.substr(option.size()));
+    if (!typed)
+        return {};
+    std::vector<std::string> words;
+    for (const std::string& name : known(std::string(target.kind), *typed)) {
+        if (!name.empty() && printable(name) == name)
+            words.push_back(option + escaped(name));
+    }
+    std::ranges::sort(words);
+    words.erase(std::ranges::unique(words).begin(), words.end());
+    return words;
+}
+
 bool takes_value(const CLI::App& app, const std::string& word)
 {
     const CLI::Option* option = app.get_option_no_throw(word);
     return option != nullptr && option->get_expected_min() > 0;
+}
+
+// What may stand behind `before` in place of `word`.
+std::vector<std::string> words_of(const CLI::App& sub, const std::string& before,
+                                  const std::string& word, const KnownNames& known)
+{
+    if (before == "--format")
+        return {"text", "json"};
+    if (takes_value(sub, before))
+        return {};
+    if (word.starts_with("--format="))
+        return {"--format=text", "--format=json"};
+    for (const TargetFlag& target : kTargets) {
+        const std::string flag = flag_of(target);
+        if (word.starts_with(flag + "=") && sub.get_option_no_throw(flag) != nullptr)
+            return with_names(target, word, known);
+    }
+    std::vector<std::string> options;
+    for (const CLI::Option* option : sub.get_options()) {
+        for (const std::string& name : option->get_lnames())
+            options.push_back("--" + name);
+    }
+    return options;
 }
 
 } // namespace
@@ -383,7 +452,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     return std::move(command);
 }
 
-std::string complete(const std::vector<std::string>& words)
+std::string complete(const std::vector<std::string>& words, const KnownNames& known)
 {
     Parser parser;
     const std::string last = words.empty() ? "" : words.back();
@@ -393,15 +462,7 @@ std::string complete(const std::vector<std::string>& words)
             candidates.push_back(sub->get_name());
         candidates.insert(candidates.end(), {"--help", "--version"});
     } else if (const CLI::App* sub = find_subcommand(parser.app, words.front())) {
-        const std::string& previous = words[words.size() - 2];
-        if (previous == "--format")
-            candidates = {"text", "json"};
-        else if (!takes_value(*sub, previous)) {
-            for (const CLI::Option* option : sub->get_options()) {
-                for (const std::string& name : option->get_lnames())
-                    candidates.push_back("--" + name);
-            }
-        }
+        candidates = words_of(*sub, words[words.size() - 2], last, known);
     }
     std::string text;
     for (const std::string& candidate : candidates) {
@@ -416,15 +477,33 @@ std::string_view bash_completion()
     return R"(# bash completion for vtrace: source <(vtrace completion)
 _vtrace()
 {
-    local current=${COMP_WORDS[COMP_CWORD]} line
+    local rest=${COMP_LINE:0:COMP_POINT} words=() space word i
     COMPREPLY=()
-    if [[ ${COMP_WORDS[COMP_CWORD-1]} == --output ]]; then
+    # Bash splits at = and : as well: what has no space before it belongs to the word before.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        space=${rest%%[![:space:]]*}
+        rest=${rest#"$space"}
+        word=${COMP_WORDS[i]}
+        ((i < COMP_CWORD)) || word=$rest
+        if [[ $i -gt 0 && ! $space ]]; then
+            words[-1]+=$word
+        else
+            words+=("$word")
+        fi
+        rest=${rest#"$word"}
+    done
+    word=${words[-1]}
+    if [[ ${words[-2]-} == --output || $word == --output=* ]]; then
         compopt -o default
         return
     fi
-    while IFS= read -r line; do
-        COMPREPLY+=("$line")
-    done < <("${COMP_WORDS[0]}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    # What is before the part that readline replaces is not to be repeated.
+    [[ $word == *"$2" ]] || return
+    while IFS= read -r rest; do
+        COMPREPLY+=("${rest:${#word}-${#2}}")
+    done < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
+    # One with others below it is not the end of a path.
+    [[ ${COMPREPLY[0]-} != */ ]] || compopt -o nospace
 }
 complete -F _vtrace vtrace
 )";

@@ -43,6 +43,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
                           o.count <= 1'000'000'000,
                       "in range");
     }
-    (void)complete(words);
+    // Whatever a name is, what is offered are lines that drive no terminal.
+    const std::string name = words.back();
+    const auto known = [&](const std::string&, const std::string& typed) {
+        return std::vector<std::string>{name, typed + name};
+    };
+    for (const char* option : {"--container=", "--cgroup=/"}) {
+        std::string offered = complete({"runqlat", option}, known);
+        std::erase(offered, '\n');
+        fuzz::require(fuzz::harmless(offered), "candidates are printable", offered);
+    }
+    (void)complete(words, known);
     return 0;
 }
