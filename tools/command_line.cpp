@@ -492,8 +492,9 @@ _vtrace()
         fi
         rest=${rest#"$word"}
     done
+    ((${#words[@]} > 1)) || return
     word=${words[-1]}
-    if [[ ${words[-2]-} == --output || $word == --output=* ]]; then
+    if [[ ${words[-2]} == --output || $word == --output=* ]]; then
         compopt -o default
         return
     fi
