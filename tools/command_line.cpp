@@ -299,8 +299,7 @@ struct Parser {
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")
                 ->check(CLI::IsMember({"text", "json"}));
-        ps->add_flag("--watch", raw.watch,
-                     "Again every 2 s until Ctrl-C; =SECONDS: as often as that");
+        ps->add_flag("--watch", raw.watch, "Again every 2 s, or =SECONDS, until Ctrl-C");
         list->footer("\nExample:\n  vtrace list --format json\n");
         check->footer("\nExample:\n  vtrace check\n");
         ps->footer(
