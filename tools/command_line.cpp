@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 #include <string_view>
 
 namespace vtrace {
@@ -365,14 +366,12 @@ std::vector<std::string> with_names(const TargetFlag& target, const std::string&
     const auto typed = unescaped(word.substr(option.size()));
     if (!typed)
         return {};
-    std::vector<std::string> words;
+    std::set<std::string> words; // names may be the same
     for (const std::string& name : known(std::string(target.kind), *typed)) {
         if (!name.empty() && printable(name) == name)
-            words.push_back(option + escaped(name));
+            words.insert(option + escaped(name));
     }
-    std::ranges::sort(words);
-    words.erase(std::ranges::unique(words).begin(), words.end());
-    return words;
+    return {words.begin(), words.end()};
 }
 
 bool takes_value(const CLI::App& app, const std::string& word)

@@ -30,17 +30,20 @@ std::vector<fs::path> directories_in(const fs::path& directory)
 
 std::vector<std::string> cgroups_like(const std::string& mount_point, const std::string& typed)
 {
-    const std::string above = typed.substr(0, typed.rfind('/') + 1); // with its '/'
+    std::string above = typed.substr(0, typed.rfind('/') + 1); // with its '/'
+    if (typed.empty())
+        above = "/";
     const auto parts = split(above, '/');
-    if (!typed.empty() && !typed.starts_with('/'))
-        return {};
-    if (std::ranges::find(parts, "..") != parts.end())
+    if (!above.starts_with('/') || std::ranges::find(parts, "..") != parts.end())
         return {};
     std::vector<std::string> names;
-    for (const fs::path& directory : directories_in(mount_point + "/" + above)) {
-        std::string name = (above.empty() ? "/" : above) + directory.filename().string();
-        if (name.starts_with(typed))
-            names.push_back(name + (directories_in(directory).empty() ? "" : "/"));
+    for (const fs::path& directory : directories_in(fs::path(mount_point) += above)) {
+        std::string name = above + directory.filename().string();
+        if (!name.starts_with(typed))
+            continue;
+        if (!directories_in(directory).empty())
+            name += '/';
+        names.push_back(std::move(name));
     }
     return names;
 }

@@ -68,6 +68,7 @@ private:
         const std::vector<EntityFact> facts = finder_.facts();
         const Entities entities(cgroups, facts);
         std::vector<uint64_t> ids;
+        ids.reserve(facts.size());
         for (const EntityFact& fact : facts)
             ids.push_back(fact.cgroup_id);
         auto threads = count_threads(hierarchy_, cgroups, ids);
