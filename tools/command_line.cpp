@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 #include <string_view>
 
 namespace vtrace {
@@ -15,6 +16,8 @@ namespace {
 
 constexpr double kMinInterval = 0.01;
 constexpr double kMaxInterval = 365 * 86400.0;
+constexpr double kMinWatch = 0.1;
+constexpr double kMaxWatch = 86400;
 
 // A flag that says what to group by; with a value it selects as well.
 struct TargetFlag {
@@ -45,6 +48,7 @@ struct RawOptions {
     std::string top;
     std::string slower;
     std::string format = "text";
+    std::string watch;
 };
 
 // The whole of text as a finite number in [low, high].
@@ -189,6 +193,19 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
     return check_numbers(raw, options);
 }
 
+// `ps --watch` stands for the usual seconds; others come behind an equals sign, as the targets' values.
+Status check_watch(const RawOptions& raw, double& seconds)
+{
+    if (raw.watch.empty())
+        return ok();
+    const auto given = number_in(raw.watch, kMinWatch, kMaxWatch);
+    if (!given)
+        return usage("--watch=" + printable(raw.watch) + " is not a number of seconds",
+                     "from 0.1 to 86400, for example --watch=5");
+    seconds = *given;
+    return ok();
+}
+
 bool is_subcommand(std::string_view word)
 {
     constexpr std::array<std::string_view, 4> kOthers = {"list", "check", "ps", "completion"};
@@ -243,6 +260,16 @@ Status check_words(const std::vector<std::string>& words)
     return check_first_word(words.front());
 }
 
+Status check_words_of_ps(const std::vector<std::string>& words)
+{
+    for (size_t i = 1; i < words.size(); i++) {
+        if (words[i - 1] == "--watch" && std::isdigit(static_cast<unsigned char>(words[i][0])) != 0)
+            return usage("unexpected " + printable(words[i]),
+                         "the seconds go behind an equals sign: --watch=" + printable(words[i]));
+    }
+    return ok();
+}
+
 struct Parser {
     CLI::App app{"vtrace: where the time of VMs and containers goes, from the kernel itself"};
     RawOptions raw;
@@ -274,12 +301,15 @@ struct Parser {
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")
                 ->check(CLI::IsMember({"text", "json"}));
+        ps->add_flag("--watch", raw.watch, "Again every 2 s, or =SECONDS, until Ctrl-C");
         list->footer("\nExample:\n  vtrace list --format json\n");
         check->footer("\nExample:\n  vtrace check\n");
         ps->footer(
-            "\nCPUS and MEMORY are the own limits of each; FROM is where its name was found.\n"
+            "\nCPUS and MEMORY are the own limits of each, THREADS how many it has; FROM is\n"
+            "where its name was found. A narrow terminal leaves columns out.\n"
             "\nExamples:\n"
             "  vtrace ps\n"
+            "  vtrace ps --watch=5\n"
             "  vtrace ps --format json | jq '.entities[] | select(.kind == \"pod\")'\n");
         completion = app.add_subcommand("completion", "Print a script for bash's completion");
         completion->footer("\nExample:\n  source <(vtrace completion)\n");
@@ -301,10 +331,77 @@ const CLI::App* find_subcommand(const CLI::App& app, const std::string& name)
     return nullptr;
 }
 
+// A name as a shell's word. Anything else than these could mean something to it.
+std::string escaped(const std::string& name)
+{
+    constexpr std::string_view kPlain = "_-./@%+,:=";
+    std::string word;
+    for (const char c : name) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x80 && std::isalnum(byte) == 0 && kPlain.find(c) == std::string_view::npos)
+            word += '\\';
+        word += c;
+    }
+    return word;
+}
+
+// A word with its escapes undone. Nothing for one in quotes: there a shell has other rules.
+std::optional<std::string> unescaped(const std::string& word)
+{
+    std::string name;
+    for (size_t i = 0; i < word.size(); i++) {
+        if (word[i] == '\'' || word[i] == '"' || word[i] == '$' || word[i] == '`')
+            return std::nullopt;
+        if (word[i] == '\\' && ++i == word.size())
+            return std::nullopt;
+        name += word[i];
+    }
+    return name;
+}
+
+// --KIND=NAME for each name that is known.
+std::vector<std::string> with_names(const TargetFlag& target, const std::string& word,
+                                    const KnownNames& known)
+{
+    const std::string option = flag_of(target) + "=";
+    const auto typed = unescaped(word.substr(option.size()));
+    if (!typed)
+        return {};
+    std::set<std::string> words; // names may be the same
+    for (const std::string& name : known(std::string(target.kind), *typed)) {
+        if (!name.empty() && printable(name) == name)
+            words.insert(option + escaped(name));
+    }
+    return {words.begin(), words.end()};
+}
+
 bool takes_value(const CLI::App& app, const std::string& word)
 {
     const CLI::Option* option = app.get_option_no_throw(word);
     return option != nullptr && option->get_expected_min() > 0;
+}
+
+// What may stand behind `before` in place of `word`.
+std::vector<std::string> words_of(const CLI::App& sub, const std::string& before,
+                                  const std::string& word, const KnownNames& known)
+{
+    if (before == "--format")
+        return {"text", "json"};
+    if (takes_value(sub, before))
+        return {};
+    if (word.starts_with("--format="))
+        return {"--format=text", "--format=json"};
+    for (const TargetFlag& target : kTargets) {
+        const std::string flag = flag_of(target);
+        if (word.starts_with(flag + "=") && sub.get_option_no_throw(flag) != nullptr)
+            return with_names(target, word, known);
+    }
+    std::vector<std::string> options;
+    for (const CLI::Option* option : sub.get_options()) {
+        for (const std::string& name : option->get_lnames())
+            options.push_back("--" + name);
+    }
+    return options;
 }
 
 } // namespace
@@ -318,6 +415,11 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     for (const TargetFlag& target : kTargets)
         std::ranges::replace(words, flag_of(target),
                              flag_of(target) + "=" + std::string(target.all));
+    if (words.front() == "ps") {
+        if (auto checked = check_words_of_ps(words); !checked)
+            return checked.error();
+        std::ranges::replace(words, "--watch", "--watch=2");
+    }
     std::ranges::reverse(words); // as CLI11 takes them
     Parser parser;
     Command& command = parser.command;
@@ -336,6 +438,8 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     }
     if (auto checked = check_options(parser.raw, command.options); !checked)
         return checked.error();
+    if (auto checked = check_watch(parser.raw, command.ps_watch); !checked)
+        return checked.error();
     command.list = parser.list->parsed();
     command.check = parser.check->parsed();
     command.ps = parser.ps->parsed();
@@ -347,7 +451,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     return std::move(command);
 }
 
-std::string complete(const std::vector<std::string>& words)
+std::string complete(const std::vector<std::string>& words, const KnownNames& known)
 {
     Parser parser;
     const std::string last = words.empty() ? "" : words.back();
@@ -357,15 +461,7 @@ std::string complete(const std::vector<std::string>& words)
             candidates.push_back(sub->get_name());
         candidates.insert(candidates.end(), {"--help", "--version"});
     } else if (const CLI::App* sub = find_subcommand(parser.app, words.front())) {
-        const std::string& previous = words[words.size() - 2];
-        if (previous == "--format")
-            candidates = {"text", "json"};
-        else if (!takes_value(*sub, previous)) {
-            for (const CLI::Option* option : sub->get_options()) {
-                for (const std::string& name : option->get_lnames())
-                    candidates.push_back("--" + name);
-            }
-        }
+        candidates = words_of(*sub, words[words.size() - 2], last, known);
     }
     std::string text;
     for (const std::string& candidate : candidates) {
@@ -380,15 +476,34 @@ std::string_view bash_completion()
     return R"(# bash completion for vtrace: source <(vtrace completion)
 _vtrace()
 {
-    local current=${COMP_WORDS[COMP_CWORD]} line
+    local rest=${COMP_LINE:0:COMP_POINT} words=() space word i
     COMPREPLY=()
-    if [[ ${COMP_WORDS[COMP_CWORD-1]} == --output ]]; then
+    # Bash splits at = and : as well: what has no space before it belongs to the word before.
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        space=${rest%%[![:space:]]*}
+        rest=${rest#"$space"}
+        word=${COMP_WORDS[i]}
+        ((i < COMP_CWORD)) || word=$rest
+        if [[ $i -gt 0 && ! $space ]]; then
+            words[-1]+=$word
+        else
+            words+=("$word")
+        fi
+        rest=${rest#"$word"}
+    done
+    ((${#words[@]} > 1)) || return
+    word=${words[-1]}
+    if [[ ${words[-2]} == --output || $word == --output=* ]]; then
         compopt -o default
         return
     fi
-    while IFS= read -r line; do
-        COMPREPLY+=("$line")
-    done < <("${COMP_WORDS[0]}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    # What is before the part that readline replaces is not to be repeated.
+    [[ $word == *"$2" ]] || return
+    while IFS= read -r rest; do
+        COMPREPLY+=("${rest:${#word}-${#2}}")
+    done < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
+    # One with others below it is not the end of a path.
+    [[ ${COMPREPLY[0]-} != */ ]] || compopt -o nospace
 }
 complete -F _vtrace vtrace
 )";

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@ struct Command {
     bool list = false;
     bool check = false;
     bool ps = false;
+    double ps_watch = 0; // seconds between tables; 0 is one table
     bool completion = false;
     std::optional<std::string> text; // --help and --version: to print and be done
     ToolOptions options;
@@ -28,8 +30,13 @@ struct Command {
 // Fails with kUsage and one line.
 Result<Command> parse_command_line(int argc, const char* const* argv);
 
-// Candidates for the last of `words` (the words behind `vtrace`), one per line.
-std::string complete(const std::vector<std::string>& words);
+// What a target of a kind can be called, by the part of it that is typed.
+using KnownNames =
+    std::function<std::vector<std::string>(const std::string& kind, const std::string& typed)>;
+
+// Candidates for the last of `words` (the words behind `vtrace`, as they are typed in a shell), one per
+// line. Names are escaped for the shell; those that cannot be shown on a line are left out.
+std::string complete(const std::vector<std::string>& words, const KnownNames& known);
 
 // The script that asks `vtrace __complete`.
 std::string_view bash_completion();

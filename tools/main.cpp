@@ -3,6 +3,7 @@
 #include "bpf/object.h"
 #include "tools/check.h"
 #include "tools/command_line.h"
+#include "tools/known_names.h"
 #include "tools/ps.h"
 #include "tools/session.h"
 
@@ -61,7 +62,7 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
     if (command.check)
         return run_check(command.options.json);
     if (command.ps)
-        return run_ps(command.options.json);
+        return run_ps(command.options.json, command.ps_watch);
     if (command.completion)
         return print(bash_completion());
     return run_tool(*command.tool, command.options, process_start);
@@ -81,7 +82,8 @@ int vtrace_main(int argc, char** argv)
     reserve_standard_fds();
     capture_libbpf_log();
     if (argc > 1 && std::string_view(argv[1]) == "__complete") {
-        const auto printed = print(complete(std::vector<std::string>(argv + 2, argv + argc)));
+        const std::vector<std::string> words(argv + 2, argv + argc);
+        const auto printed = print(complete(words, known_names));
         return printed ? 0 : 1;
     }
     const auto command = parse_command_line(argc, argv);

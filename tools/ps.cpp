@@ -3,146 +3,195 @@
 
 #include "base/files.h"
 #include "base/output.h"
-#include "base/printable.h"
 #include "entity/cgroup_hierarchy.h"
-#include "entity/cgroup_limits.h"
+#include "entity/cgroup_threads.h"
 #include "entity/entities.h"
 #include "entity/entity_finder.h"
+#include "entity/vm_finder.h"
+#include "tools/ps_table.h"
+#include "tools/stop_signal.h"
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
+#include <chrono>
+#include <iterator>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
 namespace vtrace {
 namespace {
 
-struct Line {
-    Entity entity;
-    CgroupLimits limits;
-    std::string source;
+using std::chrono::duration;
+using std::chrono::duration_cast;
+using std::chrono::steady_clock;
+
+// Who is on this host. Names are kept from one look to the next: engines are asked for new ones only.
+class Host {
+public:
+    static Result<Host> open()
+    {
+        auto hierarchy = cpu_hierarchy();
+        if (!hierarchy)
+            return hierarchy.error();
+        const auto mountinfo = read_file("/proc/self/mountinfo");
+        if (!mountinfo)
+            return mountinfo.error();
+        return Host(std::move(*hierarchy), *mountinfo);
+    }
+
+    // As it is now.
+    Result<std::vector<PsRow>> look()
+    {
+        // Nothing tells of the cgroups that come and go without privileges: they are listed again.
+        const auto gone = tree_.rescan(hierarchy_.mount_point);
+        if (!gone)
+            return gone.error();
+        for (const uint64_t id : *gone)
+            finder_.forget(id);
+        finder_.update(tree_, EntityFinder::Clock::now());
+        look_at_vms();
+        return rows();
+    }
+
+private:
+    Host(CgroupHierarchy hierarchy, const std::string& mountinfo)
+        : hierarchy_(std::move(hierarchy)), limits_(mountinfo),
+          finder_(ContainerRecords(engine_paths())), vms_(hierarchy_)
+    {
+    }
+
+    void look_at_vms()
+    {
+        const auto now = VmFinder::Clock::now();
+        vms_.update(now);
+        for (const EntityFact& vm : vms_.facts()) {
+            if (vm.ended)
+                vms_.forget(vm.pid);
+        }
+        vms_.scan(now);
+    }
+
+    [[nodiscard]] std::vector<PsRow> rows() const
+    {
+        const CgroupFacts cgroups{.hierarchy = hierarchy_.label(), .cgroups = tree_.facts()};
+        std::vector<EntityFact> facts = finder_.facts();
+        std::ranges::move(vms_.facts(), std::back_inserter(facts));
+        const Entities entities(cgroups, facts);
+        std::vector<uint64_t> ids;
+        ids.reserve(facts.size());
+        for (const EntityFact& fact : facts)
+            ids.push_back(fact.cgroup_id);
+        auto threads = count_threads(hierarchy_, cgroups, ids);
+        std::vector<PsRow> rows;
+        for (const EntityFact& fact : facts) {
+            PsRow row{.entity = entities.owner(fact.cgroup_id, fact.pid, fact.kind),
+                      .source = fact.source};
+            row.limits = limits_.read(row.entity.cgroup);
+            row.threads = threads[fact.cgroup_id];
+            if (fact.kind == "vm") {
+                row.vm_threads = vms_.threads(fact.pid);
+                row.threads = row.vm_threads.size();
+            }
+            rows.push_back(std::move(row));
+        }
+        // VMs, then pods, then containers, then units, each by name.
+        constexpr std::array<std::string_view, 4> kOrder = {"vm", "pod", "container", "unit"};
+        std::ranges::sort(rows, {}, [&](const PsRow& row) {
+            return std::tuple(std::ranges::find(kOrder, row.entity.kind), row.entity.name,
+                              row.entity.cgroup);
+        });
+        return rows;
+    }
+
+    CgroupHierarchy hierarchy_;
+    LimitReader limits_;
+    CgroupTree tree_;
+    EntityFinder finder_;
+    VmFinder vms_;
 };
 
-Result<std::vector<Line>> lines_now()
+// Of a terminal; no limits elsewhere.
+Screen screen_of(const Output& output)
 {
-    const auto hierarchy = cpu_hierarchy();
-    if (!hierarchy)
-        return hierarchy.error();
-    const auto mountinfo = read_file("/proc/self/mountinfo");
-    if (!mountinfo)
-        return mountinfo.error();
-    CgroupTree tree;
-    if (auto scanned = tree.scan(hierarchy->mount_point); !scanned)
-        return scanned.error();
-    EntityFinder finder{ContainerRecords(engine_paths())};
-    finder.update(tree, EntityFinder::Clock::now());
-
-    const CgroupFacts cgroups{.hierarchy = hierarchy->label(), .cgroups = tree.facts()};
-    const std::vector<EntityFact> facts = finder.facts();
-    const Entities entities(cgroups, facts);
-    const LimitReader limits(*mountinfo);
-    std::vector<Line> lines;
-    for (const EntityFact& fact : facts) {
-        Entity entity = entities.owner(fact.cgroup_id, fact.pid, fact.kind);
-        const CgroupLimits own = limits.read(entity.cgroup);
-        lines.push_back({std::move(entity), own, fact.source});
-    }
-    // Pods, then containers, then units, each by name.
-    constexpr std::array<std::string_view, 3> kOrder = {"pod", "container", "unit"};
-    std::ranges::sort(lines, {}, [&](const Line& line) {
-        return std::tuple(std::ranges::find(kOrder, line.entity.kind), line.entity.name,
-                          line.entity.cgroup);
-    });
-    return lines;
-}
-
-std::string memory_text(const CgroupLimits& limits)
-{
-    constexpr double kMiB = 1 << 20;
-    return limits.memory_bytes
-               ? fmt::format("{:.0f}M", static_cast<double>(*limits.memory_bytes) / kMiB)
-               : "-";
-}
-
-// Columns for the path of a cgroup: what a terminal leaves, all of it elsewhere.
-size_t path_width(const Output& output)
-{
-    constexpr size_t kOthers = 80;
-    constexpr size_t kLeast = 16;
     winsize size{};
     if (::isatty(output.fd()) == 0 || ::ioctl(output.fd(), TIOCGWINSZ, &size) != 0)
-        return SIZE_MAX;
-    return std::max<size_t>(size.ws_col, kOthers + kLeast) - kOthers;
+        return {};
+    Screen screen;
+    if (size.ws_col != 0)
+        screen.width = size.ws_col;
+    if (size.ws_row != 0)
+        screen.height = size.ws_row;
+    return screen;
 }
 
-// Text cut, or filled up, to `width` columns (not bytes).
-std::string cell(const std::string& text, size_t width)
+std::string shown(const std::vector<PsRow>& rows, bool json, const Screen& screen)
 {
-    const std::string cut = shorten(text, width, false);
-    return cut + std::string(width - columns(cut), ' ');
+    if (json)
+        return ps_json(rows);
+    if (rows.empty())
+        return "no VMs, pods, containers or units here; `vtrace runqlat --cgroup` knows every cgroup\n";
+    return ps_table(rows, screen);
 }
 
-std::string as_text(const std::vector<Line>& lines, size_t path_columns)
+// Until the time has passed or there is a reason not to wait: Ctrl-C, a terminal of another size.
+void wait(double seconds, const Output& output, const Screen& screen)
 {
-    constexpr size_t kName = 26;
-    std::string text = fmt::format("{:<9} {:<26} {:<12} {:>5} {:>7} {:<16} {}\n", "KIND", "NAME",
-                                   "ID", "CPUS", "MEMORY", "FROM", "CGROUP");
-    constexpr size_t kShortId = 12;
-    for (const Line& line : lines) {
-        const std::string id = printable(line.entity.uid.substr(0, kShortId));
-        const std::string cpus = line.limits.cpus ? fmt::format("{:.2f}", *line.limits.cpus) : "-";
-        text += fmt::format("{:<9} {} {:<12} {:>5} {:>7} {:<16} {}\n", line.entity.kind,
-                            cell(printable(line.entity.name), kName), id.empty() ? "-" : id, cpus,
-                            memory_text(line.limits), line.source,
-                            shorten(printable(line.entity.cgroup), path_columns, false));
+    const auto deadline =
+        steady_clock::now() + duration_cast<steady_clock::duration>(duration<double>(seconds));
+    while (!stop_requested() && screen_of(output) == screen) {
+        const auto now = steady_clock::now();
+        if (now >= deadline)
+            return;
+        std::this_thread::sleep_for(std::min<steady_clock::duration>(kPollEvery, deadline - now));
     }
-    return text;
 }
 
-std::string as_json(const std::vector<Line>& lines)
+Status watch(Host& host, const Output& output, bool json, double every)
 {
-    using Json = nlohmann::ordered_json;
-    Json list = Json::array();
-    for (const Line& line : lines) {
-        Json json = {{"kind", line.entity.kind}, {"name", printable(line.entity.name)}};
-        json["uid"] = line.entity.uid.empty() ? Json(nullptr) : Json(printable(line.entity.uid));
-        json["image"] =
-            line.entity.image.empty() ? Json(nullptr) : Json(printable(line.entity.image));
-        json["parents"] = Json::array();
-        for (const EntityName& parent : line.entity.parents)
-            json["parents"].push_back({{"kind", parent.kind}, {"name", printable(parent.name)}});
-        json["cgroup"] = printable(line.entity.cgroup);
-        json["id"] = line.entity.id;
-        json["cpus"] = line.limits.cpus ? Json(*line.limits.cpus) : Json(nullptr);
-        json["memory_bytes"] =
-            line.limits.memory_bytes ? Json(*line.limits.memory_bytes) : Json(nullptr);
-        json["source"] = line.source;
-        list.push_back(std::move(json));
+    stop_on_signals();
+    const bool over_the_last = !json && ::isatty(output.fd()) != 0;
+    for (bool first = true; !stop_requested(); first = false) {
+        const auto rows = host.look();
+        if (!rows)
+            return rows.error();
+        const Screen screen = screen_of(output);
+        Screen room = screen;
+        if (over_the_last && room.height != SIZE_MAX)
+            room.height--; // for the cursor
+        std::string text = shown(*rows, json, room);
+        if (over_the_last)
+            text = (first ? "\x1b[2J" : "") + redrawn(text);
+        else if (!first && !json)
+            text.insert(0, "\n");
+        if (auto written = output.write(text); !written)
+            return written;
+        wait(every, output, screen);
     }
-    return Json{{"schema", "vtrace/1"}, {"entities", std::move(list)}}.dump() + "\n";
+    // The shell's prompt gets a line of its own, not that of the ^C.
+    return over_the_last ? output.write("\n") : ok();
 }
 
 } // namespace
 
-Status run_ps(bool json)
+Status run_ps(bool json, double every)
 {
-    const auto lines = lines_now();
-    if (!lines)
-        return lines.error();
+    auto host = Host::open();
+    if (!host)
+        return host.error();
     const auto output = Output::open("");
     if (!output)
         return output.error();
-    if (lines->empty() && !json)
-        return output->write("no pods, containers or units here; `vtrace runqlat --cgroup` knows "
-                             "every cgroup\n");
-    return output->write(json ? as_json(*lines) : as_text(*lines, path_width(*output)));
+    if (every > 0)
+        return watch(*host, *output, json, every);
+    const auto rows = host->look();
+    if (!rows)
+        return rows.error();
+    return output->write(shown(*rows, json, {.width = screen_of(*output).width}));
 }
 
 } // namespace vtrace

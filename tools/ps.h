@@ -5,7 +5,8 @@
 
 namespace vtrace {
 
-// `vtrace ps`: the pods, containers and units of this host, to stdout.
-Status run_ps(bool json);
+// `vtrace ps`: the pods, containers and units of this host, to stdout. With `every` seconds above 0
+// again and again, until Ctrl-C.
+Status run_ps(bool json, double every);
 
 } // namespace vtrace

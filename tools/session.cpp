@@ -6,6 +6,7 @@
 #include "render/json.h"
 #include "render/text.h"
 #include "tools/collectors.h"
+#include "tools/stop_signal.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -25,24 +25,6 @@ namespace {
 using std::chrono::duration;
 using std::chrono::duration_cast;
 using std::chrono::steady_clock;
-
-constexpr auto kPollEvery = std::chrono::milliseconds(100);
-
-volatile std::sig_atomic_t stop_requested = 0;
-
-// Ctrl-C, SIGTERM and SIGHUP end the last window early; a second one ends the process.
-void stop_on_signals()
-{
-    struct sigaction action = {};
-    action.sa_handler = [](int) { stop_requested = 1; };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP})
-        ::sigaction(number, &action, nullptr);
-    // A reader that went away is an error of write, with a message.
-    struct sigaction ignore = {};
-    ignore.sa_handler = SIG_IGN;
-    ::sigaction(SIGPIPE, &ignore, nullptr);
-}
 
 bool utf8_locale()
 {
@@ -107,7 +89,7 @@ public:
                 return waited.error();
             if (auto reported = report_window(report); !reported)
                 return reported.error();
-            if (stop_requested != 0 || report == options_.count || options_.interval == 0)
+            if (stop_requested() || report == options_.count || options_.interval == 0)
                 break;
         }
         return ok();
@@ -145,7 +127,7 @@ private:
             if (auto written = output_.write(slow_wait_heading(kind(), style_)); !written)
                 return written;
         }
-        while (stop_requested == 0) {
+        while (!stop_requested()) {
             const auto now = steady_clock::now();
             if (now >= deadline)
                 break;

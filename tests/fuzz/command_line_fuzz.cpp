@@ -31,18 +31,31 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
         fuzz::require(fuzz::harmless(message), "an error is one printable line", message);
     } else {
         const int meanings = int{command->tool != nullptr} + int{command->list} +
-                             int{command->check} + int{command->completion} +
+                             int{command->check} + int{command->ps} + int{command->completion} +
                              int{command->text.has_value()};
         fuzz::require(meanings == 1, "exactly one thing is to be done");
         const ToolOptions& o = command->options;
         fuzz::require(o.interval == 0 || (o.interval >= 0.01 && o.interval <= 31'536'000),
                       "INTERVAL in range");
+        fuzz::require(command->ps_watch == 0 ||
+                          (command->ps && command->ps_watch >= 0.1 && command->ps_watch <= 86'400),
+                      "--watch in range");
         fuzz::require(o.slower_ms == 0 || (o.slower_ms >= 0.001 && o.slower_ms <= 86'400'000),
                       "--slower in range");
         fuzz::require(o.pid >= 0 && o.pid <= 1 << 22 && o.top <= 1'000'000 &&
                           o.count <= 1'000'000'000,
                       "in range");
     }
-    (void)complete(words);
+    // Whatever a name is, what is offered are lines that drive no terminal.
+    const std::string name = words.back();
+    const auto known = [&](const std::string&, const std::string& typed) {
+        return std::vector<std::string>{name, typed + name};
+    };
+    for (const char* option : {"--container=", "--cgroup=/"}) {
+        std::string offered = complete({"runqlat", option}, known);
+        std::erase(offered, '\n');
+        fuzz::require(fuzz::harmless(offered), "candidates are printable", offered);
+    }
+    (void)complete(words, known);
     return 0;
 }

@@ -213,7 +213,7 @@ class Engines(Base):
             self.assertIsNone(found["batch.1"]["cpus"])
             self.assertIsNone(found["batch.1"]["memory_bytes"])
             text = live.run("ps", prefix=host).out
-            self.assertRegex(text, rf"(?m)^container checkout-api +{web[:12]} +1\.50 +64M docker API +/")
+            self.assertRegex(text, rf"(?m)^container checkout-api +{web[:12]} +1\.50 +64M +\d+ docker API +/")
 
         with self.subTest("a container that starts, and ends, while it is traced"):
             with live.Tracer("runqlat", "--container", "--format", "json", "0.5", prefix=host) as tracer:

@@ -221,6 +221,8 @@ class Completion(unittest.TestCase):
             source <(vtrace completion) || exit 1
             COMP_WORDS=("$@")
             COMP_CWORD=$(($# - 1))
+            COMP_LINE=$*
+            COMP_POINT=${#COMP_LINE}
             function=$(complete -p vtrace | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
             "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
             printf '%s\\n' "${COMPREPLY[@]}"

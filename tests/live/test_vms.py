@@ -110,11 +110,23 @@ class Vms(Base):
     def test_listed_by_ps(self):
         named = self.guest("web-3", "-uuid", UUID)
         plain = self.guest(None)
-        found = {entity["pid"]: entity for entity in self.listed() if entity["kind"] == "vm"}
+        found = {entity.get("pid"): entity for entity in self.listed() if entity["kind"] == "vm"}
         self.assertEqual((found[named.pid]["name"], found[named.pid]["uid"]), ("web-3", UUID))
         self.assertEqual(found[named.pid]["source"], "qemu -name")
+        self.assertEqual(self.roles(found[named.pid])["vcpu 0"], named.vcpus())
+        tids = [tid for of_role in self.roles(found[named.pid]).values() for tid in of_role]
+        self.assertLessEqual(named.threads().keys(), set(tids))
+        self.assertEqual(len(tids), found[named.pid]["threads"]["all"])
         self.assertEqual(found[plain.pid]["source"], "process")
         self.assertIn(str(plain.pid), found[plain.pid]["name"])
+
+    @staticmethod
+    def roles(entity):
+        """{role: its threads}"""
+        found = {}
+        for thread in entity["threads"]["roles"]:
+            found.setdefault(thread["role"], []).append(thread["tid"])
+        return found
 
     def test_unknown_ones(self):
         self.guest("web-3")

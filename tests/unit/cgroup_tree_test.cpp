@@ -83,6 +83,40 @@ TEST(CgroupTree, FollowsNoSymbolicLinks)
                                                    fact(a, inode_of(dir.path()), "a")));
 }
 
+TEST(CgroupTree, ARescanFindsWhatIsNewAndForgetsWhatIsGone)
+{
+    const TempDir dir;
+    const uint64_t root = inode_of(dir.path());
+    const uint64_t stays = dir.mkdir("stays");
+    const uint64_t goes = dir.mkdir("goes");
+    const uint64_t below = dir.mkdir("goes/below");
+    CgroupTree tree;
+    EXPECT_THAT(*tree.rescan(dir.path()), IsEmpty());
+    EXPECT_THAT(tree.take_made(), UnorderedElementsAre(root, stays, goes, below));
+
+    ASSERT_EQ(::rmdir((dir.path() + "/goes/below").c_str()), 0);
+    ASSERT_EQ(::rmdir((dir.path() + "/goes").c_str()), 0);
+    const uint64_t comes = dir.mkdir("stays/comes"); // may get the number of one that went
+    const auto gone = tree.rescan(dir.path());
+    ASSERT_TRUE(gone);
+    EXPECT_THAT(tree.facts(), UnorderedElementsAre(fact(root, 0, ""), fact(stays, root, "stays"),
+                                                   fact(comes, stays, "comes")));
+    EXPECT_THAT(tree.take_made(), ElementsAre(comes));
+    EXPECT_THAT(*gone, testing::Not(testing::Contains(comes)));
+    EXPECT_THAT(*gone, testing::IsSubsetOf({goes, below}));
+
+    EXPECT_THAT(*tree.rescan(dir.path()), IsEmpty());
+    EXPECT_THAT(tree.take_made(), IsEmpty());
+}
+
+TEST(CgroupTree, ARescanThatFailsForgetsNothing)
+{
+    CgroupTree tree;
+    tree.made(1, 0, "");
+    EXPECT_FALSE(tree.rescan("/nonexistent/mount/point"));
+    EXPECT_THAT(tree.facts(), SizeIs(1));
+}
+
 TEST(CgroupTree, SaysThatTheMountPointIsGone)
 {
     CgroupTree tree;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/command_line.h"
 
+#include "support.h"
+#include "tools/known_names.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -19,6 +22,7 @@ using testing::IsEmpty;
 using testing::IsSupersetOf;
 using testing::Not;
 using testing::StartsWith;
+using testing::UnorderedElementsAre;
 
 using Words = std::vector<std::string>;
 
@@ -268,6 +272,27 @@ TEST(CommandLine, OtherCommands)
                 completion->tool == nullptr);
 }
 
+TEST(CommandLine, PsWatches)
+{
+    const auto watch = [](const Words& words) {
+        const auto command = parse(words);
+        EXPECT_TRUE(command && command->ps) << testing::PrintToString(words);
+        return command ? command->ps_watch : -1;
+    };
+    EXPECT_EQ(watch({"ps"}), 0);
+    EXPECT_EQ(watch({"ps", "--watch"}), 2);
+    EXPECT_EQ(watch({"ps", "--watch=5"}), 5);
+    EXPECT_EQ(watch({"ps", "--watch=0.1", "--format", "json"}), 0.1);
+    EXPECT_EQ(watch({"ps", "--format", "json", "--watch"}), 2);
+    for (const char* word : {"0", "0.09", "86401", "x", "false", "nan", "1s", "\x1b[31m\n"})
+        expect_usage({"ps", std::string("--watch=") + word}, "--watch=");
+    expect_usage({"ps", "--watch="}, "--watch= has no value");
+    expect_usage({"ps", "--watch", "5"}, "equals sign: --watch=5");
+    expect_usage({"ps", "--watch", "x"}, "x");
+    expect_usage({"runqlat", "--watch"}, "--watch");
+    expect_usage({"list", "--watch"}, "--watch");
+}
+
 TEST(CommandLine, HelpAndVersion)
 {
     const auto version = parse({"--version"});
@@ -302,9 +327,11 @@ TEST(CommandLine, NamesAreTakenAsTheyAre)
     EXPECT_EQ(command->options.target, "/\xff");
 }
 
-Words completions(const Words& words)
+// Of a host where all is called by these names, whatever it is.
+Words completions(const Words& words, const Words& names = {})
 {
-    std::istringstream stream(complete(words));
+    const KnownNames known = [&](const std::string&, const std::string&) { return names; };
+    std::istringstream stream(complete(words, known));
     Words lines;
     for (std::string line; std::getline(stream, line);)
         lines.push_back(line);
@@ -342,6 +369,89 @@ TEST(Complete, Values)
     for (const char* option : {"--pid", "--comm", "--top", "--slower", "--output"})
         EXPECT_THAT(completions({"runqlat", option, ""}), IsEmpty()) << option;
     EXPECT_THAT(completions({"runqlat", "--cgroup", "--p"}), ElementsAre("--pod", "--pid"));
+}
+
+TEST(Complete, NamesThatExist)
+{
+    EXPECT_THAT(completions({"runqlat", "--container="}, {"web", "db", "web"}),
+                ElementsAre("--container=db", "--container=web"));
+    EXPECT_THAT(completions({"runqlat", "--container=w"}, {"web", "db"}),
+                ElementsAre("--container=web"));
+    EXPECT_THAT(completions({"runqlat", "--pod=shop/"}, {"shop/web", "kube/dns"}),
+                ElementsAre("--pod=shop/web"));
+    EXPECT_THAT(completions({"runqlat", "1", "--unit=a:b="}, {"a:b=c"}),
+                ElementsAre("--unit=a:b=c"));
+    EXPECT_THAT(completions({"runqlat", "--container=x"}, {"web"}), IsEmpty());
+    EXPECT_THAT(completions({"runqlat", "--comm="}, {"web"}), IsEmpty());
+    EXPECT_THAT(completions({"runqlat", "--pid", "--unit="}, {"web"}), IsEmpty());
+    EXPECT_THAT(completions({"ps", "--container="}, {"web"}), IsEmpty()) << "ps does not have it";
+}
+
+TEST(Complete, AsksForTheKindAndWhatIsTyped)
+{
+    Words asked;
+    const KnownNames known = [&](const std::string& kind, const std::string& typed) {
+        asked.push_back(kind + " " + typed);
+        return Words{};
+    };
+    (void)complete({"runqlat", "--container=we"}, known);
+    (void)complete({"runqlat", "--cgroup=/a\\ b/c\\\\x2d"}, known);
+    (void)complete({"runqlat", "--cgroup"}, known);
+    (void)complete({"runqlat", "--cgroup='/a"}, known);
+    (void)complete({"runqlat", "--cgroup=$(a"}, known);
+    (void)complete({"runqlat", "--cgroup=/a\\"}, known);
+    EXPECT_THAT(asked, ElementsAre("container we", "cgroup /a b/c\\x2d"));
+}
+
+TEST(Complete, NamesAreEscapedForTheShell)
+{
+    for (const auto& [name, word] : std::vector<std::pair<std::string, std::string>>{
+             {"a b", "a\\ b"},
+             {"$(id)", "\\$\\(id\\)"},
+             {"`id`", "\\`id\\`"},
+             {"a;b|c&d>e<f", "a\\;b\\|c\\&d\\>e\\<f"},
+             {"it's \"x\"", "it\\'s\\ \\\"x\\\""},
+             {"!a*?[b]{c}~#^", "\\!a\\*\\?\\[b\\]\\{c\\}\\~\\#\\^"},
+             {"a\\x2db", "a\\\\x2db"},
+             {"größe@1.service", "größe@1.service"}}) {
+        EXPECT_THAT(completions({"runqlat", "--unit="}, {name}), ElementsAre("--unit=" + word));
+        EXPECT_THAT(completions({"runqlat", "--unit=" + word}, {name}),
+                    ElementsAre("--unit=" + word))
+            << "what is complete";
+    }
+}
+
+TEST(Complete, NamesThatCannotBeShownAreLeftOut)
+{
+    EXPECT_THAT(completions({"runqlat", "--container="},
+                            {"", "a\nb", "\x1b[31m", "\xff", "a\tb", "\xe2\x80\xae", "good"}),
+                ElementsAre("--container=good"));
+}
+
+TEST(Complete, ValuesBehindAnEqualsSign)
+{
+    EXPECT_THAT(completions({"runqlat", "--format="}),
+                ElementsAre("--format=text", "--format=json"));
+    EXPECT_THAT(completions({"ps", "--format=j"}), ElementsAre("--format=json"));
+    EXPECT_THAT(completions({"ps", "--w"}), ElementsAre("--watch"));
+}
+
+TEST(KnownNames, CgroupsOneLevelAtATime)
+{
+    const test::TempDir dir;
+    (void)dir.mkdir("docker/a/inner");
+    (void)dir.mkdir("docker/b c");
+    (void)dir.mkdir("dock");
+    (void)dir.mkdir("x");
+    dir.write("dockfile", "");
+    const auto like = [&](const std::string& typed) { return cgroups_like(dir.path(), typed); };
+    EXPECT_THAT(like(""), UnorderedElementsAre("/docker/", "/dock", "/x"));
+    EXPECT_THAT(like("/"), UnorderedElementsAre("/docker/", "/dock", "/x"));
+    EXPECT_THAT(like("/do"), UnorderedElementsAre("/docker/", "/dock"));
+    EXPECT_THAT(like("/docker/"), UnorderedElementsAre("/docker/a/", "/docker/b c"));
+    EXPECT_THAT(like("/docker/b"), UnorderedElementsAre("/docker/b c"));
+    for (const char* none : {"/docker/a/inner/", "/no/such/", "/../", "/docker/../", "x", "dock"})
+        EXPECT_THAT(like(none), IsEmpty()) << none;
 }
 
 TEST(Complete, EveryCandidateIsAccepted)

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string_view>
+#include <unordered_set>
 
 namespace vtrace {
 namespace {
@@ -20,14 +21,21 @@ struct Pending {
     std::string path;
 };
 
-} // namespace
+// A directory's second link is its own "."; each one below it adds another. A file system that does not
+// count so says 1.
+bool has_none_below(int parent, const char* name)
+{
+    struct stat st = {};
+    return ::fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2;
+}
 
-Status CgroupTree::scan(const std::string& mount_point)
+// Calls found(id, parent, name) for each directory, those above before those below.
+template <typename Found> Status walk(const std::string& mount_point, const Found& found)
 {
     struct stat st = {};
     if (::stat(mount_point.c_str(), &st) != 0)
         return errno_error("cannot read cgroups at " + mount_point);
-    made(st.st_ino, 0, "");
+    found(st.st_ino, 0, "");
     std::vector<Pending> pending = {{st.st_ino, mount_point}};
     while (!pending.empty()) {
         const Pending parent = std::move(pending.back());
@@ -40,11 +48,41 @@ Status CgroupTree::scan(const std::string& mount_point)
             const std::string_view name = entry->d_name;
             if (entry->d_type != DT_DIR || name == "." || name == "..")
                 continue;
-            made(entry->d_ino, parent.id, std::string(name));
-            pending.push_back({entry->d_ino, parent.path + "/" + std::string(name)});
+            found(entry->d_ino, parent.id, std::string(name));
+            // Most cgroups have none below: to ask takes a third of reading their many files' names.
+            if (!has_none_below(::dirfd(dir.get()), entry->d_name))
+                pending.push_back({entry->d_ino, parent.path + "/" + std::string(name)});
         }
     }
     return ok();
+}
+
+} // namespace
+
+Status CgroupTree::scan(const std::string& mount_point)
+{
+    return walk(mount_point, [&](uint64_t id, uint64_t parent, std::string name) {
+        made(id, parent, std::move(name));
+    });
+}
+
+Result<std::vector<uint64_t>> CgroupTree::rescan(const std::string& mount_point)
+{
+    std::unordered_set<uint64_t> here;
+    auto walked = walk(mount_point, [&](uint64_t id, uint64_t parent, std::string name) {
+        here.insert(id);
+        made(id, parent, std::move(name));
+    });
+    if (!walked)
+        return walked.error();
+    std::vector<uint64_t> gone;
+    std::erase_if(by_id_, [&](const auto& known) {
+        const bool is_gone = !here.contains(known.first);
+        if (is_gone)
+            gone.push_back(known.first);
+        return is_gone;
+    });
+    return gone;
 }
 
 void CgroupTree::made(uint64_t id, uint64_t parent, std::string name)

@@ -17,6 +17,8 @@ class CgroupTree {
 public:
     // Adds the directories below the mount point. What vanishes meanwhile is left out.
     Status scan(const std::string& mount_point);
+    // The same where nobody tells of removals: forgets those that are gone, and returns their ids.
+    Result<std::vector<uint64_t>> rescan(const std::string& mount_point);
 
     void made(uint64_t id, uint64_t parent, std::string name);
     // A cgroup that was not known yet still gets its name.

@@ -100,6 +100,16 @@ std::vector<EntityFact> VmFinder::facts() const
     return facts;
 }
 
+std::vector<VmThread> VmFinder::threads(uint32_t pid) const
+{
+    const auto found = vms_.find(pid);
+    if (found == vms_.end())
+        return {};
+    const Vm& vm = found->second;
+    return vm_threads(
+        proc_, {.pid = pid, .start_time = vm.start_time, .name = {}, .helpers = vm.fact.helpers});
+}
+
 std::vector<EntityFact> vms_now(const CgroupHierarchy& hierarchy)
 {
     VmFinder finder(hierarchy);

@@ -37,6 +37,8 @@ public:
 
     [[nodiscard]] bool knows(uint32_t pid) const { return vms_.contains(pid); }
     [[nodiscard]] std::vector<EntityFact> facts() const;
+    // Those of one VM, its helpers' among them; none if it has ended.
+    [[nodiscard]] std::vector<VmThread> threads(uint32_t pid) const;
 
 private:
     struct Vm {
