@@ -127,6 +127,7 @@ TEST(VmName, ProxmoxHasAnId)
     EXPECT_EQ(vm_name("", "kvm", "/qemu.slice/1x.scope").name, "");
     EXPECT_EQ(vm_name("", "kvm", "/other.slice/100.scope").name, "");
     EXPECT_EQ(vm_name("", "kvm", "/qemu.slice/100").name, "");
+    EXPECT_EQ(vm_name("", "kvm", "/qemu.slice/100.scope.d").name, "");
     EXPECT_EQ(qemu({"-name", "web", "-id", "x"}).source, "qemu -name");
 }
 

@@ -251,6 +251,16 @@ std::string libvirt_name(std::string_view cgroup)
     return "";
 }
 
+// Proxmox puts VM 100 into /qemu.slice/100.scope.
+std::optional<std::string> proxmox_id(std::string_view parent, std::string_view name)
+{
+    constexpr std::string_view kSuffix = ".scope";
+    if (parent != "qemu.slice" || !name.ends_with(kSuffix))
+        return std::nullopt;
+    name.remove_suffix(kSuffix.size());
+    return is_number(name) ? std::optional<std::string>(name) : std::nullopt;
+}
+
 // --id of the jailer: it names the cgroup, below one that has the name of the program.
 bool is_jail(std::string_view parent, std::string_view name)
 {
@@ -266,12 +276,11 @@ void take_cgroup(const Words& cgroups, VmName& vm)
 {
     for (size_t i = cgroups.size(); i-- > 0;) {
         const std::string_view parent = i > 0 ? cgroups[i - 1] : "";
-        const std::string_view scope = cgroups[i].substr(0, cgroups[i].rfind(".scope"));
         if (std::string name = libvirt_name(cgroups[i]); !name.empty()) {
             vm.name = std::move(name);
             vm.source = "libvirt scope";
-        } else if (parent == "qemu.slice" && scope.size() < cgroups[i].size() && is_number(scope)) {
-            vm.name = scope;
+        } else if (const auto id = proxmox_id(parent, cgroups[i])) {
+            vm.name = *id;
             vm.source = "proxmox id";
         } else if (vm.vmm == "firecracker" && i + 1 == cgroups.size() &&
                    is_jail(parent, cgroups[i])) {

@@ -23,6 +23,7 @@ struct VmHelper {
     bool operator==(const VmHelper&) const = default;
 };
 
+// The process of a VM: what holds its descriptor.
 struct VmProcess {
     uint32_t pid = 0;
     uint64_t start_time = 0; // clock ticks since boot: tells a pid that was used again
@@ -30,6 +31,7 @@ struct VmProcess {
     std::vector<uint32_t> helpers; // kernel threads that serve it, outside of the process
 };
 
+// A thread of a VM's process, or a helper of it.
 struct VmThread {
     uint32_t tid = 0;
     // "vcpu N", "iothread", "vhost", "kvm" or "emulator"; "thread" if it is not known which. N is as the
