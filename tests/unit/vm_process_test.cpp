@@ -152,6 +152,11 @@ TEST_F(VmProcessTest, ReadsWhoItIs)
 
     std::filesystem::remove(proc + "/300/cmdline");
     EXPECT_EQ(read_vm(proc, 300, "/machine/qemu-1-cart.libvirt-qemu")->name.name, "cart");
+    constexpr unsigned kExiting = 0x4;
+    write_stat(300, "qemu-system-x86", kUser | kExiting, 1000);
+    EXPECT_FALSE(read_vm(proc, 300, "")) << "one that ends has no command line any more";
+    write_stat(300, "qemu-system-x86", kUser, 1000);
+    EXPECT_TRUE(read_vm(proc, 300, ""));
     std::filesystem::remove(proc + "/300/comm");
     EXPECT_FALSE(read_vm(proc, 300, ""));
     EXPECT_FALSE(read_vm(proc, 4711, ""));

@@ -135,6 +135,7 @@ template <typename Visit> void each_descriptor(const std::string& proc, uint32_t
 }
 
 struct Stat {
+    bool exiting = false;
     bool kernel_thread = false;
     uint64_t start_time = 0;
 };
@@ -144,7 +145,8 @@ std::optional<Stat> read_stat(const std::string& proc, uint32_t pid)
 {
     constexpr size_t kFlags = 6; // of what follows the name: fields 9 and 22 of proc(5)
     constexpr size_t kStartTime = 19;
-    constexpr uint32_t kKernelThread = 0x00200000; // PF_KTHREAD, the same since 2.6
+    constexpr uint32_t kExiting = 0x00000004;      // PF_EXITING
+    constexpr uint32_t kKernelThread = 0x00200000; // PF_KTHREAD
     const auto text = read_start(path_of(proc, pid, "stat"), kPage);
     const size_t name_end = text ? text->rfind(')') : std::string::npos;
     if (name_end == std::string::npos)
@@ -156,7 +158,9 @@ std::optional<Stat> read_stat(const std::string& proc, uint32_t pid)
     const auto start_time = decimal<uint64_t>(fields[kStartTime]);
     if (!flags || !start_time)
         return std::nullopt;
-    return Stat{.kernel_thread = (*flags & kKernelThread) != 0, .start_time = *start_time};
+    return Stat{.exiting = (*flags & kExiting) != 0,
+                .kernel_thread = (*flags & kKernelThread) != 0,
+                .start_time = *start_time};
 }
 
 // True if it is in another PID namespace than this tree.
@@ -313,8 +317,10 @@ std::optional<VmProcess> read_vm(const std::string& proc, uint32_t pid,
     const auto cmdline = read_start(path_of(proc, pid, "cmdline"), kLongest);
     vm.name = vm_name(cmdline.value_or(""), *comm, cgroup_path);
     vm.helpers = helpers_of(proc, vm, helpers);
-    if (process_start_time(proc, pid) != start_time)
-        return std::nullopt; // the answers may be another's
+    // The answers may be another's by now, or those of one that ends: it has no command line any more.
+    const auto now = read_stat(proc, pid);
+    if (!now || now->start_time != *start_time || now->exiting)
+        return std::nullopt;
     return vm;
 }
 

@@ -51,7 +51,7 @@ std::vector<uint32_t> vm_pids(const std::string& proc = "/proc");
 // and since then it is a thread of the process).
 std::vector<VmHelper> vm_helpers(const std::string& proc = "/proc");
 
-// Nothing if the process has gone. `helpers` are those of all VMs: one look for many.
+// Nothing if the process has gone or ends. `helpers` are those of all VMs: one look for many.
 std::optional<VmProcess> read_vm(const std::string& proc, uint32_t pid,
                                  std::string_view cgroup_path,
                                  const std::vector<VmHelper>& helpers);
