@@ -51,10 +51,10 @@ def _mounts(kinds):
 class Daemon:
     """A daemon in a directory of its own below /tmp (paths of sockets are short)."""
 
-    PARENTS = ("docker", "default", "libpod_parent")  # cgroups that engines make and leave behind
+    PARENT = ""  # the cgroup that the engine makes and leaves behind
 
     def __init__(self):
-        places = [pathlib.Path(m, name) for m in _mounts(("cgroup", "cgroup2")) for name in self.PARENTS]
+        places = [pathlib.Path(mount, self.PARENT) for mount in _mounts(("cgroup", "cgroup2"))]
         self.new_parents = [place for place in places if not place.exists()]
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="vtrace-test-"))
         self.process = None
@@ -97,6 +97,8 @@ class Daemon:
 
 
 class Docker(Daemon):
+    PARENT = "docker"
+
     def __init__(self):
         need("dockerd", "docker", "runc", "busybox")
         super().__init__()
@@ -142,6 +144,8 @@ class Docker(Daemon):
 class Containerd(Daemon):
     """Its state lies in `state`, not where vtrace looks: bind it there."""
 
+    PARENT = "default"
+
     def __init__(self):
         need("containerd", "ctr", "runc", "busybox")
         super().__init__()
@@ -183,6 +187,8 @@ class Containerd(Daemon):
 
 class Podman(Daemon):
     """Podman has no daemon. Its storage lies in `graph`, not where vtrace looks: bind it there."""
+
+    PARENT = "libpod_parent"
 
     def __init__(self):
         need("podman", "runc", "busybox")

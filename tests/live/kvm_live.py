@@ -308,8 +308,9 @@ def linux_guest(name, attempts=3):
 class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 
-    It boots `linux` (an image), or else a boot sector, which then `spins` or else halts. `more` are more
-    options for QEMU; without a name it has none."""
+    It boots `linux` (an image), or else a boot sector, which then `spins` or else halts. One that spins
+    has no thread of the kernel beside it (kvm-pit), which would go on while the guest stands still.
+    `more` are more options for QEMU; without a name it has none."""
 
     def __init__(
         self, name, *more, linux=None, spins=False, cgroup=None, cpu=None, cpus=1, seconds=live.PATIENCE
@@ -337,7 +338,8 @@ class QemuGuest:
                     qemu,
                     *(("-name", f"guest={name},debug-threads=on") if name else ()),
                     # The model is the least: `host` aborts where KVM is PVM.
-                    *("-machine", "pc", "-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
+                    *("-machine", f"pc,kernel-irqchip={'split' if spins else 'on'}"),
+                    *("-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
                     *("-m", "256" if linux else "16", "-nodefaults", "-display", "none"),
                     *("-no-user-config", "-serial", f"file:{self._serial}"),
                     *(self._linux(linux) if linux else self._sector(spins)),

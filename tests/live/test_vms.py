@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """VMs: their waits, by name, against the kernel's own account of the threads of their VMM."""
 
+import os
+import pathlib
+import subprocess
 import time
 import unittest
 
@@ -119,6 +122,20 @@ class Vms(Base):
         self.assertEqual(len(tids), found[named.pid]["threads"]["all"])
         self.assertEqual(found[plain.pid]["source"], "process")
         self.assertIn(str(plain.pid), found[plain.pid]["name"])
+
+    def test_threads_of_the_kernel_that_serve_it(self):
+        """Its timer's, and vhost's: before 6.4 a process of the kernel's own, then a thread of the VMM's."""
+        subprocess.run(["modprobe", "vhost_vsock"], capture_output=True, check=False)
+        vhost = ("-device", "vhost-vsock-pci,guest-cid=4711") if os.path.exists("/dev/vhost-vsock") else ()
+        guest = self.enter(kvm.QemuGuest("served", *vhost))
+        (entity,) = [e for e in self.listed() if e.get("pid") == guest.pid]
+        roles = self.roles(entity)
+        names = {tid: pathlib.Path(f"/proc/{tid}/comm").read_text().strip()
+                 for tid in roles["kvm"] + roles.get("vhost", [])}
+        self.assertIn(f"kvm-pit/{guest.pid}", names.values())
+        if not vhost:
+            self.skipTest("no /dev/vhost-vsock: the timer's thread only")
+        self.assertEqual([names[tid] for tid in roles["vhost"]], [f"vhost-{guest.pid}"])
 
     @staticmethod
     def roles(entity):

@@ -27,6 +27,27 @@ PsRow row(const std::string& kind, const std::string& name, const std::string& c
     return row;
 }
 
+PsRow vm()
+{
+    PsRow one = row("vm", "web-3", "/machine/web-3");
+    one.entity.pid = 42;
+    one.vm_threads = {{42, "emulator"}, {43, "vcpu 0"},    {44, "vcpu 1"}, {45, "iothread"},
+                      {46, "emulator"}, {50, "vhost"}};
+    one.threads = one.vm_threads.size();
+    return one;
+}
+
+TEST(PsTable, ThreadsOfAVmByRole)
+{
+    EXPECT_THAT(ps_table({vm()}, {}),
+                HasSubstr(" 6 (2 vcpu, 1 vhost, 1 iothread, 2 emulator) "));
+    const auto document = nlohmann::json::parse(ps_json({vm()}));
+    const auto& one = document["entities"][0];
+    EXPECT_EQ(one["pid"], 42);
+    EXPECT_EQ(one["threads"]["all"], 6);
+    EXPECT_EQ(one["threads"]["roles"][1], nlohmann::json({{"tid", 43}, {"role", "vcpu 0"}}));
+}
+
 PsRow container()
 {
     const std::string id(64, 'a');
