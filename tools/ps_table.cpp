@@ -9,8 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <utility>
 
 namespace vtrace {
 namespace {
@@ -33,20 +31,15 @@ std::string memory_text(const CgroupLimits& limits)
 // Of a VM by role: "5 (2 vcpu, 3 emulator)".
 std::string threads_text(const PsRow& row)
 {
-    std::vector<std::pair<std::string, size_t>> roles;
-    for (const VmThread& thread : row.vm_threads) {
-        const std::string role = thread.role.substr(0, thread.role.find(' ')); // without its number
-        const auto known = std::ranges::find(roles, role, [](const auto& r) { return r.first; });
-        if (known == roles.end())
-            roles.emplace_back(role, 1);
-        else
-            known->second++;
-    }
-    // vCPUs first: of the roles they have the last name.
-    std::ranges::sort(roles, std::greater{});
+    constexpr std::array<std::string_view, 6> kRoles = {"vcpu", "iothread", "vhost",
+                                                        "kvm",  "emulator", "thread"};
     std::string text;
-    for (const auto& [role, count] : roles)
-        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, role);
+    for (const std::string_view role : kRoles) {
+        const auto count = std::ranges::count_if(
+            row.vm_threads, [&](const VmThread& thread) { return thread.role.starts_with(role); });
+        if (count != 0)
+            text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, role);
+    }
     return std::to_string(row.threads) + (text.empty() ? "" : " (" + text + ")");
 }
 

@@ -40,7 +40,7 @@ PsRow vm()
 TEST(PsTable, ThreadsOfAVmByRole)
 {
     EXPECT_THAT(ps_table({vm()}, {}),
-                HasSubstr(" 6 (2 vcpu, 1 vhost, 1 iothread, 2 emulator) "));
+                HasSubstr(" 6 (2 vcpu, 1 iothread, 1 vhost, 2 emulator) "));
     const auto document = nlohmann::json::parse(ps_json({vm()}));
     const auto& one = document["entities"][0];
     EXPECT_EQ(one["pid"], 42);
