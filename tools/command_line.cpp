@@ -288,7 +288,7 @@ struct Parser {
         app.footer("\nExamples:\n"
                    "  vtrace runqlat --cgroup 1 3      who waits for a CPU, per cgroup\n"
                    "  vtrace runqlat --container 1     the same per container\n"
-                   "  vtrace ps                        pods, containers and units here\n"
+                   "  vtrace ps                        VMs, pods, containers and units here\n"
                    "  vtrace check                     what this kernel offers\n"
                    "  vtrace TOOL --help               options, limits and examples of a tool\n"
                    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible here\n");
@@ -296,7 +296,7 @@ struct Parser {
             add_tool(app, tool, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
-        ps = app.add_subcommand("ps", "List pods, containers and units");
+        ps = app.add_subcommand("ps", "List VMs, pods, containers and units");
         for (CLI::App* sub : {list, check, ps})
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")

@@ -104,7 +104,7 @@ std::string line_of(const Cells& cells, const Widths& widths)
             continue;
         const std::string text = shorten(cells[i], widths[i], false);
         const std::string space(widths[i] - columns(text), ' ');
-        const bool right = i == kCpus || i == kMemory || i == kThreads;
+        const bool right = i == kCpus || i == kMemory;
         line += (right ? space + text : text + space) + " ";
     }
     return line.erase(line.find_last_not_of(' ') + 1) + "\n";

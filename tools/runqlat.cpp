@@ -97,13 +97,17 @@ ToolSpec runqlat_tool()
 {
     return {
         .name = "runqlat",
-        .summary = "how long tasks waited for a CPU, per host or cgroup",
+        .summary = "how long tasks waited for a CPU, per host, VM or container",
         .details =
             "A wait begins when a task becomes runnable or is preempted and ends when it gets\n"
-            "a CPU; one that a migration splits counts once, whole. It is charged to the\n"
-            "cgroup of the task that waited and includes time throttled by the task's own CPU\n"
-            "quota. The cgroup is that of v1's cpu controller where mounted, else of v2.",
+            "a CPU; one that a migration splits counts once, whole. It is charged to whom the\n"
+            "task that waited belongs to, and includes time throttled by the own CPU quota.\n"
+            "A VM is its VMM's process, with the kernel's threads that serve it (vhost, timer).\n"
+            "The cgroup is that of v1's cpu controller where mounted, else of v2.",
         .examples = "  vtrace runqlat 1 3                   the host, once a second, three times\n"
+                    "  vtrace runqlat --vm 1                per VM, until Ctrl-C\n"
+                    "  vtrace runqlat --pod=shop/web --container 5 1\n"
+                    "                                       the containers of one pod, 5 s\n"
                     "  vtrace runqlat --cgroup              per cgroup, until Ctrl-C\n"
                     "  vtrace runqlat --cgroup=/docker 5 1  the containers of Docker, 5 s\n"
                     "  vtrace runqlat --slower 10           each wait above 10 ms, as it ends\n"

@@ -60,8 +60,8 @@ class Base(unittest.TestCase):
             count = sum(row["metrics"]["wait"]["count"] for row in rows)
             delay = sum(load.run_delay for load in of_one)
             slices = sum(load.slices for load in of_one)
-            print(f"\n    {kind} {name}: {total / 1e6:.3f} ms, kernel {delay / 1e6:.3f} ms"
-                  f" ({100 * (total / delay - 1):+.4f} %)", flush=True)
+            print(f"\n    {kind} {name}: {total / 1e6:.3f} ms, {count}, kernel {delay / 1e6:.3f} ms,"
+                  f" {slices} ({100 * (total / delay - 1):+.4f} %)", flush=True)
             self.assertGreater(delay, 100e6, "expected them to wait at all")
             # Of a task that is moved while it falls asleep the kernel takes the sleep for a wait (6.12 and
             # newer), here that of a thread at rest. vtrace leaves it out and counts it.
@@ -213,7 +213,7 @@ class Engines(Base):
             self.assertIsNone(found["batch.1"]["cpus"])
             self.assertIsNone(found["batch.1"]["memory_bytes"])
             text = live.run("ps", prefix=host).out
-            self.assertRegex(text, rf"(?m)^container checkout-api +{web[:12]} +1\.50 +64M +\d+ docker API +/")
+            self.assertRegex(text, rf"(?m)^container checkout-api +{web[:12]} +1\.50 +64M +\d+ +docker API +/")
 
         with self.subTest("a container that starts, and ends, while it is traced"):
             with live.Tracer("runqlat", "--container", "--format", "json", "0.5", prefix=host) as tracer:

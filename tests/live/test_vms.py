@@ -72,9 +72,9 @@ class Vms(Base):
     def test_started_while_traced(self):
         with live.Tracer("runqlat", "--vm", "--format", "json", 0.5) as tracer:
             tracer.wait_report()
+            late = self.guest("late")
             (beside,) = self.load(None)
             beside.begin()
-            late = self.guest("late")
             before = account(late.pid).run_delay
             tracer.wait_report(1 + len(tracer.reports()))
             seen = len(tracer.reports())

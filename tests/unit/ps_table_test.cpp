@@ -82,8 +82,8 @@ TEST(PsTable, ShowsLimitsAndThreads)
     EXPECT_EQ(
         ps_table({container(), row("unit", "a.service", "/a.service")}, {.width = 83}),
         "KIND      NAME         ID           CPUS MEMORY THREADS FROM       CGROUP\n"
-        "container checkout-api aaaaaaaaaaaa 1.50    64M      12 docker API /doc...aaaaaaaaa\n"
-        "unit      a.service    -               -      -      12 cgroup     /a.service\n");
+        "container checkout-api aaaaaaaaaaaa 1.50    64M 12      docker API /doc...aaaaaaaaa\n"
+        "unit      a.service    -               -      - 12      cgroup     /a.service\n");
 }
 
 TEST(PsTable, Fits80Columns)
