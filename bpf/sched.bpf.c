@@ -16,7 +16,8 @@
 
 const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
-const volatile bool by_vm = false;   /* with by_cgroup: VMs apart from what else is in their cgroups */
+const volatile bool by_vm =
+    false; /* with by_cgroup: VMs apart from what else is in their cgroups */
 const volatile __u32 target_vm = 0; /* 0 is every VM, and what is in none */
 const volatile bool include_self = false;
 const volatile int target_tgid = 0; /* 0 is every process */

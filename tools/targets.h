@@ -17,6 +17,6 @@ Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy);
 // The VM, pod, container or unit that a user names. Usage error if there is none of that name, or more
 // than one; it lists those to choose from.
 Result<EntityFact> find_entity(const CgroupHierarchy& hierarchy, const std::string& kind,
-                             const std::string& name);
+                               const std::string& name);
 
 } // namespace vtrace

@@ -61,7 +61,8 @@ TEST_F(EntitiesTest, TheNearestOfTheKindOwnsACgroup)
     EXPECT_EQ(entities.owner(5, 0, "pod").name, "shop/web");
     EXPECT_THAT(entities.owner(5, 0, "pod").parents, IsEmpty());
     EXPECT_EQ(entities.owner(7, 0, "unit").name, "ssh.service");
-    EXPECT_THAT(entities.owner(7, 0, "unit").parents, ElementsAre(EntityName{"unit", "system.slice"}));
+    EXPECT_THAT(entities.owner(7, 0, "unit").parents,
+                ElementsAre(EntityName{"unit", "system.slice"}));
     EXPECT_THAT(entities.owner(5, 0, "unit").parents,
                 ElementsAre(EntityName{"container", "nginx"}, EntityName{"pod", "shop/web"}));
 }

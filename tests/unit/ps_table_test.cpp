@@ -31,16 +31,15 @@ PsRow vm()
 {
     PsRow one = row("vm", "web-3", "/machine/web-3");
     one.entity.pid = 42;
-    one.vm_threads = {{42, "emulator"}, {43, "vcpu 0"},    {44, "vcpu 1"}, {45, "iothread"},
-                      {46, "emulator"}, {50, "vhost"}};
+    one.vm_threads = {{42, "emulator"}, {43, "vcpu 0"},   {44, "vcpu 1"},
+                      {45, "iothread"}, {46, "emulator"}, {50, "vhost"}};
     one.threads = one.vm_threads.size();
     return one;
 }
 
 TEST(PsTable, ThreadsOfAVmByRole)
 {
-    EXPECT_THAT(ps_table({vm()}, {}),
-                HasSubstr(" 6 (2 vcpu, 1 iothread, 1 vhost, 2 emulator) "));
+    EXPECT_THAT(ps_table({vm()}, {}), HasSubstr(" 6 (2 vcpu, 1 iothread, 1 vhost, 2 emulator) "));
     const auto document = nlohmann::json::parse(ps_json({vm()}));
     const auto& one = document["entities"][0];
     EXPECT_EQ(one["pid"], 42);

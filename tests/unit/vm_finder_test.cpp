@@ -41,10 +41,9 @@ protected:
                                       std::to_string(start_time) + " 9 10\n");
         proc.write(base + "comm", "qemu-system-x86\n");
         proc.write(base + "status", "NSpid:\t" + std::to_string(pid) + "\n");
-        proc.write(base + "cmdline",
-                   std::string("qemu\0-name\0guest=web,debug-threads=on\0-uuid\0"
-                               "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\0",
-                               81));
+        proc.write(base + "cmdline", std::string("qemu\0-name\0guest=web,debug-threads=on\0-uuid\0"
+                                                 "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\0",
+                                                 81));
         proc.write(base + "cgroup", "3:cpu:/elsewhere\n" + cgroup_text);
     }
     [[nodiscard]] EntityFact fact() const
@@ -58,13 +57,12 @@ TEST_F(VmFinderTest, FindsWhoHoldsAVm)
 {
     add(43, 1000, "0::/machine\n");
     finder.scan(start);
-    EXPECT_THAT(finder.facts(),
-                ElementsAre(EntityFact{.cgroup_id = cgroup,
-                                       .kind = "vm",
-                                       .name = "web",
-                                       .id = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
-                                       .source = "qemu -name",
-                                       .pid = 42}));
+    EXPECT_THAT(finder.facts(), ElementsAre(EntityFact{.cgroup_id = cgroup,
+                                                       .kind = "vm",
+                                                       .name = "web",
+                                                       .id = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+                                                       .source = "qemu -name",
+                                                       .pid = 42}));
     EXPECT_TRUE(finder.knows(42));
     EXPECT_FALSE(finder.knows(43));
 }

@@ -246,9 +246,8 @@ SchedCollector::Owner SchedCollector::owner_of(uint32_t slot) const
 
 void SchedCollector::accumulate()
 {
-    store_.read([&](uint32_t slot, const Histogram& added) {
-        pending_[owner_of(slot)].merge(added);
-    });
+    store_.read(
+        [&](uint32_t slot, const Histogram& added) { pending_[owner_of(slot)].merge(added); });
     accumulated_ = steady_clock::now();
 }
 

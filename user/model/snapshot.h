@@ -42,10 +42,10 @@ struct EntityFact {
     std::string kind; // vm, container, pod or unit
     std::string
         name;       // for people, raw bytes; of a pod NAMESPACE/NAME; its id where no name is known
-    std::string id;     // the engine's, the pod's uid, the VM's uuid; empty if it has none
-    std::string image;  // of a container; empty if not known
-    std::string source; // where the name is from: "docker API", "cgroup"
-    uint32_t pid = 0;   // of a VM: the process of its VMM
+    std::string id; // the engine's, the pod's uid, the VM's uuid; empty if it has none
+    std::string image;                  // of a container; empty if not known
+    std::string source;                 // where the name is from: "docker API", "cgroup"
+    uint32_t pid = 0;                   // of a VM: the process of its VMM
     std::vector<uint32_t> helpers = {}; // … and the kernel's that serve it: vhost-PID, kvm-pit/PID
     bool ended = false;                 // of a VM
     bool operator==(const EntityFact&) const = default;
