@@ -125,7 +125,8 @@ TEST_F(EntityFinderTest, ThoseWhomNobodyKnowsDoNotKeepOthersWaiting)
     finder.update(tree, now);
     EXPECT_LT(daemon.asked(), kUnknown) << "no longer at a time than leaves room for all else";
     tree.made(3, 2, id_of(9999));
-    finder.update(tree, now);
+    for (int i = 0; i < 3; i++) // one is enough, unless the machine is busy
+        finder.update(tree, now);
     EXPECT_EQ(fact(finder, 3, "container").name, "late");
     // And each of the others has its turn.
     for (int i = 0; i < 2 * kUnknown && daemon.asked() < kUnknown + 2; i++)
