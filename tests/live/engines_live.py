@@ -103,12 +103,12 @@ class Docker(Daemon):
         self.socket = self.home / "docker.sock"
         self.containers = []
         try:
-            self.start(
+            self.command = (
                 "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none",
                 "--storage-driver=vfs", f"--data-root={self.home}/data", f"--exec-root={self.home}/exec",
                 "-H", f"unix://{self.socket}", "--pidfile", str(self.home / "pid"),
             )
-            self.ready(self._answers, "dockerd")
+            self.begin()
             root = make_root(self.home / "root")
             archive = self.home / "root.tar"
             with tarfile.open(archive, "w") as tar:
@@ -122,6 +122,15 @@ class Docker(Daemon):
         return self.socket.exists() and subprocess.run(
             ["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False
         ).returncode == 0
+
+    def begin(self):
+        self.start(*self.command)
+        self.ready(self._answers, "dockerd")
+
+    def crash(self):
+        """The daemon dies, its containers stay."""
+        self.process.kill()
+        self.process.wait()
 
     def call(self, *arguments):
         return call("docker", "-H", f"unix://{self.socket}", *arguments)
