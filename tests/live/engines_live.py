@@ -198,6 +198,7 @@ class Podman(Daemon):
         super().__init__()
         self.graph = self.home / "graph"
         self.containers = []
+        self.pods = []
         self.root = make_root(self.home / "root")
 
     def call(self, *arguments):
@@ -205,11 +206,28 @@ class Podman(Daemon):
                     "--tmpdir", f"{self.home}/tmp", "--cgroup-manager", "cgroupfs", "--events-backend", "none",
                     "--storage-driver", "vfs", "--runtime", shutil.which("runc"), *arguments)
 
-    def run(self, name):
+    def pod(self, name):
+        """Makes a pod; returns its id. Only one with a container of its own has a cgroup."""
+        archive = self.home / "root.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(self.root, arcname="/")
+        image = self.call("import", str(archive))
+        limits = self.home / "containers.conf"
+        limits.write_text('[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]\n')
+        os.environ["CONTAINERS_CONF"] = str(limits)
+        try:
+            self.pods.append(self.call("pod", "create", "--network=none", "--name", name, "--infra-image", image,
+                                       "--infra-command", " ".join(SLEEP)))
+            self.call("pod", "start", name)
+        finally:
+            del os.environ["CONTAINERS_CONF"]
+        return self.pods[-1]
+
+    def run(self, name, *options):
         """Starts a container; returns its id and the pid of its first process."""
         limits = ("--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:4096")
-        container = self.call("run", "-d", "--name", name, *limits, "--network=none", "--rootfs",
-                              str(self.root), *SLEEP)
+        container = self.call("run", "-d", "--name", name, *limits, *(options or ["--network=none"]),
+                              "--rootfs", str(self.root), *SLEEP)
         self.containers.append(container)
         return container, int(self.call("inspect", "-f", "{{.State.Pid}}", container))
 
@@ -217,5 +235,7 @@ class Podman(Daemon):
         try:
             for container in self.containers:
                 self.call("rm", "-f", "-t", "0", container)
+            for pod in self.pods:
+                self.call("pod", "rm", "-f", "-t", "0", pod)
         finally:
             super().stop()

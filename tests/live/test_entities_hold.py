@@ -286,5 +286,21 @@ class Docker(Base):
             tracer.stop()
 
 
+class Podman(Base):
+    def test_a_pod(self):
+        """Its name is only in Podman's database: it is shown by its id."""
+        podman = self.enter(engines.Podman())
+        pod = podman.pod("shop")
+        container, pid = podman.run("cart", "--pod", "shop")
+        place = "/var/lib/containers/storage"
+        os.makedirs(place, exist_ok=True)
+        result = live.run("ps", "--format", "json", prefix=live.private_mounts(f"mount --bind {podman.graph} {place}"))
+        found = {entity["uid"]: entity for entity in json.loads(result.out)["entities"]}
+        self.assertEqual((found[pod]["kind"], found[pod]["name"], found[pod]["source"]), ("pod", pod[:12], "cgroup"))
+        self.assertEqual((found[container]["name"], found[container]["source"]), ("cart", "podman files"))
+        self.assertEqual(found[container]["parents"], [{"kind": "pod", "name": pod[:12]}])
+        self.assertEqual(found[container]["cgroup"], live.CgroupOf(pid).path)
+
+
 if __name__ == "__main__":
     unittest.main()
