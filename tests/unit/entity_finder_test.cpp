@@ -155,6 +155,31 @@ TEST_F(EntityFinderTest, WhoHasEndedUnknownIsSoonAskedForNoMore)
     EXPECT_THAT(finder.facts(), SizeIs(2)) << "they have what their cgroups say";
 }
 
+TEST_F(EntityFinderTest, DockersBelowAnyParentAreFoundByTheirIds)
+{
+    const FakeDaemon daemon(dir.path() + "/s", [](int fd, const std::string& request) {
+        // The list does not say where they are, and what one says is of the daemon's own point of view.
+        if (request.starts_with("GET /containers/json "))
+            send_all(fd, reply("200 OK", R"([{"Id":")" + id_of(5) + R"(","Names":["/web"]}])"));
+        else
+            send_all(fd, reply("200 OK", R"({"Id":")" + id_of(6) +
+                                             R"(","Name":"/late","HostConfig":)"
+                                             R"({"CgroupParent":"/inner"}})"));
+    });
+    EntityFinder finder{ContainerRecords({.docker_socket = daemon.path()})};
+    tree.made(3, 1, "ecs");
+    tree.made(4, 3, "task");
+    tree.made(5, 4, id_of(5));
+    finder.update(tree, now);
+    EXPECT_EQ(fact(finder, 5, "container").name, "web");
+    EXPECT_EQ(fact(finder, 5, "container").id, id_of(5));
+    tree.made(6, 4, id_of(6));
+    tree.made(7, 4, "not-an-id");
+    finder.update(tree, now);
+    EXPECT_EQ(fact(finder, 6, "container").name, "late");
+    EXPECT_THAT(finder.facts(), SizeIs(2));
+}
+
 TEST_F(EntityFinderTest, NothingIsDenied)
 {
     EXPECT_THAT(EntityFinder{ContainerRecords(EnginePaths{})}.problems(), IsEmpty());

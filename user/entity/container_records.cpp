@@ -144,6 +144,7 @@ struct ContainerRecords::State {
     std::multimap<std::string, Place, std::less<>> by_id;
     std::map<std::string, ContainerRecord*, std::less<>> by_cgroup;
     std::map<std::string, steady_clock::time_point, std::less<>> misses; // until when
+    steady_clock::time_point misses_tidied;
 };
 
 void ContainerRecords::State::index(ContainerRecord& record)
@@ -181,7 +182,7 @@ void ContainerRecords::State::add(ContainerRecord record)
         index(old);
         return;
     }
-    const Place added = records.insert(records.end(), std::move(record));
+    const auto added = records.insert(records.end(), std::move(record));
     by_id.emplace(added->id, added);
     index(*added);
 }
@@ -253,12 +254,12 @@ const ContainerRecord* ContainerRecords::find(std::string_view id)
         state_->misses.erase(wanted);
         return found;
     }
-    if (state_->misses.size() >= kMostMisses) {
+    if (now >= state_->misses_tidied + kMissStays) {
         std::erase_if(state_->misses, [&](const auto& entry) { return entry.second <= now; });
-        if (state_->misses.size() >= kMostMisses)
-            return nullptr;
+        state_->misses_tidied = now;
     }
-    state_->misses[wanted] = steady_clock::now() + kMissStays;
+    if (state_->misses.size() < kMostMisses)
+        state_->misses[wanted] = steady_clock::now() + kMissStays;
     return nullptr;
 }
 
@@ -275,7 +276,11 @@ const ContainerRecord* ContainerRecords::known(std::string_view id) const
 const ContainerRecord* ContainerRecords::find_by_cgroup(std::string_view cgroup_path) const
 {
     const auto found = state_->by_cgroup.find(cgroup_path);
-    return found == state_->by_cgroup.end() ? nullptr : found->second;
+    if (found != state_->by_cgroup.end())
+        return found->second;
+    // Docker's list does not name cgroups; below a --cgroup-parent they are called by the id.
+    const std::string_view name = cgroup_path.substr(cgroup_path.rfind('/') + 1);
+    return is_hex_id(name) ? state_->by_id_of(name) : nullptr;
 }
 
 void ContainerRecords::forget(std::string_view id)

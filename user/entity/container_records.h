@@ -61,6 +61,7 @@ public:
 
     // From memory only. Valid until load() or forget().
     [[nodiscard]] const ContainerRecord* known(std::string_view id) const;
+    // Whose record names the cgroup; or whose id of 64 digits it is called.
     [[nodiscard]] const ContainerRecord* find_by_cgroup(std::string_view cgroup_path) const;
 
     void forget(std::string_view id);

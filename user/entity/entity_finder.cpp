@@ -2,6 +2,7 @@
 #include "entity/entity_finder.h"
 
 #include "entity/cgroup_meaning.h"
+#include "entity/record_json.h"
 
 #include <algorithm>
 
@@ -26,10 +27,10 @@ std::string_view name_of(const CgroupFact* cgroup)
     return cgroup == nullptr ? std::string_view() : std::string_view(cgroup->name);
 }
 
-// Outside Kubernetes containerd's are at /NAMESPACE/NAME.
-bool may_be_container(std::string_view path)
+// Outside Kubernetes containerd's are at /NAMESPACE/NAME, Docker's may be at any PARENT/ID (/ecs/TASK/ID).
+bool may_be_container(std::string_view path, std::string_view name)
 {
-    return std::ranges::count(path, '/') == 2;
+    return std::ranges::count(path, '/') == 2 || is_hex_id(name);
 }
 
 } // namespace
@@ -71,7 +72,7 @@ void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clo
         else if (fact.kind == "container" && !fact.id.empty())
             waiting_.push_front({cgroup.id, cgroup.name, fact.id, "", now + kPatience});
         facts.push_back(std::move(fact));
-    } else if (std::string path = tree.path(cgroup.id); may_be_container(path)) {
+    } else if (std::string path = tree.path(cgroup.id); may_be_container(path, cgroup.name)) {
         if (const ContainerRecord* record = records_.find_by_cgroup(path)) {
             EntityFact fact{.cgroup_id = cgroup.id, .kind = "container", .id = record->id};
             take_record(fact, *record, tree);
