@@ -128,9 +128,13 @@ class Docker(Daemon):
         self.ready(self._answers, "dockerd")
 
     def crash(self):
-        """The daemon dies, its containers stay."""
+        """The daemon dies, and its containerd with it; its containers stay."""
+        containerd = self.home / "exec/containerd/containerd.pid"
+        pid = int(containerd.read_text())
         self.process.kill()
         self.process.wait()
+        live.until(lambda: live.state(pid) in "XZ", "containerd dies with its parent")
+        containerd.unlink()  # nobody may have reaped it: the next daemon would wait for it
 
     def call(self, *arguments):
         return call("docker", "-H", f"unix://{self.socket}", *arguments)

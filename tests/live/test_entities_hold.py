@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import struct
 import tempfile
 import time
@@ -251,6 +252,12 @@ class Docker(Base):
         return [row for report in tracer.reports() for row in report["rows"]
                 if (row["entity"]["kind"], row["entity"]["name"]) == ("container", name)]
 
+    @staticmethod
+    def kill(process):
+        """The container's, in case that no daemon is left to do so."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+
     def tracer(self, docker):
         return live.Tracer("runqlat", "--container", "--overhead", "--format", "json", "0.5",
                            prefix=("env", f"DOCKER_HOST=unix://{docker.socket}"))
@@ -277,7 +284,10 @@ class Docker(Base):
 
     def test_a_daemon_that_dies_and_comes_back(self):
         docker = self.enter(engines.Docker())
-        docker.run("before", command=engines.SPIN)
+        _, pid = docker.run("before", command=engines.SPIN)
+        process = os.pidfd_open(pid)
+        self.stack.callback(os.close, process)
+        self.stack.callback(self.kill, process)
         with self.tracer(docker) as tracer:
             live.until(lambda: self.rows(tracer, "before"), "a row with its name")
             docker.crash()
