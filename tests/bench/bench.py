@@ -21,6 +21,7 @@ try:
     import loads
     import table
     from measure import Setup, log
+    from part_entities import part_entities
     from part_scale import part_scale
     from part_small import part_small
     from part_startup import part_startup
@@ -28,7 +29,8 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
     sys.exit(f"bench: {error}")
 
 README = pathlib.Path("README.md")
-PARTS = {"small": part_small, "startup": part_startup, "scale": part_scale}
+PARTS = {"small": part_small, "startup": part_startup, "scale": part_scale,
+         "entities": part_entities}
 
 
 def arguments() -> argparse.Namespace:

@@ -3,10 +3,13 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
 import time
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 STOP_TIMEOUT = 30  # seconds; a tracer of 5,000 cgroups prints its report first
 
@@ -55,20 +58,35 @@ def look_at_once() -> None:
         os.sched_setscheduler(0, policy, os.sched_param(1))
 
 
-def private_tracefs() -> None:
-    """bpftrace needs tracefs; a mount namespace of our own lets nobody else see the mount."""
-    if os.path.exists("/sys/kernel/tracing/events"):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
+@functools.cache
+def private_mounts() -> None:
+    """A mount namespace of our own: nobody else sees what we mount."""
     clone_newns, ms_rec, ms_private = 0x20000, 0x4000, 0x40000
-    for failed in (
-        lambda: libc.unshare(clone_newns),
-        lambda: libc.mount(None, b"/", None, ctypes.c_ulong(ms_rec | ms_private), None),
-        lambda: libc.mount(b"tracefs", b"/sys/kernel/tracing", b"tracefs", ctypes.c_ulong(0), None),
-    ):
-        if failed():
-            error = ctypes.get_errno()
-            raise OSError(error, f"mounting tracefs: {os.strerror(error)}")
+    if _libc.unshare(clone_newns):
+        _fail("a mount namespace")
+    if _libc.mount(None, b"/", None, ctypes.c_ulong(ms_rec | ms_private), None):
+        _fail("private mounts")
+
+
+def mount(kind: str, place: str) -> None:
+    if _libc.mount(kind.encode(), place.encode(), kind.encode(), ctypes.c_ulong(0), None):
+        _fail(f"mounting {kind} at {place}")
+
+
+def unmount(place: str) -> None:
+    _libc.umount2(place.encode(), 0)
+
+
+def _fail(what: str) -> None:
+    error = ctypes.get_errno()
+    raise OSError(error, f"{what}: {os.strerror(error)}")
+
+
+def private_tracefs() -> None:
+    """bpftrace needs tracefs."""
+    if not os.path.exists("/sys/kernel/tracing/events"):
+        private_mounts()
+        mount("tracefs", "/sys/kernel/tracing")
 
 
 def exit_on_signals() -> None:

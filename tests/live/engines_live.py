@@ -105,12 +105,12 @@ class Docker(Daemon):
         self.socket = self.home / "docker.sock"
         self.containers = []
         try:
-            self.start(
+            self.command = (
                 "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none",
                 "--storage-driver=vfs", f"--data-root={self.home}/data", f"--exec-root={self.home}/exec",
                 "-H", f"unix://{self.socket}", "--pidfile", str(self.home / "pid"),
             )
-            self.ready(self._answers, "dockerd")
+            self.begin()
             root = make_root(self.home / "root")
             archive = self.home / "root.tar"
             with tarfile.open(archive, "w") as tar:
@@ -124,6 +124,19 @@ class Docker(Daemon):
         return self.socket.exists() and subprocess.run(
             ["docker", "-H", f"unix://{self.socket}", "version"], capture_output=True, check=False
         ).returncode == 0
+
+    def begin(self):
+        self.start(*self.command)
+        self.ready(self._answers, "dockerd")
+
+    def crash(self):
+        """The daemon dies, and its containerd with it; its containers stay."""
+        containerd = self.home / "exec/containerd/containerd.pid"
+        pid = int(containerd.read_text())
+        self.process.kill()
+        self.process.wait()
+        live.until(lambda: live.state(pid) in "XZ", "containerd dies with its parent")
+        containerd.unlink()  # nobody may have reaped it: the next daemon would wait for it
 
     def call(self, *arguments):
         return call("docker", "-H", f"unix://{self.socket}", *arguments)
@@ -195,6 +208,7 @@ class Podman(Daemon):
         super().__init__()
         self.graph = self.home / "graph"
         self.containers = []
+        self.pods = []
         self.root = make_root(self.home / "root")
 
     def call(self, *arguments):
@@ -202,11 +216,28 @@ class Podman(Daemon):
                     "--tmpdir", f"{self.home}/tmp", "--cgroup-manager", "cgroupfs", "--events-backend", "none",
                     "--storage-driver", "vfs", "--runtime", shutil.which("runc"), *arguments)
 
-    def run(self, name):
+    def pod(self, name):
+        """Makes a pod; returns its id. Only one with a container of its own has a cgroup."""
+        archive = self.home / "root.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(self.root, arcname="/")
+        image = self.call("import", str(archive))
+        limits = self.home / "containers.conf"
+        limits.write_text('[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]\n')
+        os.environ["CONTAINERS_CONF"] = str(limits)
+        try:
+            self.pods.append(self.call("pod", "create", "--network=none", "--name", name, "--infra-image", image,
+                                       "--infra-command", " ".join(SLEEP)))
+            self.call("pod", "start", name)
+        finally:
+            del os.environ["CONTAINERS_CONF"]
+        return self.pods[-1]
+
+    def run(self, name, *options):
         """Starts a container; returns its id and the pid of its first process."""
         limits = ("--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:4096")
-        container = self.call("run", "-d", "--name", name, *limits, "--network=none", "--rootfs",
-                              str(self.root), *SLEEP)
+        container = self.call("run", "-d", "--name", name, *limits, *(options or ["--network=none"]),
+                              "--rootfs", str(self.root), *SLEEP)
         self.containers.append(container)
         return container, int(self.call("inspect", "-f", "{{.State.Pid}}", container))
 
@@ -214,5 +245,7 @@ class Podman(Daemon):
         try:
             for container in self.containers:
                 self.call("rm", "-f", "-t", "0", container)
+            for pod in self.pods:
+                self.call("pod", "rm", "-f", "-t", "0", pod)
         finally:
             super().stop()

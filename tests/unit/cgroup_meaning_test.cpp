@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace vtrace {
 namespace {
@@ -55,12 +57,50 @@ TEST(ContainerOrPod, KnowsTheConventions)
                   pod(kUid)},
              Case{"kubepods-burstable.slice", "kubepods-burstable-pod" + hash + ".slice",
                   pod(hash)},
+             // kind: the kubelet's --cgroup-root is /kubelet.
+             Case{"kubelet-kubepods.slice", "kubelet-kubepods-pod" + kUidInSlice + ".slice",
+                  pod(kUid)},
+             Case{"kubelet-kubepods-burstable.slice",
+                  "kubelet-kubepods-burstable-pod" + kUidInSlice + ".slice", pod(kUid)},
+             Case{"a-b-kubepods-besteffort.slice", "a-b-kubepods-besteffort-pod" + hash + ".slice",
+                  pod(hash)},
+             Case{"kubelet-kubepods-pod" + kUidInSlice + ".slice", kId, container("")},
              Case{"", "lxc.payload." + lxc, lxc_container},
+             Case{"lxc.payload", lxc, lxc_container},
              Case{"lxc", lxc, lxc_container},
              Case{"machine.slice", "machine-libpod_pod_" + kId + ".slice", podman_pod},
+             Case{"user.slice", "user-libpod_pod_" + kId + ".slice", podman_pod},
              Case{"libpod_parent", "libpod_pod_" + kId, podman_pod},
+             Case{"libpod_parent", kId, podman_pod},
+             Case{kId, "libpod-" + kId, container("podman")},
          })
         EXPECT_EQ(container_or_pod(c.parent, c.name), c.meaning) << c.parent << "/" << c.name;
+}
+
+// As LXC 6 and LXC 2 and 3, Incus and LXD make them: the whole path's components, the container's name.
+// Incus puts the project in front; a name of LXC may have a '_' as well, so the two are not told apart.
+TEST(ContainerOrPod, LxcAndIncus)
+{
+    using Path = std::vector<std::string>;
+    for (const auto& [path, name] : {
+             std::pair{Path{"lxc.payload.web", "system.slice", "ssh.service"}, "web"}, // v2
+             std::pair{Path{"lxc.payload.shop_web", ".lxc"}, "shop_web"},              // Incus, LXD
+             std::pair{Path{"user.slice", "user-1000.slice", "lxc.payload.dev-1"}, "dev-1"},
+             std::pair{Path{"lxc", "101", "ns", "init.scope"}, "101"}, // v1, and Proxmox
+             std::pair{Path{"lxc.payload", "web", "user.slice"}, "web"},
+             std::pair{Path{"lxc.monitor.web"}, ""},
+             std::pair{Path{"lxc.monitor.shop_web"}, ""},
+             std::pair{Path{"lxc.monitor", "web"}, ""},
+         }) {
+        std::vector<std::string> found;
+        for (size_t i = 0; i < path.size(); i++) {
+            const auto meaning = container_or_pod(i == 0 ? "" : path[i - 1], path[i]);
+            if (meaning && meaning->kind == "container" && meaning->engine == "lxc")
+                found.push_back(meaning->name);
+        }
+        const auto expected = *name == '\0' ? Path{} : Path{name};
+        EXPECT_EQ(found, expected) << path.back();
+    }
 }
 
 TEST(ContainerOrPod, NothingElseIsOne)
@@ -80,12 +120,21 @@ TEST(ContainerOrPod, NothingElseIsOne)
              Case{"pod" + kUid, "crio-conmon-" + kId, {}},
              Case{"", "lxc.payload.", {}},
              Case{"", "lxc.monitor.web", {}},
+             Case{"lxc.monitor", "web", {}},
+             Case{"", "lxc.pivot", {}},
+             Case{"lxc.payload.web", "init.scope", {}},
+             Case{"", "libpod_pod_" + kId.substr(1), {}},
+             Case{"", "xlibpod_pod_" + kId, {}},
+             Case{"libpod_parent", "conmon", {}},
              Case{"users", "pod" + kUid, {}},
              Case{"kubepods", "pod", {}},
              Case{"kubepods", "podcast", {}},
              Case{"", "kubepods.slice", {}},
              Case{"kubepods.slice", "kubepods-burstable.slice", {}},
              Case{"kubepods.slice", "kubepods-burstable-pod.slice", {}},
+             Case{"", "xkubepods-pod" + kUidInSlice + ".slice", {}},
+             Case{"", "kubepods-other-pod" + kUidInSlice + ".slice", {}},
+             Case{"", "-pod" + kUidInSlice + ".slice", {}},
          })
         EXPECT_EQ(container_or_pod(c.parent, c.name), std::nullopt) << c.parent << "/" << c.name;
 }

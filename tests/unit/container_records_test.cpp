@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "entity/container_records.h"
 
-#include "base/fd.h"
 #include "entity/containerd_records.h"
 #include "entity/docker_records.h"
 #include "entity/podman_records.h"
 #include "entity/record_json.h"
+#include "fake_daemon.h"
 #include "support.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
-#include <functional>
 #include <thread>
 
 namespace vtrace {
@@ -28,7 +26,9 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using test::FakeDaemon;
 using test::fixture;
+using test::send_all;
 using test::TempDir;
 using testing::AllOf;
 using testing::Field;
@@ -57,76 +57,6 @@ std::string hex_id(const std::string& two)
 std::string engines(const std::string& place)
 {
     return std::string(VTRACE_FIXTURES) + "/engines/" + place;
-}
-
-// A daemon on a unix socket, each connection answered by what `answer` makes of the request.
-class FakeDaemon {
-public:
-    using Answer = std::function<void(int fd, const std::string& request)>;
-
-    FakeDaemon(std::string path, Answer answer) : path_(std::move(path)), answer_(std::move(answer))
-    {
-        sockaddr_un address = {.sun_family = AF_UNIX};
-        EXPECT_LT(path_.size(), sizeof(address.sun_path));
-        std::memcpy(address.sun_path, path_.c_str(), path_.size());
-        listener_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)),
-                  0);
-        EXPECT_EQ(::listen(listener_.get(), 8), 0);
-        thread_ = std::thread([this] { serve(); });
-    }
-    FakeDaemon(const FakeDaemon&) = delete;
-    FakeDaemon& operator=(const FakeDaemon&) = delete;
-    ~FakeDaemon()
-    {
-        ended_ = true;
-        thread_.join();
-    }
-
-    [[nodiscard]] const std::string& path() const { return path_; }
-    [[nodiscard]] int asked() const { return asked_; }
-    [[nodiscard]] bool ended() const { return ended_; }
-
-private:
-    void serve()
-    {
-        std::vector<Fd> open; // until the end, as one that hangs does
-        while (!ended_) {
-            pollfd ready = {.fd = listener_.get(), .events = POLLIN};
-            if (::poll(&ready, 1, 5) != 1)
-                continue;
-            Fd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-            asked_++;
-            std::string request;
-            char byte = 0;
-            while (!request.ends_with("\r\n\r\n") && ::recv(peer.get(), &byte, 1, 0) == 1)
-                request += byte;
-            answer_(peer.get(), request);
-            if (hold)
-                open.push_back(std::move(peer));
-        }
-    }
-
-public:
-    std::atomic<bool> hold = false;
-
-private:
-    std::string path_;
-    Answer answer_;
-    Fd listener_;
-    std::atomic<int> asked_ = 0;
-    std::atomic<bool> ended_ = false;
-    std::thread thread_;
-};
-
-void send_all(int fd, const std::string& text)
-{
-    for (size_t sent = 0; sent < text.size();) {
-        const ssize_t n = ::send(fd, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
-        if (n <= 0)
-            return;
-        sent += static_cast<size_t>(n);
-    }
 }
 
 std::string http(const std::string& body, const std::string& status = "200 OK",
@@ -176,6 +106,15 @@ const ContainerRecord* expect_found(ContainerRecords& records, const std::string
     EXPECT_NE(record, nullptr) << id;
     static const ContainerRecord kNone;
     return record == nullptr ? &kNone : record;
+}
+
+// The same of one that has just come: what was not there is not looked for at once.
+const ContainerRecord* expect_found_soon(ContainerRecords& records, const std::string& id)
+{
+    const auto deadline = steady_clock::now() + std::chrono::seconds(60);
+    while (records.find(id) == nullptr && steady_clock::now() < deadline)
+        std::this_thread::sleep_for(milliseconds(50));
+    return expect_found(records, id);
 }
 
 // ---- Docker
@@ -315,6 +254,12 @@ TEST_F(ContainerRecordsTest, NonsenseFromTheSocketMeansFiles)
         "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 301 Moved\r\nLocation: http://example.invalid/\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n[",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1099511627776\r\n\r\n[", // no memory is taken for it
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n[",
+        "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n[",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n[",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10000000000\r\n[",
+        "HTTP/1.1 200 OK\r\nX: " + std::string(1 << 20, 'x') + "\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n",
     };
@@ -327,6 +272,22 @@ TEST_F(ContainerRecordsTest, NonsenseFromTheSocketMeansFiles)
         records.load();
         EXPECT_EQ(*expect_found(records, kWeb), web) << answer;
     }
+}
+
+// From a restart in the midst of an answer to the same container under the new daemon.
+TEST_F(ContainerRecordsTest, ADaemonThatIsStartedAgainIsAskedAgain)
+{
+    ContainerRecords records({.docker_socket = socket()});
+    {
+        const FakeDaemon stopping(socket(), [](int fd, const std::string& /*request*/) {
+            send_all(fd, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n[{\"Id\":\"");
+        });
+        EXPECT_EQ(records.find(kParent), nullptr);
+        EXPECT_EQ(stopping.asked(), 1);
+    }
+    EXPECT_EQ(records.find(hex_id("ab")), nullptr) << "nobody is there";
+    const FakeDaemon again(socket(), answer_like_docker);
+    EXPECT_EQ(expect_found_soon(records, kParent)->name, "cgp");
 }
 
 TEST_F(ContainerRecordsTest, ADaemonThatHangsUpKillsNobody)
@@ -509,10 +470,39 @@ TEST_F(ContainerRecordsTest, OneOfPodmanAfterItsListChanged)
     EXPECT_EQ(expect_found(records, hex_id("01"))->name, "one");
     EXPECT_EQ(expect_found(records, hex_id("01"))->image, "f00d");
     dir.write(list, "[" + entry(hex_id("01"), "one") + "," + entry(hex_id("02"), "two") + "]");
-    EXPECT_EQ(expect_found(records, hex_id("02"))->name, "two");
+    EXPECT_EQ(expect_found_soon(records, hex_id("02"))->name, "two");
     // A container that was restarted has the same entry in the same list.
     records.forget(hex_id("01"));
     EXPECT_EQ(expect_found(records, hex_id("01"))->name, "one");
+}
+
+// However often it changes.
+TEST_F(ContainerRecordsTest, ALongListOfPodmanIsReadNowAndThen)
+{
+    std::string list;
+    for (int i = 0; i < 2000; i++) {
+        char id[65] = {};
+        std::snprintf(id, sizeof(id), "%064x", i);
+        list += R"({"id":")" + std::string(id) + R"(","metadata":"{\"name\":\"n\"}"},)";
+    }
+    auto parsing = steady_clock::duration::max();
+    for (int i = 0; i < 5; i++) {
+        const auto start = steady_clock::now();
+        EXPECT_THAT(parse_storage_containers("[" + list), SizeIs(2000));
+        parsing = std::min(parsing, steady_clock::now() - start);
+    }
+    EXPECT_NE(dir.mkdir("vfs-containers"), 0u);
+    PodmanRecords records({dir.path()}, {});
+    const auto start = steady_clock::now();
+    int read = 0;
+    for (int i = 10; i < 50; i++) {
+        const std::string id = hex_id(std::to_string(i));
+        std::string entry = R"({"id":")" + id + R"(","metadata":"{\"name\":\"new\"}"}])";
+        dir.write("vfs-containers/containers.json", "[" + list + entry);
+        read += records.one(id) ? 1 : 0;
+    }
+    EXPECT_GE(read, 1);
+    EXPECT_LE(read, 1 + (steady_clock::now() - start) / (50 * parsing));
 }
 
 TEST_F(ContainerRecordsTest, CrioFiles)
@@ -765,6 +755,47 @@ TEST_F(ContainerRecordsTest, AMissEnds)
     EXPECT_NE(records.find("late"), nullptr);
 }
 
+// What an engine is about to write, or a crash has left, is asked for again.
+TEST_F(ContainerRecordsTest, AHalfWrittenFileIsReadAgain)
+{
+    struct Half {
+        std::string id;
+        std::string file;
+        std::string text;
+        EnginePaths paths;
+    };
+    const std::string bundle = "c/io.containerd.runtime.v2.task/k8s.io/" + hex_id("b2");
+    for (const Half& half : {
+             Half{kWeb,
+                  "d/containers/" + kWeb + "/config.v2.json",
+                  fixture("engines/docker/root/containers/" + kWeb + "/config.v2.json"),
+                  {.docker_roots = {dir.path() + "/d"}}},
+             Half{kPodLess,
+                  "p/vfs-containers/containers.json",
+                  fixture("engines/podman/root/vfs-containers/containers.json"),
+                  {.storage_roots = {dir.path() + "/p"}}},
+             Half{hex_id("b2"),
+                  bundle + "/config.json",
+                  fixture("engines/containerd/io.containerd.runtime.v2.task/k8s.io/" +
+                          hex_id("b2") + "/config.json"),
+                  {.containerd_run = dir.path() + "/c"}},
+         }) {
+        EXPECT_NE(dir.mkdir(half.file.substr(0, half.file.rfind('/'))), 0u);
+        ContainerRecords records(half.paths);
+        for (const size_t length : {size_t{0}, half.text.size() / 8}) {
+            dir.write(half.file, half.text.substr(0, length));
+            records.load();
+            EXPECT_EQ(records.find(half.id), nullptr) << half.file << " of " << length;
+        }
+        dir.write(half.file, half.text);
+        EXPECT_FALSE(expect_found_soon(records, half.id)->name.empty());
+        // Half again, as by a crash: what is known stays.
+        dir.write(half.file, half.text.substr(0, half.text.size() / 8));
+        records.load();
+        EXPECT_FALSE(expect_found(records, half.id)->name.empty());
+    }
+}
+
 TEST_F(ContainerRecordsTest, WhoHasEndedStaysUntilForgotten)
 {
     const std::string tasks = "io.containerd.runtime.v2.task/default";
@@ -796,6 +827,62 @@ TEST_F(ContainerRecordsTest, NoEngines)
                              .containerd_run = "/nowhere"});
     absent.load();
     EXPECT_EQ(absent.find(kWeb), nullptr);
+}
+
+// Acts as an ordinary user while it lives: root may read everything.
+class AsNobody {
+public:
+    AsNobody() : was_root_(::geteuid() == 0) { EXPECT_EQ(was_root_ ? ::seteuid(kNobody) : 0, 0); }
+    AsNobody(const AsNobody&) = delete;
+    AsNobody& operator=(const AsNobody&) = delete;
+    ~AsNobody() { EXPECT_EQ(was_root_ ? ::seteuid(0) : 0, 0); }
+
+private:
+    static constexpr uid_t kNobody = 65534;
+    bool was_root_;
+};
+
+TEST_F(ContainerRecordsTest, SaysWhatItMayNotRead)
+{
+    const FakeDaemon daemon(socket(), answer_like_docker);
+    for (const char* name : {"d/containers", "s/overlay-containers", "r/overlay-containers",
+                             "c/io.containerd.runtime.v2.task"})
+        EXPECT_NE(dir.mkdir(name), 0u);
+    const auto allow = [&](const std::string& name, mode_t mode) {
+        EXPECT_EQ(::chmod((dir.path() + name).c_str(), mode), 0);
+    };
+    const std::string home = dir.path();
+    const EnginePaths paths = {.docker_socket = socket(),
+                               .docker_roots = {home + "/d", home + "/none"},
+                               .storage_roots = {home + "/s"},
+                               .storage_runs = {home + "/r"},
+                               .containerd_run = home + "/c"};
+    const auto problems = [&] {
+        const AsNobody nobody;
+        return ContainerRecords(paths).problems();
+    };
+    const auto line = [&](const std::string& name) {
+        return "no permission for " + home + name + ": names of its containers may be missing";
+    };
+    allow("", 0755);
+    allow("/docker.sock", 0777);
+    EXPECT_THAT(problems(), IsEmpty());
+    for (const char* name : {"/docker.sock", "/d", "/s", "/r", "/c"})
+        allow(name, 0);
+    EXPECT_THAT(problems(), UnorderedElementsAre(line("/docker.sock"), line("/d"), line("/s"),
+                                                 line("/r"), line("/c")));
+    // Of Docker one of the two is enough.
+    for (const char* name : {"/s", "/r", "/c", "/d"})
+        allow(name, 0755);
+    EXPECT_THAT(problems(), IsEmpty());
+    allow("/d", 0711);
+    allow("/d/containers", 0700);
+    if (::geteuid() == 0) { // else it is our own
+        EXPECT_THAT(problems(), UnorderedElementsAre(line("/docker.sock"), line("/d")));
+    }
+    allow("/docker.sock", 0777);
+    EXPECT_THAT(problems(), IsEmpty());
+    EXPECT_THAT(ContainerRecords(EnginePaths{}).problems(), IsEmpty());
 }
 
 TEST_F(ContainerRecordsTest, AllEnginesAtOnce)

@@ -21,13 +21,6 @@ uint32_t number(std::string_view text)
     return value;
 }
 
-// Of several mounts of a hierarchy the first that shows all of it, else the first.
-void prefer_whole(Mount& chosen, const Mount& mount)
-{
-    if (chosen.mount_point.empty() || (chosen.root != "/" && mount.root == "/"))
-        chosen = mount;
-}
-
 } // namespace
 
 Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_view cgroups)

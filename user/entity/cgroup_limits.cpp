@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace vtrace {
 namespace {
@@ -59,18 +60,24 @@ std::optional<uint64_t> memory_limit(std::string_view text)
 
 LimitReader::LimitReader(std::string_view mountinfo)
 {
+    Mount v2;
+    Mount v1_cpu;
+    Mount v1_memory;
     for (const Mount& mount : parse_mountinfo(mountinfo)) {
         const auto options = split(mount.super_options, ',');
         const auto has = [&](std::string_view name) {
             return mount.type == "cgroup" && std::ranges::find(options, name) != options.end();
         };
-        if (mount.type == "cgroup2" && v2_.empty())
-            v2_ = mount.mount_point;
-        if (has("cpu") && v1_cpu_.empty())
-            v1_cpu_ = mount.mount_point;
-        if (has("memory") && v1_memory_.empty())
-            v1_memory_ = mount.mount_point;
+        if (mount.type == "cgroup2")
+            prefer_whole(v2, mount);
+        if (has("cpu"))
+            prefer_whole(v1_cpu, mount);
+        if (has("memory"))
+            prefer_whole(v1_memory, mount);
     }
+    v2_ = std::move(v2.mount_point);
+    v1_cpu_ = std::move(v1_cpu.mount_point);
+    v1_memory_ = std::move(v1_memory.mount_point);
 }
 
 CgroupLimits LimitReader::read(const std::string& path) const

@@ -69,17 +69,46 @@ std::optional<CgroupMeaning> prefixed_container(std::string_view name)
     return std::nullopt;
 }
 
+// The stem of a slice of the kubelet's, that of a --cgroup-root in front of it (kind has "kubelet-").
+bool is_of_kubelet(std::string_view stem)
+{
+    constexpr std::array<std::string_view, 3> kSlices = {"kubepods", "kubepods-burstable",
+                                                         "kubepods-besteffort"};
+    return std::ranges::any_of(kSlices, [&](std::string_view slice) {
+        return stem == slice ||
+               (stem.ends_with(slice) && stem[stem.size() - slice.size() - 1] == '-');
+    });
+}
+
 // kubepods-burstable-pod<uid>.slice below systemd, pod<uid> below kubepods or its classes without it.
 std::optional<std::string> kubernetes_pod(std::string_view parent, std::string_view name)
 {
     constexpr std::array<std::string_view, 3> kParents = {"kubepods", "burstable", "besteffort"};
-    if (const auto slice = between(name, "kubepods", ".slice")) {
-        const size_t at = slice->find("-pod");
-        return at == std::string_view::npos ? std::nullopt : pod_uid(slice->substr(at + 4));
+    if (const auto slice = between(name, "", ".slice")) {
+        constexpr std::string_view kPod = "-pod";
+        const size_t at = slice->rfind(kPod);
+        if (at == std::string_view::npos || !is_of_kubelet(slice->substr(0, at)))
+            return std::nullopt;
+        return pod_uid(slice->substr(at + kPod.size()));
     }
     const auto uid = between(name, "pod", "");
     return uid && std::ranges::find(kParents, parent) != kParents.end() ? pod_uid(*uid)
                                                                         : std::nullopt;
+}
+
+// <parent>-libpod_pod_<id>.slice below systemd, where the parent is machine or user; without it
+// libpod_parent/<id>, and libpod_pod_<id> of old. The pod's name is only in Podman's database.
+std::optional<std::string> podman_pod(std::string_view parent, std::string_view name)
+{
+    constexpr std::string_view kPod = "libpod_pod_";
+    if (parent == "libpod_parent" && is_container_id(name))
+        return std::string(name);
+    const std::string_view stem = between(name, "", ".slice").value_or(name);
+    const size_t at = stem.rfind(kPod);
+    if (at == std::string_view::npos || (at != 0 && stem[at - 1] != '-'))
+        return std::nullopt;
+    const std::string_view id = stem.substr(at + kPod.size());
+    return is_container_id(id) ? std::optional(std::string(id)) : std::nullopt;
 }
 
 } // namespace
@@ -100,13 +129,8 @@ std::optional<CgroupMeaning> container_or_pod(std::string_view parent, std::stri
         return CgroupMeaning{.kind = "container", .engine = "lxc", .name = std::string(name)};
     if (const auto uid = kubernetes_pod(parent, name))
         return CgroupMeaning{.kind = "pod", .id = *uid};
-    for (const std::string_view prefix : {"libpod_pod_", "machine-libpod_pod_"}) {
-        for (const std::string_view suffix : {".slice", ""}) {
-            const auto id = between(name, prefix, suffix);
-            if (id && is_container_id(*id))
-                return CgroupMeaning{.kind = "pod", .engine = "podman", .id = std::string(*id)};
-        }
-    }
+    if (const auto id = podman_pod(parent, name))
+        return CgroupMeaning{.kind = "pod", .engine = "podman", .id = *id};
     return std::nullopt;
 }
 

@@ -7,10 +7,12 @@
 #include "entity/podman_records.h"
 #include "entity/record_json.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <list>
@@ -50,6 +52,17 @@ void ask_dockerds(EnginePaths& paths)
     }
 }
 
+// As the kernel judges it for us; errno if not.
+bool may(const std::string& path, int mode)
+{
+    return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0;
+}
+
+bool is_denied(const std::string& path, int mode)
+{
+    return !path.empty() && !may(path, mode) && errno == EACCES;
+}
+
 } // namespace
 
 EnginePaths engine_paths()
@@ -76,9 +89,36 @@ EnginePaths engine_paths()
     return paths;
 }
 
+std::vector<std::string> record_problems(const EnginePaths& paths)
+{
+    std::vector<std::string> problems;
+    const auto check = [&](const std::string& place, const std::string& inside, int mode) {
+        if (is_denied(place + inside, mode))
+            problems.push_back("no permission for " + place +
+                               ": names of its containers may be missing");
+    };
+    // Docker's files say what its API would.
+    const bool docker_files = std::ranges::any_of(paths.docker_roots, [](const std::string& root) {
+        return may(root + "/containers", R_OK | X_OK);
+    });
+    if (!docker_files && !may(paths.docker_socket, R_OK | W_OK)) {
+        check(paths.docker_socket, "", R_OK | W_OK);
+        for (const std::string& root : paths.docker_roots)
+            check(root, "/containers", R_OK | X_OK);
+    }
+    for (const auto* places : {&paths.storage_roots, &paths.storage_runs}) {
+        for (const std::string& place : *places)
+            check(place, "", R_OK | X_OK);
+    }
+    if (!paths.containerd_run.empty())
+        check(paths.containerd_run, "/io.containerd.runtime.v2.task", R_OK | X_OK);
+    return problems;
+}
+
 struct ContainerRecords::State {
     explicit State(EnginePaths paths)
-        : docker(std::move(paths.docker_socket), std::move(paths.docker_roots)),
+        : problems(record_problems(paths)),
+          docker(std::move(paths.docker_socket), std::move(paths.docker_roots)),
           podman(std::move(paths.storage_roots), std::move(paths.storage_runs)),
           containerd(std::move(paths.containerd_run))
     {
@@ -93,14 +133,18 @@ struct ContainerRecords::State {
     void add_of_containerd(std::vector<ContainerRecord> found);
     void ask(const std::string& id);
 
+    std::vector<std::string> problems;
     DockerRecords docker;
     PodmanRecords podman;
     ContainerdRecords containerd;
 
-    std::list<ContainerRecord> records; // stay where they are
-    std::multimap<std::string, ContainerRecord*, std::less<>> by_id;
+    using Place = std::list<ContainerRecord>::iterator; // records stay where they are
+
+    std::list<ContainerRecord> records;
+    std::multimap<std::string, Place, std::less<>> by_id;
     std::map<std::string, ContainerRecord*, std::less<>> by_cgroup;
     std::map<std::string, steady_clock::time_point, std::less<>> misses; // until when
+    steady_clock::time_point misses_tidied;
 };
 
 void ContainerRecords::State::index(ContainerRecord& record)
@@ -119,7 +163,7 @@ void ContainerRecords::State::unindex(const ContainerRecord& record)
 ContainerRecord* ContainerRecords::State::by_id_of(std::string_view id)
 {
     const auto found = by_id.lower_bound(id); // the first that was added
-    return found == by_id.end() || found->first != id ? nullptr : found->second;
+    return found == by_id.end() || found->first != id ? nullptr : &*found->second;
 }
 
 void ContainerRecords::State::add(ContainerRecord record)
@@ -138,9 +182,9 @@ void ContainerRecords::State::add(ContainerRecord record)
         index(old);
         return;
     }
-    ContainerRecord& added = records.emplace_back(std::move(record));
-    by_id.emplace(added.id, &added);
-    index(added);
+    const auto added = records.insert(records.end(), std::move(record));
+    by_id.emplace(added->id, added);
+    index(*added);
 }
 
 void ContainerRecords::State::add_all(std::vector<ContainerRecord> found)
@@ -210,13 +254,18 @@ const ContainerRecord* ContainerRecords::find(std::string_view id)
         state_->misses.erase(wanted);
         return found;
     }
-    if (state_->misses.size() >= kMostMisses) {
+    if (now >= state_->misses_tidied + kMissStays) {
         std::erase_if(state_->misses, [&](const auto& entry) { return entry.second <= now; });
-        if (state_->misses.size() >= kMostMisses)
-            return nullptr;
+        state_->misses_tidied = now;
     }
-    state_->misses[wanted] = steady_clock::now() + kMissStays;
+    if (state_->misses.size() < kMostMisses)
+        state_->misses[wanted] = steady_clock::now() + kMissStays;
     return nullptr;
+}
+
+const std::vector<std::string>& ContainerRecords::problems() const
+{
+    return state_->problems;
 }
 
 const ContainerRecord* ContainerRecords::known(std::string_view id) const
@@ -227,21 +276,21 @@ const ContainerRecord* ContainerRecords::known(std::string_view id) const
 const ContainerRecord* ContainerRecords::find_by_cgroup(std::string_view cgroup_path) const
 {
     const auto found = state_->by_cgroup.find(cgroup_path);
-    return found == state_->by_cgroup.end() ? nullptr : found->second;
+    if (found != state_->by_cgroup.end())
+        return found->second;
+    // Docker's list does not name cgroups; below a --cgroup-parent they are called by the id.
+    const std::string_view name = cgroup_path.substr(cgroup_path.rfind('/') + 1);
+    return is_hex_id(name) ? state_->by_id_of(name) : nullptr;
 }
 
 void ContainerRecords::forget(std::string_view id)
 {
     const auto [first, last] = state_->by_id.equal_range(id);
-    std::vector<ContainerRecord*> gone;
     for (auto entry = first; entry != last; ++entry) {
         state_->unindex(*entry->second);
-        gone.push_back(entry->second);
+        state_->records.erase(entry->second);
     }
     state_->by_id.erase(first, last);
-    state_->records.remove_if([&](const ContainerRecord& record) {
-        return std::ranges::find(gone, &record) != gone.end();
-    });
 }
 
 } // namespace vtrace

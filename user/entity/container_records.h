@@ -37,6 +37,9 @@ struct EnginePaths {
 // This host's: the defaults, and what DOCKER_HOST, daemon.json and running dockerd processes say.
 EnginePaths engine_paths();
 
+// A line for each place that is there, that we may not read, and that nothing else stands in for.
+std::vector<std::string> record_problems(const EnginePaths& paths);
+
 // The containers that engines have on record. What is known stays until it is forgotten, so that
 // containers that have ended keep their names. Nothing fails: what cannot be read is absent.
 class ContainerRecords {
@@ -58,9 +61,13 @@ public:
 
     // From memory only. Valid until load() or forget().
     [[nodiscard]] const ContainerRecord* known(std::string_view id) const;
+    // Whose record names the cgroup; or whose id of 64 digits it is called.
     [[nodiscard]] const ContainerRecord* find_by_cgroup(std::string_view cgroup_path) const;
 
     void forget(std::string_view id);
+
+    // Why names may be missing, a line each; as it was at the start.
+    [[nodiscard]] const std::vector<std::string>& problems() const;
 
 private:
     struct State;

@@ -2,6 +2,7 @@
 #include "entity/entity_finder.h"
 
 #include "entity/cgroup_meaning.h"
+#include "entity/record_json.h"
 
 #include <algorithm>
 
@@ -10,6 +11,9 @@ namespace {
 
 // Engines make the cgroup first, and put the container on record then.
 constexpr auto kPatience = std::chrono::seconds(15);
+// From when the end of a cgroup was seen: its record may have been written in the meantime. Longer than a
+// miss stays.
+constexpr auto kPatienceAfterEnd = std::chrono::seconds(2);
 // For questions to engines, each time. One question may take as long again (kPatience of docker_records).
 constexpr auto kTimeToAsk = std::chrono::milliseconds(20);
 
@@ -23,10 +27,10 @@ std::string_view name_of(const CgroupFact* cgroup)
     return cgroup == nullptr ? std::string_view() : std::string_view(cgroup->name);
 }
 
-// Outside Kubernetes containerd's are at /NAMESPACE/NAME.
-bool may_be_container(std::string_view path)
+// Outside Kubernetes containerd's are at /NAMESPACE/NAME, Docker's may be at any PARENT/ID (/ecs/TASK/ID).
+bool may_be_container(std::string_view path, std::string_view name)
 {
-    return std::ranges::count(path, '/') == 2;
+    return std::ranges::count(path, '/') == 2 || is_hex_id(name);
 }
 
 } // namespace
@@ -43,9 +47,13 @@ void EntityFinder::update(CgroupTree& tree, Clock::time_point now)
             look_at(tree, *cgroup, now);
     }
     const auto enough = Clock::now() + kTimeToAsk;
-    std::erase_if(waiting_, [&](const Waiting& waiting) {
-        return Clock::now() < enough && ask_for(waiting, tree, now);
-    });
+    // Each in turn, the new ones first: those whom nobody knows must not keep the others waiting.
+    for (size_t left = waiting_.size(); left > 0 && Clock::now() < enough; left--) {
+        Waiting waiting = std::move(waiting_.front());
+        waiting_.pop_front();
+        if (!ask_for(waiting, tree, now))
+            waiting_.push_back(std::move(waiting));
+    }
 }
 
 void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clock::time_point now)
@@ -60,17 +68,17 @@ void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clo
                         .id = meaning->id,
                         .source = kFromCgroup};
         if (const ContainerRecord* record = records_.known(fact.id))
-            take_record(fact, *record);
+            take_record(fact, *record, tree);
         else if (fact.kind == "container" && !fact.id.empty())
-            waiting_.push_back({cgroup.id, cgroup.name, fact.id, "", now + kPatience});
+            waiting_.push_front({cgroup.id, cgroup.name, fact.id, "", now + kPatience});
         facts.push_back(std::move(fact));
-    } else if (std::string path = tree.path(cgroup.id); may_be_container(path)) {
+    } else if (std::string path = tree.path(cgroup.id); may_be_container(path, cgroup.name)) {
         if (const ContainerRecord* record = records_.find_by_cgroup(path)) {
             EntityFact fact{.cgroup_id = cgroup.id, .kind = "container", .id = record->id};
-            take_record(fact, *record);
+            take_record(fact, *record, tree);
             facts.push_back(std::move(fact));
         } else {
-            waiting_.push_back(
+            waiting_.push_front(
                 {cgroup.id, cgroup.name, cgroup.name, std::move(path), now + kPatience});
         }
     }
@@ -86,7 +94,7 @@ void EntityFinder::look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clo
         by_cgroup_[cgroup.id] = std::move(facts);
 }
 
-bool EntityFinder::ask_for(const Waiting& waiting, const CgroupTree& tree, Clock::time_point now)
+bool EntityFinder::ask_for(Waiting& waiting, const CgroupTree& tree, Clock::time_point now)
 {
     const CgroupFact* cgroup = tree.find(waiting.cgroup_id);
     if (cgroup == nullptr || cgroup->name != waiting.name)
@@ -94,6 +102,8 @@ bool EntityFinder::ask_for(const Waiting& waiting, const CgroupTree& tree, Clock
     records_.find(waiting.id);
     const ContainerRecord* record =
         waiting.path.empty() ? records_.known(waiting.id) : records_.find_by_cgroup(waiting.path);
+    if (cgroup->removed)
+        waiting.until = std::min(waiting.until, now + kPatienceAfterEnd);
     if (record == nullptr)
         return now > waiting.until;
     std::vector<EntityFact>& facts = by_cgroup_[waiting.cgroup_id];
@@ -102,17 +112,31 @@ bool EntityFinder::ask_for(const Waiting& waiting, const CgroupTree& tree, Clock
         fact = facts.insert(
             facts.begin(), {.cgroup_id = waiting.cgroup_id, .kind = "container", .id = record->id});
     }
-    take_record(*fact, *record);
+    take_record(*fact, *record, tree);
     return true;
 }
 
-void EntityFinder::take_record(EntityFact& fact, const ContainerRecord& record)
+void EntityFinder::take_record(EntityFact& fact, const ContainerRecord& record,
+                               const CgroupTree& tree)
 {
     fact.name = record.name.empty() ? record.id.substr(0, kShortId) : record.name;
     fact.image = record.image;
     fact.source = record.source;
-    if (!record.pod_uid.empty() && !record.pod_name.empty())
-        pod_names_[record.pod_uid] = record.pod_namespace + "/" + record.pod_name;
+    if (record.pod_uid.empty() || record.pod_name.empty())
+        return;
+    // A pod's name is on record with its containers, below it.
+    for (const CgroupFact* above = tree.find(fact.cgroup_id); above != nullptr;
+         above = tree.find(above->parent)) {
+        const auto here = by_cgroup_.find(above->id);
+        if (here == by_cgroup_.end())
+            continue;
+        for (EntityFact& pod : here->second) {
+            if (pod.kind != "pod" || pod.id != record.pod_uid)
+                continue;
+            pod.name = record.pod_namespace + "/" + record.pod_name;
+            pod.source = record.source;
+        }
+    }
 }
 
 void EntityFinder::forget(uint64_t cgroup_id)
@@ -123,8 +147,6 @@ void EntityFinder::forget(uint64_t cgroup_id)
     for (const EntityFact& fact : found->second) {
         if (fact.kind == "container")
             records_.forget(fact.id);
-        if (fact.kind == "pod")
-            pod_names_.erase(fact.id);
     }
     by_cgroup_.erase(found);
 }
@@ -134,12 +156,6 @@ std::vector<EntityFact> EntityFinder::facts() const
     std::vector<EntityFact> facts;
     for (const auto& [id, of_one] : by_cgroup_)
         facts.insert(facts.end(), of_one.begin(), of_one.end());
-    // A pod's name is on record with its containers.
-    for (EntityFact& fact : facts) {
-        const auto name = fact.kind == "pod" ? pod_names_.find(fact.id) : pod_names_.end();
-        if (name != pod_names_.end())
-            fact.name = name->second;
-    }
     return facts;
 }
 

@@ -7,7 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
-#include <map>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -31,6 +31,9 @@ public:
 
     [[nodiscard]] std::vector<EntityFact> facts() const;
 
+    // Why names may be missing, a line each.
+    [[nodiscard]] const std::vector<std::string>& problems() const { return records_.problems(); }
+
 private:
     // A cgroup that may be a container's which its engine has yet to put on record.
     struct Waiting {
@@ -43,14 +46,14 @@ private:
 
     void look_at(const CgroupTree& tree, const CgroupFact& cgroup, Clock::time_point now);
     // True if there is nothing more to wait for.
-    bool ask_for(const Waiting& waiting, const CgroupTree& tree, Clock::time_point now);
-    void take_record(EntityFact& fact, const ContainerRecord& record);
+    bool ask_for(Waiting& waiting, const CgroupTree& tree, Clock::time_point now);
+    // Names the container, and the pod above it.
+    void take_record(EntityFact& fact, const ContainerRecord& record, const CgroupTree& tree);
 
     ContainerRecords records_;
     bool loaded_ = false;
     std::unordered_map<uint64_t, std::vector<EntityFact>> by_cgroup_;
-    std::unordered_map<std::string, std::string> pod_names_; // by uid
-    std::vector<Waiting> waiting_;
+    std::deque<Waiting> waiting_;
 };
 
 } // namespace vtrace

@@ -60,4 +60,10 @@ std::vector<Mount> parse_mountinfo(std::string_view text)
     return mounts;
 }
 
+void prefer_whole(Mount& chosen, const Mount& mount)
+{
+    if (chosen.mount_point.empty() || (chosen.root != "/" && mount.root == "/"))
+        chosen = mount;
+}
+
 } // namespace vtrace

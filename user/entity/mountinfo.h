@@ -18,4 +18,7 @@ struct Mount {
 // Lines that are not of the documented form are left out.
 std::vector<Mount> parse_mountinfo(std::string_view text);
 
+// Of several mounts of a hierarchy the first that shows all of it, else the first.
+void prefer_whole(Mount& chosen, const Mount& mount);
+
 } // namespace vtrace

@@ -3,6 +3,7 @@
 
 #include "entity/container_records.h"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ public:
     PodmanRecords(std::vector<std::string> roots, std::vector<std::string> runs);
 
     std::vector<ContainerRecord> all();
+    // By lists that are not always the newest: who is missing may be there a moment later.
     std::optional<ContainerRecord> one(const std::string& id);
 
 private:
@@ -52,6 +54,7 @@ private:
     std::vector<std::string> runs_;
     // By path; a path is <root or run>/<driver>-containers/<file>.
     std::unordered_map<std::string, File> files_;
+    std::chrono::steady_clock::time_point rest_until_;
 };
 
 } // namespace vtrace

@@ -45,10 +45,18 @@ private:
     {
         http::async_write(socket_, request_, [this](Error error, size_t) {
             if (!error)
-                read();
+                read_header();
         });
     }
-    void read()
+    // By itself: in one go with the body, the parser takes memory for a Content-Length above the limit.
+    void read_header()
+    {
+        http::async_read_header(socket_, buffer_, parser_, [this](Error error, size_t) {
+            if (!error)
+                read_body();
+        });
+    }
+    void read_body()
     {
         http::async_read(socket_, buffer_, parser_, [this](Error error, size_t) {
             if (error)
