@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <iterator>
 #include <string>
 #include <thread>
@@ -56,6 +57,14 @@ public:
         finder_.update(tree_, EntityFinder::Clock::now());
         look_at_vms();
         return rows();
+    }
+
+    // Why some may be missing.
+    [[nodiscard]] std::vector<std::string> problems() const
+    {
+        std::vector<std::string> problems = finder_.problems();
+        std::ranges::move(vms_.problems(), std::back_inserter(problems));
+        return problems;
     }
 
 private:
@@ -191,6 +200,8 @@ Status run_ps(bool json, double every)
     const auto rows = host->look();
     if (!rows)
         return rows.error();
+    for (const std::string& problem : host->problems())
+        static_cast<void>(std::fputs(("vtrace: " + problem + "\n").c_str(), stderr));
     return output->write(shown(*rows, json, {.width = screen_of(*output).width}));
 }
 

@@ -97,12 +97,12 @@ ToolSpec runqlat_tool()
 {
     return {
         .name = "runqlat",
-        .summary = "how long tasks waited for a CPU, per host, VM or container",
+        .summary = "how long tasks waited for a CPU, per VM or container",
         .details =
             "A wait begins when a task becomes runnable or is preempted and ends when it gets\n"
             "a CPU; one that a migration splits counts once, whole. It is charged to whom the\n"
             "task that waited belongs to, and includes time throttled by the own CPU quota.\n"
-            "A VM is its VMM's process, with the kernel's threads that serve it (vhost, timer).\n"
+            "A VM is its VMM's process and the kernel's threads that serve it (vhost, timer).\n"
             "The cgroup is that of v1's cpu controller where mounted, else of v2.",
         .examples = "  vtrace runqlat 1 3                   the host, once a second, three times\n"
                     "  vtrace runqlat --vm 1                per VM, until Ctrl-C\n"

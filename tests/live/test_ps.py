@@ -68,11 +68,14 @@ class Threads(Base):
         for prefix in ((), live.as_nobody()):
             with self.subTest(prefix=prefix), live.binary_copy() as copy:
                 result = live.run("ps", "--format", "json", prefix=prefix, binary=copy)
-                self.assertEqual((result.code, result.err), (0, ""))
+                self.assertEqual(result.code, 0)
+                # What it has no permission for depends on what there is.
+                said = result.err.splitlines() if prefix else [result.err]
+                self.assertEqual([line for line in said if "no permission" not in line], [] if prefix else [""])
                 found = self.entities(result.out)
                 shown = {key: found[name_of(key)]["threads"] for key in (outer, inner, empty)}
                 self.assertEqual(shown, {outer: {"all": 9}, inner: {"all": 8}, empty: {"all": 0}})
-        self.assertRegex(live.run("ps").out, rf"(?m)^unit +{name_of(outer)} .* 9 cgroup +/")
+        self.assertRegex(live.run("ps").out, rf"(?m)^unit +{name_of(outer)} .* 9 +cgroup +/")
 
 
 class Watch(Base):

@@ -137,6 +137,21 @@ class Vms(Base):
             self.skipTest("no /dev/vhost-vsock: the timer's thread only")
         self.assertEqual([names[tid] for tid in roles["vhost"]], [f"vhost-{guest.pid}"])
 
+    def test_without_the_right_to_look_into_processes(self):
+        before = self.guest("before")
+        with live.Tracer("runqlat", "--vm", "--format", "json", 0.5,
+                         prefix=live.as_nobody("bpf", "perfmon")) as tracer:
+            tracer.wait_report()
+            before.begin()
+            later = self.guest("later")
+            later.begin()
+            tracer.wait_report(2 + len(tracer.reports()))
+            tracer.stop()
+            reports = tracer.reports()
+        self.assertTrue(any("CAP_SYS_PTRACE" in text for text in reports[-1]["loss"]["fallbacks"]))
+        self.assertFalse(self.row(reports, "vm", "before"), "it is not guessed")
+        self.assertTrue(self.row(reports, "vm", "later"), "KVM itself has told of it")
+
     @staticmethod
     def roles(entity):
         """{role: its threads}"""

@@ -3,7 +3,9 @@
 
 #include "vtrace/cgroup.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace vtrace {
 namespace {
@@ -88,6 +90,8 @@ void CgroupWatcher::read(Snapshot& snapshot)
     poll();
     snapshot.cgroups = facts();
     snapshot.entities = entities();
+    if (finder_)
+        std::ranges::copy(finder_->problems(), std::back_inserter(snapshot.loss.fallbacks));
     for (const uint64_t id : tree_.take_removed())
         reported_.push_back({id, steady_clock::now()});
     const uint64_t dropped = load_relaxed((*object_)->bss->cgroup_events_dropped);

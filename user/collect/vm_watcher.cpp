@@ -4,10 +4,10 @@
 #include "bpf/mapped_array.h"
 
 #include <bpf/bpf.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 namespace vtrace {
 namespace {
@@ -15,11 +15,6 @@ namespace {
 // A thread that is exiting may end a last wait after its process has gone.
 constexpr auto kGrace = std::chrono::seconds(1);
 constexpr auto kUpdateEvery = std::chrono::seconds(1);
-
-bool kernel_has_kvm()
-{
-    return ::access("/sys/module/kvm", F_OK) == 0;
-}
 
 } // namespace
 
@@ -129,6 +124,7 @@ Status VmWatcher::read(Snapshot& snapshot)
             reported_.push_back({vm.pid, Clock::now()});
         snapshot.entities.push_back(std::move(vm));
     }
+    std::ranges::move(finder_.problems(), std::back_inserter(snapshot.loss.fallbacks));
     if (load_relaxed((*object_)->bss->vms_dropped) != 0)
         snapshot.loss.fallbacks.emplace_back("more VMs than vtrace keeps apart: some are missing");
     return ok();

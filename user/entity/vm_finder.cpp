@@ -3,6 +3,9 @@
 
 #include "base/files.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <optional>
 #include <string_view>
 
@@ -91,6 +94,14 @@ void VmFinder::update(Clock::time_point now)
     }
 }
 
+std::vector<std::string> VmFinder::problems() const
+{
+    const std::string others = proc_ + "/1/fd";
+    if (!kernel_has_kvm() || ::access(others.c_str(), R_OK | X_OK) == 0 || errno != EACCES)
+        return {};
+    return {"no permission to look into others' processes (CAP_SYS_PTRACE): VMs may be missing"};
+}
+
 std::vector<EntityFact> VmFinder::facts() const
 {
     std::vector<EntityFact> facts;
@@ -108,6 +119,11 @@ std::vector<VmThread> VmFinder::threads(uint32_t pid) const
     const Vm& vm = found->second;
     return vm_threads(
         proc_, {.pid = pid, .start_time = vm.start_time, .name = {}, .helpers = vm.fact.helpers});
+}
+
+bool kernel_has_kvm()
+{
+    return ::access("/sys/module/kvm", F_OK) == 0;
 }
 
 std::vector<EntityFact> vms_now(const CgroupHierarchy& hierarchy)

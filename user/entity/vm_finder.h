@@ -35,6 +35,9 @@ public:
 
     void forget(uint32_t pid) { vms_.erase(pid); }
 
+    // Why VMs may be missing, in sentences for the ledger.
+    [[nodiscard]] std::vector<std::string> problems() const;
+
     [[nodiscard]] bool knows(uint32_t pid) const { return vms_.contains(pid); }
     [[nodiscard]] std::vector<EntityFact> facts() const;
     // Those of one VM, its helpers' among them; none if it has ended.
@@ -56,6 +59,9 @@ private:
     std::string proc_;
     std::map<uint32_t, Vm> vms_; // by pid
 };
+
+// True if VMs can run here: KVM is built in or loaded.
+bool kernel_has_kvm();
 
 // The VMs that are here now.
 std::vector<EntityFact> vms_now(const CgroupHierarchy& hierarchy);
