@@ -18,7 +18,7 @@ const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
 const volatile bool by_vm =
     false; /* with by_cgroup: VMs apart from what else is in their cgroups */
-const volatile __u32 target_vm = 0; /* 0 is every VM, and what is in none */
+const volatile __u64 target_vm = 0; /* 0 is every VM, and what is in none */
 const volatile bool include_self = false;
 const volatile int target_tgid = 0; /* 0 is every process */
 const volatile __u64 slower_ns = 0; /* 0 reports no single waits */
@@ -143,7 +143,7 @@ static __always_inline void add_task(struct task_struct *task)
 }
 
 /* The slot of an owner, taken when its first task ends a wait. Maps are preallocated: safe here. */
-static __noinline __u32 find_slot(struct cgroup *cgroup, __u64 id, __u32 vm)
+static __noinline __u32 find_slot(struct cgroup *cgroup, __u64 id, __u64 vm)
 {
     struct vt_owner owner = {.cgroup_id = id, .vm = vm};
     __u32 slot, *known;
@@ -155,15 +155,29 @@ static __noinline __u32 find_slot(struct cgroup *cgroup, __u64 id, __u32 vm)
         return *known;
     if (bpf_map_pop_elem(&free_slots, &slot))
         return VT_SLOT_OTHER;
+    bpf_map_update_elem(&slot_owner, &slot, &owner, BPF_ANY); /* before the first event in it */
     if (bpf_map_update_elem(&owner_slots, &owner, &slot, BPF_NOEXIST)) {
         /* Another CPU was faster, or the hash is full. */
         bpf_map_push_elem(&free_slots, &slot, 0);
         known = bpf_map_lookup_elem(&owner_slots, &owner);
         return known ? *known : VT_SLOT_OTHER;
     }
-    bpf_map_update_elem(&slot_owner, &slot, &owner, BPF_ANY);
     COUNT(slots_taken);
     return slot;
+}
+
+/* The VM that a task is part of, or serves. */
+static __always_inline __u64 task_vm(struct task_struct *task)
+{
+    struct vt_vm_process *process;
+    __u32 tgid = task->tgid;
+
+    if (!by_vm)
+        return 0;
+    process = bpf_map_lookup_elem(&vms, &tgid);
+    if (!process || process->start_time != process_start_time(task))
+        return 0;
+    return process->vm;
 }
 
 static __noinline int report_slow(struct task_struct *prev, struct task_struct *next, __u64 wait)
@@ -190,6 +204,7 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
     event->end_ns = now;
     event->wait_ns = wait;
     event->cgroup_id = cgroup_id(read_task_cgroup(next));
+    event->vm = task_vm(next);
     event->cpu = bpf_get_smp_processor_id();
     event->tid = next->pid;
     event->tgid = next->tgid;
@@ -215,17 +230,6 @@ static __always_inline bool task_selected(struct task_struct *task, struct vt_sc
     return true;
 }
 
-/* The VM that a task is part of, or serves. */
-static __always_inline __u32 task_vm(struct task_struct *task)
-{
-    __u32 tgid = task->tgid, *vm;
-
-    if (!by_vm)
-        return 0;
-    vm = bpf_map_lookup_elem(&vms, &tgid);
-    return vm ? *vm : 0;
-}
-
 /*
  * The slot of a task's owner, remembered for as long as the task has the same css_set: the way from there to
  * the id touches four more cache lines, most of them cold with thousands of cgroups.
@@ -235,8 +239,7 @@ static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched
     __u64 css_set = (__u64)task->cgroups;
     __u64 changes = owner_changes;
     struct cgroup *cgroup;
-    __u32 vm;
-    __u64 id;
+    __u64 id, vm;
 
     if (state->css_set == css_set && state->changes == changes)
         return state->slot;
@@ -443,6 +446,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
         return 0;
     open.wait_ns = task->sched_info.run_delay + (clock - queued) - state->run_delay;
     open.cgroup_id = cgroup_id(cgroup);
+    open.vm = task_vm(task);
     open.tid = task->pid;
     open.tgid = task->tgid;
     bpf_probe_read_kernel(open.comm, sizeof(open.comm), task->comm);

@@ -119,7 +119,7 @@ Status set_target(const ToolOptions& options, const CgroupHierarchy& hierarchy, 
     if (!found)
         return found.error();
     if (found->kind == "vm")
-        config.target_vm = found->pid;
+        config.target_vm = found->vm;
     else
         config.target_cgroup = found->cgroup_id;
     return ok();
@@ -312,8 +312,8 @@ Result<Snapshot> Collectors::read()
     if (vms_) {
         if (auto read = vms_->read(snapshot); !read)
             return read.error();
-        for (const uint32_t pid : vms_->forget_reported())
-            sched_->release_vm(pid);
+        for (const uint64_t vm : vms_->forget_reported())
+            sched_->release_vm(vm);
     }
     read_overhead(snapshot);
     return snapshot;

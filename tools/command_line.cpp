@@ -27,7 +27,7 @@ struct TargetFlag {
 };
 
 constexpr std::array kTargets = {
-    TargetFlag{"vm", "*", "Group by VM; =NAME or =UUID: only that one"},
+    TargetFlag{"vm", "*", "Group by VM; =NAME, =UUID or =PID: only that one"},
     TargetFlag{"container", "*", "Group by container; =NAME or =ID: only that one"},
     TargetFlag{"pod", "*", "Group by pod; =NAMESPACE/NAME: only that one"},
     TargetFlag{"unit", "*", "Group by unit of systemd; =NAME: only that one"},

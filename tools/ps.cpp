@@ -77,10 +77,10 @@ private:
     void look_at_vms()
     {
         const auto now = VmFinder::Clock::now();
-        vms_.update(now);
+        vms_.update(now, true);
         for (const EntityFact& vm : vms_.facts()) {
             if (vm.ended)
-                vms_.forget(vm.pid);
+                vms_.forget(vm.vm);
         }
         vms_.scan(now);
     }
@@ -98,12 +98,12 @@ private:
         auto threads = count_threads(hierarchy_, cgroups, ids);
         std::vector<PsRow> rows;
         for (const EntityFact& fact : facts) {
-            PsRow row{.entity = entities.owner(fact.cgroup_id, fact.pid, fact.kind),
+            PsRow row{.entity = entities.owner(fact.cgroup_id, fact.vm, fact.kind),
                       .source = fact.source};
             row.limits = limits_.read(row.entity.cgroup);
             row.threads = threads[fact.cgroup_id];
             if (fact.kind == "vm") {
-                row.vm_threads = vms_.threads(fact.pid);
+                row.vm_threads = vms_.threads(fact.vm);
                 row.threads = row.vm_threads.size();
             }
             rows.push_back(std::move(row));

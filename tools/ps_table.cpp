@@ -46,7 +46,9 @@ std::string threads_text(const PsRow& row)
 Cells cells_of(const PsRow& row)
 {
     constexpr size_t kShortId = 12;
-    const std::string id = printable(row.entity.uid.substr(0, kShortId));
+    std::string id = printable(row.entity.uid.substr(0, kShortId));
+    if (id.empty() && row.entity.pid != 0)
+        id = fmt::format("pid {}", row.entity.pid);
     return {row.entity.kind,
             printable(row.entity.name),
             id.empty() ? "-" : id,

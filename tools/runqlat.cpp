@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 #include <unordered_set>
+#include <utility>
 
 namespace vtrace {
 namespace {
@@ -20,12 +20,11 @@ std::vector<Row> entity_rows(const Snapshot& snapshot, const Entities& entities,
                              const std::string& kind)
 {
     std::vector<Row> rows;
-    // By kind, cgroup and process: the row.
-    std::map<std::tuple<std::string, uint64_t, uint32_t>, size_t> known;
+    std::map<std::pair<std::string, uint64_t>, size_t> known; // by kind and number: the row
     for (const CgroupWaits& waits : snapshot.sched.cgroups) {
         Entity entity = entities.owner(waits.cgroup_id, waits.vm, kind);
-        const auto [at, is_new] =
-            known.try_emplace({entity.kind, entity.id, entity.pid}, rows.size());
+        const uint64_t number = entity.kind == "vm" ? waits.vm : entity.id;
+        const auto [at, is_new] = known.try_emplace({entity.kind, number}, rows.size());
         if (is_new)
             rows.push_back({std::move(entity), waits.wait});
         else
@@ -82,7 +81,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     else if (snapshot.sched.rest.count() != 0)
         report.rows = {{host_entity(snapshot), snapshot.sched.rest}};
     for (const OpenWait& wait : snapshot.sched.open)
-        report.open.push_back({entities.owner(wait.cgroup_id, wait.tgid, kind), wait});
+        report.open.push_back({entities.owner(wait.cgroup_id, wait.vm, kind), wait});
 
     std::ranges::stable_sort(report.open, std::greater{},
                              [](const OpenRow& r) { return r.wait.wait_ns; });

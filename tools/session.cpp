@@ -151,7 +151,7 @@ private:
         const Entities entities(facts, found);
         std::string lines;
         for (const SlowWait& wait : *waits) {
-            const Entity entity = entities.owner(wait.cgroup_id, wait.tgid, kind());
+            const Entity entity = entities.owner(wait.cgroup_id, wait.vm, kind());
             lines += options_.json ? render_json(wait, entity, std::string(tool_.name))
                                    : render_text(wait, entity, style_);
         }

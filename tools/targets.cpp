@@ -40,13 +40,20 @@ Error no_such(const std::vector<EntityFact>& facts, const std::string& kind,
             .exit = ExitCode::kUsage};
 }
 
+// What a user can give instead of a name that several have.
+std::string told_apart(const EntityFact& fact)
+{
+    if (fact.pid != 0)
+        return " (pid " + std::to_string(fact.pid) + ")";
+    return fact.id.empty() ? "" : " (" + printable(fact.id) + ")";
+}
+
 Error ambiguous(const std::vector<const EntityFact*>& found, const std::string& kind,
                 const std::string& name)
 {
     std::set<std::string> names;
     for (const EntityFact* fact : found)
-        names.insert(printable(fact->name) +
-                     (fact->id.empty() ? "" : " (" + printable(fact->id) + ")"));
+        names.insert(printable(fact->name) + told_apart(*fact));
     return {.what = std::to_string(found.size()) + " of kind " + kind + " are called " +
                     printable(name),
             .hint = "give more of the name or the id: " + listed(names),

@@ -101,6 +101,9 @@ struct task_struct {
     struct sched_info sched_info;
     int pid;
     int tgid;
+    unsigned int flags;
+    struct task_struct *group_leader;
+    __u64 start_boottime; /* ns; /proc/PID/stat shows it in 1/100 s (since 5.5, cf25e24db61c) */
     __u64 start_time;
     char comm[16];
     struct css_set *cgroups;

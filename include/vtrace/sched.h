@@ -17,8 +17,7 @@
 /* Whom a wait is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. */
 struct vt_owner {
     __u64 cgroup_id;
-    __u32 vm; /* the process of its VMM; 0 is none */
-    __u32 zero;
+    __u64 vm; /* vt_vm_id(); 0 is none */
 };
 
 /*
@@ -31,10 +30,9 @@ struct vt_sched_task {
     __u64 css_set;   /* task->cgroups when the slot was looked up … */
     __u64 changes;   /* … and owner_changes: the address alone could be of a newer css_set */
     __u64 cgroup_id;
-    __u32 vm;
+    __u64 vm;
     __u32 slot;
     __u32 flags;
-    __u32 zero;
 };
 
 /* Where the kernel has no task storage (before 5.12), vt_sched_task is kept in a hash by this key. */
@@ -64,6 +62,7 @@ struct vt_slow_wait {
     __u64 end_ns; /* CLOCK_MONOTONIC */
     __u64 wait_ns;
     __u64 cgroup_id;
+    __u64 vm;
     __u32 cpu;
     __u32 tid;
     __u32 tgid;
@@ -78,6 +77,7 @@ struct vt_slow_wait {
 struct vt_open_wait {
     __u64 wait_ns; /* so far */
     __u64 cgroup_id;
+    __u64 vm;
     __u32 tid;
     __u32 tgid;
     char comm[VT_COMM_LEN];

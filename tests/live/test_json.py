@@ -164,7 +164,7 @@ class Reports(Json):
             # Read after the histograms, on each CPU in turn.
             self.assertGreaterEqual(switch["run_cnt"] * 1.05 + 100, waits, "expected a run for each wait")
             each = switch["run_time_ns"] / switch["run_cnt"]
-            self.assertTrue(5 < each < 50_000, f"expected a plausible time for each run, got {each} ns")
+            self.assertTrue(5 < each < 500_000, f"expected a plausible time for each run, got {each} ns")
             self.assertTrue(1 << 20 < overhead["rss_bytes"] < 1 << 30, "expected plausible memory")
             self.assertTrue(0 < overhead["cpu_ns"] < elapsed * os.cpu_count(), "expected plausible CPU time")
             self.assertTrue(0 < overhead["startup_ns"] < elapsed, "expected a plausible time to start")

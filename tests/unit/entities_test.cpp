@@ -3,6 +3,7 @@
 
 #include "entity/cgroup_tree.h"
 #include "entity/entity_finder.h"
+#include "vtrace/vm.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -100,26 +101,26 @@ TEST_F(EntitiesTest, AVmOwnsItsProcesses)
                      .name = "web",
                      .id = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
                      .source = "qemu -name",
-                     .pid = 100,
-                     .helpers = {101}});
-    facts.push_back({.cgroup_id = 7, .kind = "vm", .name = "db", .pid = 200, .ended = true});
+                     .vm = 10'000,
+                     .pid = 100});
+    facts.push_back({.cgroup_id = 7, .kind = "vm", .name = "db", .vm = 20'000, .pid = 200, .ended = true});
     const Entities with_vms(cgroups, facts);
-    for (const uint32_t pid : {100U, 101U}) {
-        const Entity web = with_vms.owner(7, pid, "vm");
-        EXPECT_EQ(web.kind, "vm");
-        EXPECT_EQ(web.name, "web");
-        EXPECT_EQ(web.uid, "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9");
-        EXPECT_EQ(web.pid, 100u);
-        EXPECT_THAT(web.parents,
-                    ElementsAre(EntityName{"container", "nginx"}, EntityName{"pod", "shop/web"}));
-    }
-    const Entity db = with_vms.owner(7, 200, "vm");
+    const Entity web = with_vms.owner(7, 10'000, "vm");
+    EXPECT_EQ(web.kind, "vm");
+    EXPECT_EQ(web.name, "web");
+    EXPECT_EQ(web.uid, "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9");
+    EXPECT_EQ(web.pid, 100u);
+    EXPECT_THAT(web.parents,
+                ElementsAre(EntityName{"container", "nginx"}, EntityName{"pod", "shop/web"}));
+    const Entity db = with_vms.owner(7, 20'000, "vm");
     EXPECT_TRUE(db.ended);
     EXPECT_EQ(db.cgroup, "/system.slice/ssh.service");
-    EXPECT_EQ(with_vms.owner(4, 1, "vm").name, "not in a vm");
-    EXPECT_EQ(with_vms.owner(4, 100, "container").name, "nginx");
-    EXPECT_EQ(with_vms.owner(4, 100, "container").parents.size(), 1u) << "it is not in its VM";
+    EXPECT_EQ(with_vms.owner(4, 0, "vm").name, "not in a vm");
+    EXPECT_EQ(with_vms.owner(4, vt_vm_id(300, 7), "vm").name, "vm-300") << "it has no name here";
+    EXPECT_EQ(with_vms.owner(4, 10'000, "container").name, "nginx");
+    EXPECT_EQ(with_vms.owner(4, 10'000, "container").parents.size(), 1u) << "it is not in its VM";
     EXPECT_EQ(matching(facts, "vm", "0a1b").front()->name, "web");
+    EXPECT_EQ(matching(facts, "vm", "200").front()->name, "db");
 }
 
 TEST_F(EntitiesTest, NamesThatAUserMayGive)

@@ -45,14 +45,15 @@ Snapshot full_snapshot()
                           .id = every_byte() + "id",
                           .image = every_byte() + "image",
                           .source = "qemu -name",
+                          .vm = UINT64_MAX - 3,
                           .pid = UINT32_MAX,
-                          .helpers = {8, UINT32_MAX - 1},
                           .ended = true});
     s.sched.cgroups.push_back(
-        {.cgroup_id = 9, .vm = UINT32_MAX, .wait = test::histogram({{1, 1}})});
+        {.cgroup_id = 9, .vm = UINT64_MAX, .wait = test::histogram({{1, 1}})});
     s.sched.rest = test::histogram({{1, 1}, {UINT64_MAX / 2, 1}});
     s.sched.open.push_back({.wait_ns = UINT64_MAX,
                             .cgroup_id = 5,
+                            .vm = UINT64_MAX - 4,
                             .tid = UINT32_MAX,
                             .tgid = 4,
                             .comm = every_byte()});
@@ -239,9 +240,9 @@ TEST(Snapshot, RefusesNumbersOutOfRange)
         {"/start_ns", -1},
         {"/start_ns", INT64_MAX - 76}, // the end is out of range
         {"/start_ns", UINT64_MAX},
-        {"/sched/open/0/2", uint64_t{UINT32_MAX} + 1}, // a tid
-        {"/sched/open/0/2", -1},
-        {"/sched/open/0/3", true},
+        {"/sched/open/0/3", uint64_t{UINT32_MAX} + 1}, // a tid
+        {"/sched/open/0/3", -1},
+        {"/sched/open/0/4", true},
         {"/sched/rest/sum", -1},
         {"/sched/rest/max", 0.5},
         {"/sched/rest/buckets/0/0", VT_HIST_BUCKETS},

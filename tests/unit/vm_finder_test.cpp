@@ -14,7 +14,11 @@ namespace {
 
 using std::chrono::hours;
 using testing::ElementsAre;
-using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr unsigned kUser = 0x400100;
+constexpr unsigned kKernelThread = 0x208040;
+constexpr uint64_t kVm = vt_vm_id(42, 1000);
 
 // Trees like /proc and /sys/fs/cgroup with one VM, process 42 in /machine/web.
 class VmFinderTest : public testing::Test {
@@ -29,9 +33,10 @@ protected:
     {
         add(42, 1000, "0::/machine/web\n");
         std::filesystem::create_symlink("anon_inode:kvm-vm", proc.path() + "/42/fd/9");
+        std::filesystem::create_symlink("anon_inode:kvm-vcpu:0", proc.path() + "/42/fd/10");
     }
     void add(uint32_t pid, uint64_t start_time, const std::string& cgroup_text,
-             unsigned flags = 0x400100) const
+             unsigned flags = kUser) const
     {
         const std::string base = std::to_string(pid) + "/";
         EXPECT_NE(proc.mkdir(base + "fd"), 0u);
@@ -62,22 +67,36 @@ TEST_F(VmFinderTest, FindsWhoHoldsAVm)
                                                        .name = "web",
                                                        .id = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
                                                        .source = "qemu -name",
+                                                       .vm = kVm,
                                                        .pid = 42}));
-    EXPECT_TRUE(finder.knows(42));
-    EXPECT_FALSE(finder.knows(43));
+    EXPECT_TRUE(finder.knows(kVm));
 }
 
-TEST_F(VmFinderTest, SeesTheEndAndAReusedPid)
+TEST_F(VmFinderTest, ALaterProcessOfTheSameNumberIsAnotherVm)
 {
     finder.scan(start);
-    finder.update(start + hours(1));
+    finder.update(start + hours(1), false);
     EXPECT_FALSE(fact().ended);
     add(42, 2000, "0::/machine/web\n");
-    finder.update(start + hours(1));
+    finder.update(start + hours(1), false);
     EXPECT_TRUE(fact().ended);
     EXPECT_EQ(fact().name, "web") << "it keeps its name";
-    finder.forget(42);
-    EXPECT_THAT(finder.facts(), IsEmpty());
+
+    constexpr uint64_t kLater = vt_vm_id(42, 2000);
+    finder.found({{42, {.start_time = 2000, .vm = kLater}}}, start + hours(1));
+    EXPECT_THAT(finder.facts(), SizeIs(2));
+    EXPECT_EQ(finder.processes().at(42).vm, kLater);
+    finder.forget(kVm);
+    EXPECT_EQ(fact().vm, kLater);
+    EXPECT_FALSE(fact().ended);
+}
+
+TEST_F(VmFinderTest, AProcessMayCloseItsVmAndLiveOn)
+{
+    finder.scan(start);
+    std::filesystem::remove(proc.path() + "/42/fd/9");
+    finder.update(start + hours(1), false);
+    EXPECT_TRUE(fact().ended);
 }
 
 TEST_F(VmFinderTest, FollowsToAnotherCgroup)
@@ -85,26 +104,34 @@ TEST_F(VmFinderTest, FollowsToAnotherCgroup)
     finder.scan(start);
     const uint64_t other = cgroups.mkdir("other");
     proc.write("42/cgroup", "0::/other\n");
-    finder.update(start + hours(1));
+    finder.update(start + hours(1), false);
     EXPECT_EQ(fact().cgroup_id, other);
 }
 
-TEST_F(VmFinderTest, LooksForThoseWhoServeItWhileItStarts)
+TEST_F(VmFinderTest, LooksForThoseWhoServeIt)
 {
-    constexpr unsigned kKernelThread = 0x208040;
-    finder.found(42, start);
-    EXPECT_THAT(fact().helpers, IsEmpty());
+    finder.scan(start);
+    EXPECT_THAT(finder.processes(), SizeIs(1));
     add(50, 1001, "0::/machine/web\n", kKernelThread);
     proc.write("50/comm", "vhost-42\n");
-    finder.update(start + hours(1));
-    EXPECT_THAT(fact().helpers, IsEmpty()) << "nothing is read again later";
-    finder.update(start + std::chrono::seconds(1));
-    EXPECT_THAT(fact().helpers, ElementsAre(50));
+    finder.update(start + hours(1), false);
+    EXPECT_THAT(finder.processes(), SizeIs(1)) << "not all is read again each time";
+    finder.update(start + std::chrono::seconds(1), false);
+    EXPECT_EQ(finder.processes().at(50).vm, kVm) << "while it starts it is";
+    EXPECT_EQ(finder.processes().at(50).start_time, 1001u);
+
+    const uint64_t changes = finder.changes();
+    finder.update(start + hours(1), true);
+    EXPECT_EQ(finder.changes(), changes);
+    add(50, 3000, "0::/\n"); // it ended, and an ordinary process has its number
+    finder.update(start + hours(1), true);
+    EXPECT_THAT(finder.processes(), SizeIs(1));
+    EXPECT_GT(finder.changes(), changes);
 }
 
 TEST_F(VmFinderTest, OneThatWasSeenAndHasGoneHasANumberOnly)
 {
-    finder.found(77, start);
+    finder.found({{77, {.start_time = 5, .vm = vt_vm_id(77, 5)}}}, start);
     EXPECT_EQ(fact().name, "vm-77");
     EXPECT_TRUE(fact().ended);
     EXPECT_EQ(fact().cgroup_id, 0u);

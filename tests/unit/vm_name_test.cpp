@@ -272,9 +272,9 @@ TEST(VmName, HostileTexts)
     EXPECT_EQ(vm_name("", "", ""), VmName{});
     EXPECT_EQ(vm_name(std::string(1000, '\0'), "qemu-kvm", "////"), named("qemu", "", ""));
     const std::string commas(100'000, ',');
-    EXPECT_EQ(qemu({"-name", commas}).name.size(), commas.size() / 2);
+    EXPECT_EQ(qemu({"-name", commas}).name, commas.substr(0, 256));
     const std::string huge(1'000'000, 'a');
-    EXPECT_EQ(qemu({"-name", huge}).name, huge);
+    EXPECT_EQ(qemu({"-name", huge}).name, huge.substr(0, 256));
 }
 
 } // namespace

@@ -71,12 +71,16 @@ protected:
         add(pid, comm);
         add_descriptor(pid, "0", "/dev/null");
         add_descriptor(pid, "9", "anon_inode:kvm-vm");
+        add_descriptor(pid, "12", "anon_inode:kvm-vcpu:0");
     }
     [[nodiscard]] std::vector<uint32_t> helpers(uint32_t pid) const
     {
         const auto vm = read_vm(proc, pid, "");
         EXPECT_TRUE(vm);
-        return vm ? vm->helpers : std::vector<uint32_t>{};
+        std::vector<uint32_t> tids;
+        for (const VmHelper& helper : vm ? vm->helpers : std::vector<VmHelper>())
+            tids.push_back(helper.tid);
+        return tids;
     }
     [[nodiscard]] std::vector<VmThread> threads(uint32_t pid) const
     {
@@ -101,11 +105,11 @@ TEST_F(VmProcessTest, ADescriptorTellsAVm)
     add_descriptor(50, "07", "anon_inode:kvm-vm"); // no such names in /proc
     add_descriptor(50, "x", "anon_inode:kvm-vm");
     write(50, "fd/8", "not a link");
-    EXPECT_TRUE(holds_vm(proc, 300));
-    EXPECT_FALSE(holds_vm(proc, 1));
-    EXPECT_FALSE(holds_vm(proc, 50));
-    EXPECT_FALSE(holds_vm(proc, 4711));
-    EXPECT_THAT(vm_pids(proc), ElementsAre(20, 300));
+    EXPECT_EQ(holds_vm(proc, 300), true);
+    EXPECT_EQ(holds_vm(proc, 1), false);
+    EXPECT_EQ(holds_vm(proc, 50), false);
+    EXPECT_EQ(holds_vm(proc, 4711), false);
+    EXPECT_THAT(vm_pids(proc).pids, ElementsAre(20, 300));
 }
 
 TEST_F(VmProcessTest, WhatIsNoProcessIsPassedOver)
@@ -116,8 +120,8 @@ TEST_F(VmProcessTest, WhatIsNoProcessIsPassedOver)
     }
     dir.write("77", "a file");
     EXPECT_NE(dir.mkdir("78"), 0u);
-    EXPECT_THAT(vm_pids(proc), IsEmpty());
-    EXPECT_THAT(vm_pids("/nowhere"), IsEmpty());
+    EXPECT_THAT(vm_pids(proc).pids, IsEmpty());
+    EXPECT_THAT(vm_pids("/nowhere").pids, IsEmpty());
     EXPECT_THAT(vm_helpers("/nowhere"), IsEmpty());
 }
 
@@ -136,7 +140,7 @@ TEST_F(VmProcessTest, StartTimeIsField22)
     const auto own = process_start_time("/proc", static_cast<uint32_t>(::getpid()));
     ASSERT_TRUE(own);
     EXPECT_EQ(process_start_time("/proc", static_cast<uint32_t>(::getpid())), own);
-    EXPECT_FALSE(holds_vm("/proc", static_cast<uint32_t>(::getpid())));
+    EXPECT_EQ(holds_vm("/proc", static_cast<uint32_t>(::getpid())), false);
 }
 
 TEST_F(VmProcessTest, ReadsWhoItIs)
@@ -267,7 +271,6 @@ std::string sleeps_in(long call, const char* fd, unsigned long command)
 TEST_F(VmProcessTest, WithoutNamesKvmTells)
 {
     add_vm(300, "qemu-system-x86");
-    add_descriptor(300, "12", "anon_inode:kvm-vcpu:0");
     add_descriptor(300, "13", "anon_inode:kvm-vcpu:4");
     for (uint32_t tid = 301; tid <= 305; tid++)
         add_thread(300, tid, "qemu-system-x86");
@@ -297,7 +300,6 @@ TEST_F(VmProcessTest, WithoutNamesKvmTells)
 TEST_F(VmProcessTest, AWorkerThatLooksLikeAVcpuIsNone)
 {
     add_vm(300, "qemu-system-x86");
-    add_descriptor(300, "12", "anon_inode:kvm-vcpu:0");
     add_thread(300, 301, "qemu-system-x86");
     add_thread(300, 302, "kvm-nx-lpage-re");
     write(300, "task/301/syscall", "running\n");
@@ -343,8 +345,8 @@ TEST_F(VmProcessTest, WhatCannotBeReadIsNoVm)
     add_vm(300, "qemu-system-x86");
     std::filesystem::remove_all(proc + "/300/fd");
     write(300, "fd", "not a directory");
-    EXPECT_FALSE(holds_vm(proc, 300));
-    EXPECT_THAT(vm_pids(proc), IsEmpty());
+    EXPECT_EQ(holds_vm(proc, 300), false);
+    EXPECT_THAT(vm_pids(proc).pids, IsEmpty());
     EXPECT_THAT(threads(300), ElementsAre(VmThread{300, "thread"}));
 }
 

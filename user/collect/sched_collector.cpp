@@ -193,6 +193,7 @@ int SchedCollector::on_slow_wait(void* self, void* data, size_t size)
         {.end_ns = static_cast<int64_t>(event.end_ns) + realtime_offset_ns(),
          .wait_ns = event.wait_ns,
          .cgroup_id = event.cgroup_id,
+         .vm = event.vm,
          .cpu = event.cpu,
          .tid = event.tid,
          .tgid = event.tgid,
@@ -277,6 +278,7 @@ Status SchedCollector::read_open_waits(SchedSnapshot& sched)
         std::memcpy(&wait, waits->data() + at, sizeof(wait));
         sched.open.push_back({.wait_ns = wait.wait_ns,
                               .cgroup_id = wait.cgroup_id,
+                              .vm = wait.vm,
                               .tid = wait.tid,
                               .tgid = wait.tgid,
                               .comm = comm_string(wait.comm)});
@@ -322,7 +324,7 @@ void SchedCollector::release_cgroup(uint64_t cgroup_id)
         release_if([&](Owner owner) { return owner.first == cgroup_id; });
 }
 
-void SchedCollector::release_vm(uint32_t vm)
+void SchedCollector::release_vm(uint64_t vm)
 {
     release_if([&](Owner owner) { return owner.second == vm; });
 }
@@ -337,7 +339,7 @@ void SchedCollector::release_if(const std::function<bool(Owner)>& ends)
 
 void SchedCollector::release(Owner owner)
 {
-    const vt_owner key = {.cgroup_id = owner.first, .vm = owner.second, .zero = 0};
+    const vt_owner key = {.cgroup_id = owner.first, .vm = owner.second};
     uint32_t slot = 0;
     const int fd = bpf_map__fd((*object_)->maps.owner_slots);
     if (bpf_map_lookup_elem(fd, &key, &slot) != 0)

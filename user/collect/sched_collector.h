@@ -25,7 +25,7 @@ struct SchedConfig {
     bool by_vm = false; // with by_cgroup: VMs apart from what else is in their cgroups
     bool cgroup_v1_cpu = false;
     uint64_t target_cgroup = 0; // 0 is all
-    uint32_t target_vm = 0;     // the process of its VMM; 0 is all
+    uint64_t target_vm = 0;     // EntityFact::vm; 0 is all
     int tgid = 0;               // 0 is every process
     std::optional<CommGlob> comm;
     uint64_t slower_ns = 0; // 0 reports no single waits
@@ -57,10 +57,10 @@ public:
     // Give the slots of a removed cgroup, of an ended VM, back; call them when the last figures have been
     // reported.
     void release_cgroup(uint64_t cgroup_id);
-    void release_vm(uint32_t vm);
+    void release_vm(uint64_t vm);
 
 private:
-    using Owner = std::pair<uint64_t, uint32_t>; // cgroup id and VM; zeros are the rest
+    using Owner = std::pair<uint64_t, uint64_t>; // cgroup id and VM; zeros are the rest
 
     SchedCollector(BpfObject& object, const SchedConfig& config, HistogramStore store,
                    SlowWaitSink slow_wait);

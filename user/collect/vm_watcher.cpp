@@ -12,9 +12,13 @@
 namespace vtrace {
 namespace {
 
+using std::chrono::seconds;
+
 // A thread that is exiting may end a last wait after its process has gone.
-constexpr auto kGrace = std::chrono::seconds(1);
-constexpr auto kUpdateEvery = std::chrono::seconds(1);
+constexpr seconds kGrace{1};
+constexpr seconds kUpdateEvery{1};
+// For VMs that the program does not see, and threads that come to serve a VM later.
+constexpr seconds kScanEvery{30};
 
 } // namespace
 
@@ -27,43 +31,66 @@ Result<std::unique_ptr<VmWatcher>> VmWatcher::start(BpfObject& object,
                                                     const CgroupHierarchy& hierarchy)
 {
     std::unique_ptr<VmWatcher> self(new VmWatcher(object, hierarchy));
-    // Before the scan, so that no VM starts unseen between the two.
-    if (auto attached = self->attach_with_kvm(); !attached)
-        return attached.error();
     if (auto polled = self->poll(); !polled)
         return polled.error();
     return self;
 }
 
 // KVM may be a module that is loaded later.
-Status VmWatcher::attach_with_kvm()
+void VmWatcher::attach_with_kvm()
 {
-    if (link_ || !kernel_has_kvm())
-        return ok();
+    if (link_ || !no_link_.empty() || !kernel_has_kvm())
+        return;
     auto link = attach((*object_)->progs.kvm_vm_found);
-    if (!link)
-        return link.error();
-    link_ = std::move(*link);
-    finder_.scan(Clock::now());
-    return ok();
+    if (link)
+        link_ = std::move(*link);
+    else
+        no_link_ = link.error().what + ": VMs that start are found up to 30 s later";
+    scanned_.reset(); // after this: no VM starts unseen between the two
 }
 
-// The processes that the program has put into its map.
+VmFinder::Processes VmWatcher::in_map() const
+{
+    Processes processes;
+    const int fd = bpf_map__fd((*object_)->maps.vms);
+    uint32_t pid = 0;
+    for (const uint32_t* before = nullptr; bpf_map_get_next_key(fd, before, &pid) == 0;
+         before = &pid) {
+        vt_vm_process process{};
+        if (bpf_map_lookup_elem(fd, &pid, &process) == 0)
+            processes[pid] = process;
+    }
+    return processes;
+}
+
+// What the program has put into its map.
 void VmWatcher::take_found()
 {
     const uint64_t changes = load_relaxed((*object_)->bss->owner_changes);
     if (changes == changes_seen_)
         return;
     changes_seen_ = changes;
-    const int fd = bpf_map__fd((*object_)->maps.vms);
-    uint32_t key = 0;
-    const uint32_t* before = nullptr;
-    while (bpf_map_get_next_key(fd, before, &key) == 0) {
-        before = &key;
-        const bool is_new = published_.try_emplace(key, key).second;
-        if (is_new)
-            finder_.found(key, Clock::now());
+    Processes found = in_map();
+    std::erase_if(found, [&](const auto& entry) {
+        const auto& [pid, process] = entry;
+        // Else it is one that serves a VM, or is known.
+        return process.vm != vt_vm_id(pid, process.start_time) || finder_.knows(process.vm);
+    });
+    if (!found.empty())
+        finder_.found(found, Clock::now());
+}
+
+void VmWatcher::update()
+{
+    const auto now = Clock::now();
+    const bool all = !scanned_ || now - *scanned_ >= kScanEvery;
+    if (all) {
+        if (kernel_has_kvm())
+            finder_.scan(now);
+        scanned_ = now;
     }
+    finder_.update(now, all);
+    updated_ = now;
 }
 
 void VmWatcher::count_change()
@@ -74,22 +101,33 @@ void VmWatcher::count_change()
 // Makes the map what the finder knows; who has ended stays in it until it is forgotten.
 Status VmWatcher::publish()
 {
+    if (published_ == finder_.changes())
+        return ok();
+    published_ = finder_.changes();
     const int fd = bpf_map__fd((*object_)->maps.vms);
+    const Processes wanted = finder_.processes();
+    const Processes there = in_map();
     bool changed = false;
-    const auto put = [&](uint32_t pid, uint32_t vm) {
-        const auto [at, is_new] = published_.try_emplace(pid, vm);
-        if (!is_new && at->second == vm)
-            return true;
-        at->second = vm;
-        changed = true;
-        // E2BIG: it is full; the program, too, counts that.
-        return bpf_map_update_elem(fd, &pid, &vm, BPF_ANY) == 0 || errno == E2BIG;
+    const auto same = [](const vt_vm_process& a, const vt_vm_process& b) {
+        return a.start_time == b.start_time && a.vm == b.vm;
     };
-    for (const EntityFact& vm : finder_.facts()) {
-        bool put_all = put(vm.pid, vm.pid);
-        for (const uint32_t helper : vm.helpers)
-            put_all = put(helper, vm.pid) && put_all;
-        if (!put_all)
+    for (const auto& [pid, process] : there) {
+        // Who serves a VM no more. (A VMM that is not known yet has come this moment.)
+        const bool serves = process.vm != vt_vm_id(pid, process.start_time);
+        if (serves && !wanted.contains(pid))
+            changed = bpf_map_delete_elem(fd, &pid) == 0 || changed;
+    }
+    full_ = false;
+    for (const auto& [pid, process] : wanted) {
+        const auto found = there.find(pid);
+        if (found != there.end() &&
+            (same(found->second, process) || found->second.start_time > process.start_time))
+            continue;
+        if (bpf_map_update_elem(fd, &pid, &process, BPF_ANY) == 0)
+            changed = true;
+        else if (errno == E2BIG)
+            full_ = true;
+        else
             return errno_error("cannot tell the programs of a VM");
     }
     if (changed)
@@ -99,18 +137,11 @@ Status VmWatcher::publish()
 
 Status VmWatcher::poll()
 {
-    if (auto attached = attach_with_kvm(); !attached)
-        return attached;
+    attach_with_kvm();
     take_found();
-    if (Clock::now() - updated_ >= kUpdateEvery)
+    if (!scanned_ || Clock::now() - updated_ >= kUpdateEvery)
         update();
     return publish();
-}
-
-void VmWatcher::update()
-{
-    finder_.update(Clock::now());
-    updated_ = Clock::now();
 }
 
 Status VmWatcher::read(Snapshot& snapshot)
@@ -120,32 +151,37 @@ Status VmWatcher::read(Snapshot& snapshot)
     if (auto published = publish(); !published)
         return published;
     for (EntityFact& vm : finder_.facts()) {
-        if (vm.ended && std::ranges::find(reported_, vm.pid, &Reported::pid) == reported_.end())
-            reported_.push_back({vm.pid, Clock::now()});
+        if (vm.ended && std::ranges::find(reported_, vm.vm, &Reported::vm) == reported_.end())
+            reported_.push_back({vm.vm, Clock::now()});
         snapshot.entities.push_back(std::move(vm));
     }
-    std::ranges::move(finder_.problems(), std::back_inserter(snapshot.loss.fallbacks));
-    if (load_relaxed((*object_)->bss->vms_dropped) != 0)
-        snapshot.loss.fallbacks.emplace_back("more VMs than vtrace keeps apart: some are missing");
+    std::vector<std::string>& fallbacks = snapshot.loss.fallbacks;
+    std::ranges::move(finder_.problems(), std::back_inserter(fallbacks));
+    if (!no_link_.empty())
+        fallbacks.push_back(no_link_);
+    if (full_ || load_relaxed((*object_)->bss->vms_dropped) != 0)
+        fallbacks.emplace_back("more VMs than vtrace keeps apart: some are missing");
     return ok();
 }
 
-std::vector<uint32_t> VmWatcher::forget_reported()
+std::vector<uint64_t> VmWatcher::forget_reported()
 {
-    std::vector<uint32_t> pids;
+    std::vector<uint64_t> vms;
     const auto ripe = Clock::now() - kGrace;
     const int fd = bpf_map__fd((*object_)->maps.vms);
     while (!reported_.empty() && reported_.front().when <= ripe) {
-        const uint32_t pid = reported_.front().pid;
+        vms.push_back(reported_.front().vm);
+        finder_.forget(vms.back());
         reported_.pop_front();
-        finder_.forget(pid);
-        std::erase_if(published_, [&](const auto& entry) {
-            return entry.second == pid && bpf_map_delete_elem(fd, &entry.first) == 0;
-        });
-        count_change();
-        pids.push_back(pid);
     }
-    return pids;
+    if (vms.empty())
+        return vms;
+    for (const auto& [pid, process] : in_map()) {
+        if (std::ranges::find(vms, process.vm) != vms.end())
+            bpf_map_delete_elem(fd, &pid);
+    }
+    count_change();
+    return vms;
 }
 
 } // namespace vtrace

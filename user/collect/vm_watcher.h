@@ -9,14 +9,15 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace vtrace {
 
-// Tells the programs which processes are VMs, and keeps their names: those there at the start from one scan,
-// later ones from bpf/kvm.bpf.c.
+// Tells the programs which processes are VMs, and keeps their names: those there at the start from a scan,
+// later ones from bpf/kvm.bpf.c; what neither has seen from a scan now and then.
 class VmWatcher {
 public:
     static void prepare(BpfObject& object);
@@ -30,13 +31,14 @@ public:
     Status read(Snapshot& snapshot);
     [[nodiscard]] std::vector<EntityFact> vms() const { return finder_.facts(); }
 
-    // VMs whose end the last report has shown at least a second ago, by the process of their VMM.
-    std::vector<uint32_t> forget_reported();
+    // VMs whose end the last report has shown at least a second ago, by their number.
+    std::vector<uint64_t> forget_reported();
 
 private:
     using Clock = VmFinder::Clock;
+    using Processes = VmFinder::Processes;
     struct Reported {
-        uint32_t pid;
+        uint64_t vm;
         Clock::time_point when;
     };
 
@@ -45,18 +47,22 @@ private:
     {
     }
 
-    Status attach_with_kvm();
+    void attach_with_kvm();
     void take_found();
     void update();
     Status publish();
     void count_change();
+    [[nodiscard]] Processes in_map() const;
 
     BpfObject* object_;
     VmFinder finder_;
     Link link_;
+    std::string no_link_; // why there is none
     uint64_t changes_seen_ = 0;
+    uint64_t published_ = 0; // of finder_.changes()
+    bool full_ = false;
     Clock::time_point updated_;
-    std::map<uint32_t, uint32_t> published_; // what the programs' map holds
+    std::optional<Clock::time_point> scanned_;
     std::deque<Reported> reported_;
 };
 

@@ -9,6 +9,14 @@ Entity in_no(std::string_view kind)
     return {.kind = "host", .name = "not in a " + std::string(kind)};
 }
 
+// Its number has the process in it: vt_vm_id().
+Entity unknown_vm(uint64_t vm)
+{
+    constexpr uint64_t kPids = 1U << 22;
+    const auto pid = static_cast<uint32_t>(vm % kPids);
+    return {.kind = "vm", .name = "vm-" + std::to_string(pid), .pid = pid};
+}
+
 } // namespace
 
 Entities::Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& facts)
@@ -19,19 +27,19 @@ Entities::Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& fa
             by_cgroup_[fact.cgroup_id].push_back(&fact);
             continue;
         }
-        vms_[fact.pid] = &fact;
-        for (const uint32_t helper : fact.helpers)
-            vms_[helper] = &fact;
+        vms_[fact.vm] = &fact;
     }
 }
 
-Entity Entities::owner(uint64_t cgroup_id, uint32_t pid, std::string_view kind) const
+Entity Entities::owner(uint64_t cgroup_id, uint64_t vm, std::string_view kind) const
 {
     if (kind == "cgroup")
         return paths_.entity(cgroup_id);
     if (kind == "vm") {
-        const auto vm = vms_.find(pid);
-        return vm == vms_.end() ? in_no("vm") : described(*vm->second);
+        const auto found = vms_.find(vm);
+        if (found != vms_.end())
+            return described(*found->second);
+        return vm == 0 ? in_no("vm") : unknown_vm(vm);
     }
     for (const uint64_t id : paths_.upwards(cgroup_id)) {
         const auto here = by_cgroup_.find(id);
@@ -83,9 +91,10 @@ std::vector<const EntityFact*> matching(const std::vector<EntityFact>& facts, st
         const size_t slash = kind == "pod" ? fact.name.find('/') : std::string::npos;
         const bool short_name =
             slash != std::string::npos && std::string_view(fact.name).substr(slash + 1) == name;
+        const bool its_pid = fact.pid != 0 && std::to_string(fact.pid) == name;
         if (fact.name == name || service || short_name)
             exact.push_back(&fact);
-        else if (name.size() >= kLeastOfAnId && fact.id.starts_with(name))
+        else if (its_pid || (name.size() >= kLeastOfAnId && fact.id.starts_with(name)))
             by_id.push_back(&fact);
     }
     return exact.empty() ? by_id : exact;

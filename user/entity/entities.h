@@ -18,20 +18,20 @@ public:
     Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& facts);
 
     // The entity of a kind (cgroup, container, pod or unit) that the cgroup belongs to: the nearest
-    // upwards; of kind vm the one that the process belongs to. In none: an entity of kind host, named
-    // "not in a container" and the like.
-    [[nodiscard]] Entity owner(uint64_t cgroup_id, uint32_t pid, std::string_view kind) const;
+    // upwards; of kind vm the one of this number. In none: an entity of kind host, named "not in a container"
+    // and the like.
+    [[nodiscard]] Entity owner(uint64_t cgroup_id, uint64_t vm, std::string_view kind) const;
 
 private:
     [[nodiscard]] Entity described(const EntityFact& fact) const;
 
     CgroupPaths paths_;
     std::unordered_map<uint64_t, std::vector<const EntityFact*>> by_cgroup_; // but for VMs
-    std::unordered_map<uint32_t, const EntityFact*> vms_; // by each of their processes
+    std::unordered_map<uint64_t, const EntityFact*> vms_;
 };
 
 // The facts that a user means by `name` among those of a kind: of that name or id, or of an id that
-// begins so (four characters at least). A unit's suffix .service may be left out.
+// begins so (four characters at least), or a VM of that process. A unit's suffix .service may be left out.
 std::vector<const EntityFact*> matching(const std::vector<EntityFact>& facts, std::string_view kind,
                                         std::string_view name);
 

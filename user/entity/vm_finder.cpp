@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -31,94 +31,136 @@ std::string cgroup_path(const std::string& proc, uint32_t pid, int hierarchy)
 
 } // namespace
 
-bool VmFinder::look_at(uint32_t pid, Vm& vm, const std::vector<VmHelper>& helpers) const
+bool VmFinder::look_at(Vm& vm, const std::vector<VmHelper>& helpers)
 {
-    std::string path = cgroup_path(proc_, pid, hierarchy_.kernel_id);
-    auto process = read_vm(proc_, pid, path, helpers);
-    if (!process || (vm.start_time != 0 && vm.start_time != process->start_time))
+    std::string path = cgroup_path(proc_, vm.fact.pid, hierarchy_.kernel_id);
+    auto process = read_vm(proc_, vm.fact.pid, path, helpers);
+    if (!process || process->start_time != vm.process.start_time)
         return false;
+    const EntityFact before = vm.fact;
     if (const auto cgroup = find_cgroup(hierarchy_, path))
         vm.fact.cgroup_id = *cgroup;
     const VmName& name = process->name;
-    vm.fact.name = name.name.empty() ? name.vmm + "-" + std::to_string(pid) : name.name;
+    vm.fact.name =
+        name.name.empty() ? name.vmm + "-" + std::to_string(vm.fact.pid) : name.name;
     vm.fact.source = name.name.empty() ? kFromProcess : name.source;
     vm.fact.id = name.uuid;
-    vm.fact.helpers = std::move(process->helpers);
-    vm.start_time = process->start_time;
+    if (vm.fact != before || vm.process.helpers != process->helpers)
+        changes_++;
+    vm.process = std::move(*process);
     vm.cgroup_path = std::move(path);
     return true;
 }
 
-void VmFinder::take_in(uint32_t pid, Clock::time_point now, const std::vector<VmHelper>& helpers)
+void VmFinder::take_in(uint32_t pid, uint64_t start_time, Clock::time_point now,
+                       const std::vector<VmHelper>& helpers)
 {
-    Vm& vm = vms_[pid];
+    const uint64_t id = vt_vm_id(pid, start_time);
+    const auto [at, is_new] = vms_.try_emplace(id);
+    if (!is_new)
+        return;
+    changes_++;
+    Vm& vm = at->second;
     vm = {.fact = {.kind = "vm",
                    .name = "vm-" + std::to_string(pid),
                    .source = kFromProcess,
+                   .vm = id,
                    .pid = pid},
+          .process = {.pid = pid, .start_time = start_time, .name = {}, .helpers = {}},
           .found = now};
-    vm.fact.ended = !look_at(pid, vm, helpers);
+    vm.fact.ended = !look_at(vm, helpers);
 }
 
-void VmFinder::found(uint32_t pid, Clock::time_point now)
+void VmFinder::found(const Processes& processes, Clock::time_point now)
 {
-    take_in(pid, now, vm_helpers(proc_));
+    const auto helpers = vm_helpers(proc_);
+    for (const auto& [pid, process] : processes)
+        take_in(pid, process.start_time, now, helpers);
 }
 
 void VmFinder::scan(Clock::time_point now)
 {
-    const std::vector<uint32_t> pids = vm_pids(proc_);
-    const auto helpers = pids.empty() ? std::vector<VmHelper>() : vm_helpers(proc_);
-    for (const uint32_t pid : pids) {
-        if (!knows(pid))
-            take_in(pid, now, helpers);
+    const VmPids seen = vm_pids(proc_);
+    denied_ = seen.denied;
+    const auto helpers = seen.pids.empty() ? std::vector<VmHelper>() : vm_helpers(proc_);
+    for (const uint32_t pid : seen.pids) {
+        if (const auto start_time = process_start_time(proc_, pid))
+            take_in(pid, *start_time, now, helpers);
     }
 }
 
-void VmFinder::update(Clock::time_point now)
+// A process may close its VM and live on.
+bool VmFinder::lives(const Vm& vm) const
+{
+    return process_lives(proc_, vm.fact.pid, vm.process.start_time) &&
+           holds_vm(proc_, vm.fact.pid).value_or(true);
+}
+
+void VmFinder::update(Clock::time_point now, bool all)
 {
     std::optional<std::vector<VmHelper>> helpers; // one look for all
-    for (auto& [pid, vm] : vms_) {
+    for (auto& [id, vm] : vms_) {
         if (vm.fact.ended)
             continue;
-        if (process_start_time(proc_, pid) != vm.start_time) {
+        if (!lives(vm)) {
             vm.fact.ended = true;
+            changes_++;
             continue;
         }
-        const bool moved = cgroup_path(proc_, pid, hierarchy_.kernel_id) != vm.cgroup_path;
-        if (!moved && now - vm.found > kStarts)
+        const bool moved =
+            cgroup_path(proc_, vm.fact.pid, hierarchy_.kernel_id) != vm.cgroup_path;
+        if (!all && !moved && now - vm.found > kStarts)
             continue;
         if (!helpers)
             helpers = vm_helpers(proc_);
-        vm.fact.ended = !look_at(pid, vm, *helpers);
+        look_at(vm, *helpers);
     }
+}
+
+void VmFinder::forget(uint64_t vm)
+{
+    vms_.erase(vm);
+    changes_++;
 }
 
 std::vector<std::string> VmFinder::problems() const
 {
-    const std::string others = proc_ + "/1/fd";
-    if (!kernel_has_kvm() || ::access(others.c_str(), R_OK | X_OK) == 0 || errno != EACCES)
+    if (denied_ == 0 || !kernel_has_kvm())
         return {};
-    return {"no permission to look into others' processes (CAP_SYS_PTRACE): VMs may be missing"};
+    return {"no permission to look into " + std::to_string(denied_) +
+            " processes (CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH): VMs may be missing"};
 }
 
 std::vector<EntityFact> VmFinder::facts() const
 {
     std::vector<EntityFact> facts;
     facts.reserve(vms_.size());
-    for (const auto& [pid, vm] : vms_)
+    for (const auto& [id, vm] : vms_)
         facts.push_back(vm.fact);
     return facts;
 }
 
-std::vector<VmThread> VmFinder::threads(uint32_t pid) const
+VmFinder::Processes VmFinder::processes() const
 {
-    const auto found = vms_.find(pid);
-    if (found == vms_.end())
-        return {};
-    const Vm& vm = found->second;
-    return vm_threads(
-        proc_, {.pid = pid, .start_time = vm.start_time, .name = {}, .helpers = vm.fact.helpers});
+    Processes processes;
+    const auto add = [&](uint32_t pid, uint64_t start_time, uint64_t vm) {
+        // Of two with the same number the later one is alive.
+        const auto [at, is_new] = processes.try_emplace(pid, vt_vm_process{start_time, vm});
+        if (!is_new && at->second.start_time < start_time)
+            at->second = {start_time, vm};
+    };
+    for (const auto& [id, vm] : vms_) {
+        add(vm.fact.pid, vm.process.start_time, id);
+        for (const VmHelper& helper : vm.process.helpers)
+            add(helper.tid, helper.start_time, id);
+    }
+    return processes;
+}
+
+std::vector<VmThread> VmFinder::threads(uint64_t vm) const
+{
+    const auto found = vms_.find(vm);
+    return found == vms_.end() ? std::vector<VmThread>() : vm_threads(proc_, found->second.process);
 }
 
 bool kernel_has_kvm()

@@ -15,6 +15,8 @@ namespace {
 
 using Words = std::vector<std::string_view>;
 
+constexpr size_t kLongestName = 256; // a process may call itself what it wants
+
 bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
@@ -316,6 +318,8 @@ VmName vm_name(std::string_view cmdline, std::string_view comm, std::string_view
         take_kata(arguments, cgroups, vm);
     if (vm.name.empty())
         take_cgroup(cgroups, vm);
+    for (std::string* text : {&vm.name, &vm.source})
+        text->resize(std::min(text->size(), kLongestName));
     return vm;
 }
 

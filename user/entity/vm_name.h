@@ -6,7 +6,7 @@
 
 namespace vtrace {
 
-// What the process of a VM says of the VM. Strings are raw bytes. What is not certain is empty.
+// What the process of a VM says of the VM. Strings are raw bytes, of at most 256. What is not certain is empty.
 struct VmName {
     std::string vmm;  // qemu, firecracker, cloud-hypervisor, crosvm or kvmtool; else the comm
     std::string name; // Kata: the sandbox's id; KubeVirt: NAMESPACE/NAME

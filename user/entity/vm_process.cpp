@@ -120,18 +120,23 @@ std::vector<uint32_t> numbers_in(const std::string& path)
     return numbers;
 }
 
-// Calls visit(descriptor, what it refers to) until that returns false. A kernel thread has none.
-template <typename Visit> void each_descriptor(const std::string& proc, uint32_t pid, Visit visit)
+// Calls visit(descriptor, what it refers to) until that returns false. A kernel thread has none. False if
+// they may not be looked at.
+template <typename Visit> bool each_descriptor(const std::string& proc, uint32_t pid, Visit visit)
 {
+    const auto denied = [] { return errno == EACCES || errno == EPERM; };
     const Directory directory{::opendir(path_of(proc, pid, "fd").c_str())};
     if (!directory)
-        return;
+        return !denied();
     std::array<char, 64> target{}; // longer than what is looked for
+    bool allowed = true;
     each_number(directory.get(), [&](uint32_t fd) {
         const ssize_t size = ::readlinkat(::dirfd(directory.get()), std::to_string(fd).c_str(),
                                           target.data(), target.size());
+        allowed = allowed && (size >= 0 || !denied());
         return size < 0 || visit(fd, std::string_view(target.data(), static_cast<size_t>(size)));
     });
+    return allowed;
 }
 
 struct Stat {
@@ -210,10 +215,10 @@ std::optional<VmHelper> read_helper(const std::string& proc, uint32_t tid)
     return std::nullopt;
 }
 
-std::vector<uint32_t> helpers_of(const std::string& proc, const VmProcess& vm,
+std::vector<VmHelper> helpers_of(const std::string& proc, const VmProcess& vm,
                                  const std::vector<VmHelper>& all)
 {
-    std::vector<uint32_t> mine;
+    std::vector<VmHelper> mine;
     const std::vector<uint32_t> tids = numbers_in(path_of(proc, vm.pid, "task"));
     const auto owned = [&](const VmHelper& helper) {
         if (helper.start_time < vm.start_time)
@@ -230,7 +235,7 @@ std::vector<uint32_t> helpers_of(const std::string& proc, const VmProcess& vm,
     };
     for (const VmHelper& helper : all) {
         if (owned(helper))
-            mine.push_back(helper.tid);
+            mine.push_back(helper);
     }
     return mine;
 }
@@ -279,21 +284,31 @@ bool name_vcpus(const std::string& proc, uint32_t pid, std::vector<VmThread>& th
 
 } // namespace
 
-bool holds_vm(const std::string& proc, uint32_t pid)
+std::optional<bool> holds_vm(const std::string& proc, uint32_t pid)
 {
-    bool found = false;
-    each_descriptor(proc, pid, [&](uint32_t, std::string_view target) {
-        found = target == "anon_inode:kvm-vm";
-        return !found;
+    bool vm = false;
+    bool vcpu = false;
+    const bool allowed = each_descriptor(proc, pid, [&](uint32_t, std::string_view target) {
+        vm = vm || target == "anon_inode:kvm-vm";
+        vcpu = vcpu || target.starts_with("anon_inode:kvm-vcpu:");
+        return !(vm && vcpu);
     });
-    return found;
+    if (vm && vcpu)
+        return true;
+    return allowed ? std::optional(false) : std::nullopt;
 }
 
-std::vector<uint32_t> vm_pids(const std::string& proc)
+VmPids vm_pids(const std::string& proc)
 {
-    std::vector<uint32_t> pids = numbers_in(proc);
-    std::erase_if(pids, [&](uint32_t pid) { return !holds_vm(proc, pid); });
-    return pids;
+    VmPids found;
+    for (const uint32_t pid : numbers_in(proc)) {
+        const auto holds = holds_vm(proc, pid);
+        if (!holds)
+            found.denied += pid == 1 ? 0 : 1;
+        else if (*holds)
+            found.pids.push_back(pid);
+    }
+    return found;
 }
 
 std::vector<VmHelper> vm_helpers(const std::string& proc)
@@ -328,6 +343,18 @@ std::optional<VmProcess> read_vm(const std::string& proc, uint32_t pid,
                                  std::string_view cgroup_path)
 {
     return read_vm(proc, pid, cgroup_path, vm_helpers(proc));
+}
+
+bool process_lives(const std::string& proc, uint32_t pid, uint64_t start_time)
+{
+    errno = 0;
+    const auto stat = read_stat(proc, pid);
+    if (!stat)
+        return errno != ENOENT && errno != ESRCH; // that it could not be read is no end
+    if (stat->start_time != start_time)
+        return false;
+    // The first thread may end before the others.
+    return !stat->exiting || numbers_in(path_of(proc, pid, "task")).size() > 1;
 }
 
 std::optional<uint64_t> process_start_time(const std::string& proc, uint32_t pid)
@@ -375,9 +402,9 @@ std::vector<VmThread> vm_threads(const std::string& proc, const VmProcess& vm)
         if (thread.role.empty())
             thread.role = named ? "emulator" : "thread";
     }
-    for (const uint32_t tid : vm.helpers) {
-        if (auto helper = read_helper(proc, tid))
-            threads.push_back({.tid = tid, .role = std::move(helper->role)});
+    for (const VmHelper& helper : vm.helpers) {
+        if (read_helper(proc, helper.tid) == helper)
+            threads.push_back({.tid = helper.tid, .role = helper.role});
     }
     // Read before, it may have been another process.
     if (process_start_time(proc, vm.pid) != vm.start_time)

@@ -28,7 +28,7 @@ struct VmProcess {
     uint32_t pid = 0;
     uint64_t start_time = 0; // clock ticks since boot: tells a pid that was used again
     VmName name;
-    std::vector<uint32_t> helpers; // kernel threads that serve it, outside of the process
+    std::vector<VmHelper> helpers; // kernel threads that serve it, outside of the process
 };
 
 // A thread of a VM's process, or a helper of it.
@@ -40,11 +40,17 @@ struct VmThread {
     bool operator==(const VmThread&) const = default;
 };
 
-// True if the process has a descriptor of a VM of KVM.
-bool holds_vm(const std::string& proc, uint32_t pid);
+// Whether the process has descriptors of a VM of KVM and of a vCPU; nothing if its descriptors may not be
+// looked at. One that has gone has none.
+std::optional<bool> holds_vm(const std::string& proc, uint32_t pid);
 
-// All processes that do, ascending.
-std::vector<uint32_t> vm_pids(const std::string& proc = "/proc");
+struct VmPids {
+    std::vector<uint32_t> pids; // ascending
+    size_t denied = 0; // processes but init whose descriptors may not be looked at
+};
+
+// All processes that hold a VM.
+VmPids vm_pids(const std::string& proc = "/proc");
 
 // All kernel threads that serve VMs, by their names: vhost-TID (before 6.4; since then vhost is a thread
 // of the process), kvm-pit/PID, kvm-nx-lpage-recovery-TID (5.17 to 6.12: before, the name is cut off,
@@ -57,6 +63,9 @@ std::optional<VmProcess> read_vm(const std::string& proc, uint32_t pid,
                                  const std::vector<VmHelper>& helpers);
 std::optional<VmProcess> read_vm(const std::string& proc, uint32_t pid,
                                  std::string_view cgroup_path);
+
+// True while a thread of the process lives: of the one that started then.
+bool process_lives(const std::string& proc, uint32_t pid, uint64_t start_time);
 
 // When the process started, in clock ticks since boot. Nothing if it has gone.
 std::optional<uint64_t> process_start_time(const std::string& proc, uint32_t pid);

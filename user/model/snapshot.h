@@ -45,9 +45,9 @@ struct EntityFact {
     std::string id; // the engine's, the pod's uid, the VM's uuid; empty if it has none
     std::string image;                  // of a container; empty if not known
     std::string source;                 // where the name is from: "docker API", "cgroup"
-    uint32_t pid = 0;                   // of a VM: the process of its VMM
-    std::vector<uint32_t> helpers = {}; // … and the kernel's that serve it: vhost-PID, kvm-pit/PID
-    bool ended = false;                 // of a VM
+    uint64_t vm = 0;    // of a VM: its number, never used again while the host is up
+    uint32_t pid = 0;   // of a VM: the process of its VMM
+    bool ended = false; // of a VM
     bool operator==(const EntityFact&) const = default;
 };
 
@@ -55,6 +55,7 @@ struct EntityFact {
 struct OpenWait {
     uint64_t wait_ns = 0; // so far
     uint64_t cgroup_id = 0;
+    uint64_t vm = 0; // as in CgroupWaits
     uint32_t tid = 0;
     uint32_t tgid = 0;
     std::string comm; // raw bytes
@@ -66,6 +67,7 @@ struct SlowWait {
     int64_t end_ns = 0; // ns since 1970
     uint64_t wait_ns = 0;
     uint64_t cgroup_id = 0;
+    uint64_t vm = 0; // as in CgroupWaits
     uint32_t cpu = 0;
     uint32_t tid = 0;
     uint32_t tgid = 0;
@@ -77,7 +79,7 @@ struct SlowWait {
 // The waits of a leaf: of one VM, or of what is in none, in one cgroup.
 struct CgroupWaits {
     uint64_t cgroup_id = 0;
-    uint32_t vm = 0; // EntityFact::pid; 0 is none
+    uint64_t vm = 0; // EntityFact::vm; 0 is none, or VMs were not asked for
     Histogram wait;
     bool operator==(const CgroupWaits&) const = default;
 };

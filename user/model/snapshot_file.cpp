@@ -86,7 +86,7 @@ Json to_json(const SchedSnapshot& sched)
         cgroups.push_back({{"id", c.cgroup_id}, {"vm", c.vm}, {"wait", to_json(c.wait)}});
     Json open = Json::array();
     for (const OpenWait& w : sched.open)
-        open.push_back({w.wait_ns, w.cgroup_id, w.tid, w.tgid, latin1(w.comm)});
+        open.push_back({w.wait_ns, w.cgroup_id, w.vm, w.tid, w.tgid, latin1(w.comm)});
     return {{"by_cgroup", sched.by_cgroup},
             {"cgroups", cgroups},
             {"rest", to_json(sched.rest)},
@@ -99,16 +99,17 @@ SchedSnapshot sched_from(const Json& json)
     sched.by_cgroup = json.at("by_cgroup").get<bool>();
     for (const Json& c : json.at("cgroups")) {
         sched.cgroups.push_back({.cgroup_id = number<uint64_t>(c.at("id")),
-                                 .vm = number<uint32_t>(c.at("vm")),
+                                 .vm = number<uint64_t>(c.at("vm")),
                                  .wait = histogram_from(c.at("wait"))});
     }
     sched.rest = histogram_from(json.at("rest"));
     for (const Json& w : json.at("open")) {
         sched.open.push_back({.wait_ns = number<uint64_t>(w.at(0)),
                               .cgroup_id = number<uint64_t>(w.at(1)),
-                              .tid = number<uint32_t>(w.at(2)),
-                              .tgid = number<uint32_t>(w.at(3)),
-                              .comm = bytes_of(w.at(4).get<std::string>())});
+                              .vm = number<uint64_t>(w.at(2)),
+                              .tid = number<uint32_t>(w.at(3)),
+                              .tgid = number<uint32_t>(w.at(4)),
+                              .comm = bytes_of(w.at(5).get<std::string>())});
     }
     return sched;
 }
@@ -139,7 +140,7 @@ Json to_json(const std::vector<EntityFact>& facts)
     Json entities = Json::array();
     for (const EntityFact& e : facts)
         entities.push_back({e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image),
-                            e.source, e.pid, e.helpers, e.ended});
+                            e.source, e.vm, e.pid, e.ended});
     return entities;
 }
 
@@ -155,10 +156,9 @@ std::vector<EntityFact> entities_from(const Json& json)
                          .id = bytes_of(e.at(3).get<std::string>()),
                          .image = bytes_of(e.at(4).get<std::string>()),
                          .source = e.at(5).get<std::string>(),
-                         .pid = number<uint32_t>(e.at(6)),
+                         .vm = number<uint64_t>(e.at(6)),
+                         .pid = number<uint32_t>(e.at(7)),
                          .ended = e.at(8).get<bool>()});
-        for (const Json& helper : e.at(7))
-            facts.back().helpers.push_back(number<uint32_t>(helper));
     }
     return facts;
 }
