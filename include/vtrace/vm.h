@@ -17,7 +17,8 @@ struct vt_vm_process {
 #ifdef __cplusplus
 constexpr
 #endif
-static inline __attribute__((always_inline)) __u64 vt_vm_id(__u32 tgid, __u64 start_time)
+    static inline __attribute__((always_inline)) __u64
+    vt_vm_id(__u32 tgid, __u64 start_time)
 {
     return start_time << 22 | tgid;
 }

@@ -103,7 +103,8 @@ TEST_F(EntitiesTest, AVmOwnsItsProcesses)
                      .source = "qemu -name",
                      .vm = 10'000,
                      .pid = 100});
-    facts.push_back({.cgroup_id = 7, .kind = "vm", .name = "db", .vm = 20'000, .pid = 200, .ended = true});
+    facts.push_back(
+        {.cgroup_id = 7, .kind = "vm", .name = "db", .vm = 20'000, .pid = 200, .ended = true});
     const Entities with_vms(cgroups, facts);
     const Entity web = with_vms.owner(7, 10'000, "vm");
     EXPECT_EQ(web.kind, "vm");

@@ -41,8 +41,7 @@ bool VmFinder::look_at(Vm& vm, const std::vector<VmHelper>& helpers)
     if (const auto cgroup = find_cgroup(hierarchy_, path))
         vm.fact.cgroup_id = *cgroup;
     const VmName& name = process->name;
-    vm.fact.name =
-        name.name.empty() ? name.vmm + "-" + std::to_string(vm.fact.pid) : name.name;
+    vm.fact.name = name.name.empty() ? name.vmm + "-" + std::to_string(vm.fact.pid) : name.name;
     vm.fact.source = name.name.empty() ? kFromProcess : name.source;
     vm.fact.id = name.uuid;
     if (vm.fact != before || vm.process.helpers != process->helpers)
@@ -107,8 +106,7 @@ void VmFinder::update(Clock::time_point now, bool all)
             changes_++;
             continue;
         }
-        const bool moved =
-            cgroup_path(proc_, vm.fact.pid, hierarchy_.kernel_id) != vm.cgroup_path;
+        const bool moved = cgroup_path(proc_, vm.fact.pid, hierarchy_.kernel_id) != vm.cgroup_path;
         if (!all && !moved && now - vm.found > kStarts)
             continue;
         if (!helpers)

@@ -46,7 +46,7 @@ std::optional<bool> holds_vm(const std::string& proc, uint32_t pid);
 
 struct VmPids {
     std::vector<uint32_t> pids; // ascending
-    size_t denied = 0; // processes but init whose descriptors may not be looked at
+    size_t denied = 0;          // processes but init whose descriptors may not be looked at
 };
 
 // All processes that hold a VM.

@@ -43,8 +43,8 @@ struct EntityFact {
     std::string
         name;       // for people, raw bytes; of a pod NAMESPACE/NAME; its id where no name is known
     std::string id; // the engine's, the pod's uid, the VM's uuid; empty if it has none
-    std::string image;                  // of a container; empty if not known
-    std::string source;                 // where the name is from: "docker API", "cgroup"
+    std::string image;  // of a container; empty if not known
+    std::string source; // where the name is from: "docker API", "cgroup"
     uint64_t vm = 0;    // of a VM: its number, never used again while the host is up
     uint32_t pid = 0;   // of a VM: the process of its VMM
     bool ended = false; // of a VM
