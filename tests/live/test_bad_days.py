@@ -369,10 +369,13 @@ class Cgroups(unittest.TestCase):
                     tracer.wait_poll()
                 with live.Cgroup() as cgroup:
                     paths.append(cgroup.path)
+                    # Else a wait may lie across the move.
+                    live.until(lambda: live.state(child.pid) == "S", "the task sleeps", every=0.001)
                     before = live.schedstat(child.pid)
                     try:
                         cgroup.add(child.pid)
                         child.ask()
+                        live.until(lambda: live.state(child.pid) == "S", "the task sleeps", every=0.001)
                         expected += live.schedstat(child.pid)[2] - before[2]
                     finally:
                         home.add(child.pid)
