@@ -55,14 +55,12 @@ std::vector<std::string> known_names(const std::string& kind, const std::string&
         return {};
     if (kind == "cgroup")
         return cgroups_like(hierarchy->mount_point, typed);
-    const auto facts = entities_now(*hierarchy);
+    const auto facts = entities_now(*hierarchy, kind);
     if (!facts)
         return {};
     std::vector<std::string> names;
-    for (const EntityFact& fact : *facts) {
-        if (fact.kind == kind)
-            names.push_back(fact.name);
-    }
+    for (const EntityFact& fact : *facts)
+        names.push_back(fact.name);
     return names;
 }
 

@@ -8,7 +8,7 @@ namespace vtrace {
 
 // The options that every measuring tool shares, as the user gave them.
 struct ToolOptions {
-    std::string group;       // kind of the rows: cgroup, container, pod or unit; empty is the host
+    std::string group; // kind of the rows: vm, container, pod, unit or cgroup; empty is the host
     std::string target_kind; // what to select: the kind; empty is all
     std::string target;      // and its name or id
     int pid = 0;             // 0 is every process
@@ -23,6 +23,9 @@ struct ToolOptions {
     bool verbose = false;
     double interval = 0; // seconds; 0 is until Ctrl-C
     uint64_t count = 0;  // reports; 0 is without end
+
+    // The kind that single and open waits are shown by.
+    [[nodiscard]] std::string wait_kind() const { return group.empty() ? "cgroup" : group; }
 };
 
 } // namespace vtrace

@@ -65,7 +65,7 @@ void keep_top(Report& report, size_t top)
 Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
     constexpr size_t kTextRows = 20;
-    const std::string kind = options.group.empty() ? "cgroup" : options.group;
+    const std::string kind = options.wait_kind();
     Report report{.tool = "runqlat",
                   .title = "Wait for a CPU, throttling by the own CPU quota included",
                   .metric = "wait",

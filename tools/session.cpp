@@ -105,12 +105,6 @@ private:
         return start + duration_cast<steady_clock::duration>(seconds);
     }
 
-    // Whose the single waits are.
-    [[nodiscard]] std::string kind() const
-    {
-        return options_.group.empty() ? "cgroup" : options_.group;
-    }
-
     // To a person who waits; stdout is for reports.
     void announce() const
     {
@@ -124,7 +118,8 @@ private:
     {
         if (options_.slower_ms > 0 && !options_.json && !headed_) {
             headed_ = true;
-            if (auto written = output_.write(slow_wait_heading(kind(), style_)); !written)
+            if (auto written = output_.write(slow_wait_heading(options_.wait_kind(), style_));
+                !written)
                 return written;
         }
         while (!stop_requested()) {
@@ -149,9 +144,10 @@ private:
         const CgroupFacts facts = collectors_->names();
         const std::vector<EntityFact> found = collectors_->entities();
         const Entities entities(facts, found);
+        const std::string kind = options_.wait_kind();
         std::string lines;
         for (const SlowWait& wait : *waits) {
-            const Entity entity = entities.owner(wait.cgroup_id, wait.vm, kind());
+            const Entity entity = entities.owner(wait.cgroup_id, wait.vm, kind);
             lines += options_.json ? render_json(wait, entity, std::string(tool_.name))
                                    : render_text(wait, entity, style_);
         }

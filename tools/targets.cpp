@@ -7,7 +7,6 @@
 #include "entity/vm_finder.h"
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 
 namespace vtrace {
@@ -30,10 +29,8 @@ Error no_such(const std::vector<EntityFact>& facts, const std::string& kind,
               const std::string& name)
 {
     std::set<std::string> names;
-    for (const EntityFact& fact : facts) {
-        if (fact.kind == kind)
-            names.insert(printable(fact.name));
-    }
+    for (const EntityFact& fact : facts)
+        names.insert(printable(fact.name));
     return {.what = "there is no " + kind + " " + printable(name),
             .hint = names.empty() ? "there is no " + kind + " at all; --cgroup knows every cgroup"
                                   : "there are: " + listed(names),
@@ -62,22 +59,25 @@ Error ambiguous(const std::vector<const EntityFact*>& found, const std::string& 
 
 } // namespace
 
-Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy)
+Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy,
+                                             const std::string& kind)
 {
+    if (kind == "vm")
+        return vms_now(hierarchy);
     CgroupTree tree;
     if (auto scanned = tree.scan(hierarchy.mount_point); !scanned)
         return scanned.error();
     EntityFinder finder{ContainerRecords(engine_paths())};
     finder.update(tree, EntityFinder::Clock::now());
     std::vector<EntityFact> facts = finder.facts();
-    std::ranges::move(vms_now(hierarchy), std::back_inserter(facts));
+    std::erase_if(facts, [&](const EntityFact& fact) { return fact.kind != kind; });
     return facts;
 }
 
 Result<EntityFact> find_entity(const CgroupHierarchy& hierarchy, const std::string& kind,
                                const std::string& name)
 {
-    const auto facts = entities_now(hierarchy);
+    const auto facts = entities_now(hierarchy, kind);
     if (!facts)
         return facts.error();
     const auto found = matching(*facts, kind, name);

@@ -11,8 +11,9 @@
 
 namespace vtrace {
 
-// The VMs, pods, containers and units that are here now.
-Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy);
+// The VMs, or the pods, containers or units, that are here now: those of one kind.
+Result<std::vector<EntityFact>> entities_now(const CgroupHierarchy& hierarchy,
+                                             const std::string& kind);
 
 // The VM, pod, container or unit that a user names. Usage error if there is none of that name, or more
 // than one; it lists those to choose from.

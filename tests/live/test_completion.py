@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Completion in a bash that somebody types into: names of what exists, whatever they are."""
 
-import contextlib
 import os
 import pathlib
 import tempfile
@@ -43,15 +42,11 @@ class Bash(Terminal):
         return [os.fsdecode(word) for word in self.words.read_bytes().split(b"\0")[:-1]]
 
 
-class Completion(unittest.TestCase):
+class Completion(live.TestCase):
     def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
+        super().setUp()
         self.home = pathlib.Path(self.enter(tempfile.TemporaryDirectory(prefix="vtrace-test-")))
         self.bash = self.enter(Bash(self.home))
-
-    def enter(self, context):
-        return self.stack.enter_context(context)
 
     def cgroup(self, suffix, parent=None):
         """A cgroup with what its name begins with, for it alone."""

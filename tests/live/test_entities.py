@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Containers, pods and units: their waits, by name, against the kernel's own account of their threads."""
 
-import contextlib
 import datetime
 import json
 import os
@@ -34,14 +33,7 @@ class Named(live.Cgroup):
         os.mkdir(self.directory)
 
 
-class Base(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-
-    def enter(self, context):
-        return self.stack.enter_context(context)
-
+class Base(live.TestCase):
     def row(self, reports, kind, name):
         return [row for report in reports for row in report["rows"]
                 if (row["entity"]["kind"], row["entity"]["name"]) == (kind, name)]

@@ -26,15 +26,6 @@ def hex_id(number):
     return hashlib.sha256(b"%d" % number).hexdigest()
 
 
-class Base(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-
-    def enter(self, context):
-        return self.stack.enter_context(context)
-
-
 def container_rows(reports):
     """The rows of containers by the path of their cgroup."""
     rows = {}
@@ -50,7 +41,7 @@ def cpu_share(reports):
     return sum(r["overhead"]["cpu_ns"] for r in reports) / sum(r["duration_ns"] for r in reports)
 
 
-class Storm(Base):
+class Storm(live.TestCase):
     # An emulated machine has its own idea of 20 ms, and of a share of a CPU.
     EMULATED = pathlib.Path("/run/lab/name").exists()
     CONTAINERS = 50 if EMULATED else 500
@@ -213,7 +204,7 @@ class Records:
         return f"libpod-{container}", file
 
 
-class SteadyState(Base):
+class SteadyState(live.TestCase):
     EACH = 10
 
     def test_nothing_is_opened_again(self):
@@ -248,7 +239,7 @@ class SteadyState(Base):
         self.assertLessEqual({"web-1", "pod-less", "shell"}, set(names), "expected the names on record")
 
 
-class Docker(Base):
+class Docker(live.TestCase):
     def rows(self, tracer, name):
         return [row for report in tracer.reports() for row in report["rows"]
                 if (row["entity"]["kind"], row["entity"]["name"]) == ("container", name)]
@@ -300,7 +291,7 @@ class Docker(Base):
             tracer.stop()
 
 
-class Podman(Base):
+class Podman(live.TestCase):
     def test_a_pod(self):
         """Its name is only in Podman's database: it is shown by its id."""
         podman = self.enter(engines.Podman())

@@ -3,7 +3,6 @@
 
 The tests of vtrace's KVM tools build on them."""
 
-import contextlib
 import os
 import pathlib
 import unittest
@@ -14,14 +13,10 @@ import vtrace_live as live
 PIO, CPUIDS, HALTS = 3000, 700, 50
 
 
-class Kvm(unittest.TestCase):
+class Kvm(live.TestCase):
     def setUp(self):
         kvm.need_kvm()
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-
-    def enter(self, context):
-        return self.stack.enter_context(context)
+        super().setUp()
 
     def trace(self, event, condition):
         return self.enter(kvm.TraceCount(event, condition))

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`vtrace ps`: its threads against /proc; --watch on a terminal, into a pipe, as JSON."""
 
-import contextlib
 import json
 import os
 import signal
@@ -39,14 +38,7 @@ def name_of(cgroup):
     return os.path.basename(cgroup.path)
 
 
-class Base(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-
-    def enter(self, context):
-        return self.stack.enter_context(context)
-
+class Base(live.TestCase):
     def entities(self, line):
         document = json.loads(line)
         self.assertTrue(VALIDATOR.is_valid(document), f"expected a document by the schema: {line!r}")

@@ -5,7 +5,6 @@ Its account is read while the workload (tests/workloads/waiters.cpp) sleeps: bef
 has come to rest, both while vtrace measures.
 """
 
-import contextlib
 import os
 import tempfile
 import time
@@ -17,16 +16,12 @@ from waiters_live import SECONDS, Waiters, account, measure
 TOLERANCE = 0.01
 
 
-class Truth(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-
+class Truth(live.TestCase):
     def cgroup(self, suffix):
-        return self.stack.enter_context(live.Cgroup(suffix))
+        return self.enter(live.Cgroup(suffix))
 
     def waiters(self, cgroup, *arguments):
-        return self.stack.enter_context(Waiters(cgroup, *arguments))
+        return self.enter(Waiters(cgroup, *arguments))
 
     def check_row(self, reports, cgroup, *workloads, kernel_errs=0):
         delay = sum(w.run_delay for w in workloads)

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import traceback
+import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VTRACE = os.path.abspath(os.environ.get("VTRACE", ROOT / "build" / "vtrace"))
@@ -285,6 +286,17 @@ def state(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0].decode()
     except (FileNotFoundError, ProcessLookupError):
         return "X"
+
+
+class TestCase(unittest.TestCase):
+    """A test whose contexts end with it: enter() takes one."""
+
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+
+    def enter(self, context):
+        return self.stack.enter_context(context)
 
 
 # ---- cgroups ----
