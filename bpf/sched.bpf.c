@@ -14,6 +14,12 @@
 #include "common/vm.bpf.h"
 #include "vtrace/sched.h"
 
+/* The parts of the hook on sched_switch. */
+const volatile bool waits = false;  /* histograms of waits for a CPU */
+const volatile bool blame = false;  /* who ran meanwhile */
+const volatile bool slices = false; /* histograms of time on a CPU */
+const volatile bool offcpu = false; /* histograms of time off it */
+
 const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
 const volatile bool by_vm =
@@ -24,7 +30,12 @@ const volatile int target_tgid = 0; /* 0 is every process */
 const volatile __u64 slower_ns = 0; /* 0 reports no single waits */
 const volatile __u32 slow_per_second = 1000;
 
+const volatile __u32 neighbour_pairs =
+    0; /* how many (victim, neighbour) get a histogram of their own */
+
 int self_tgid = 0; /* in the initial PID namespace, whatever namespace vtrace runs in */
+__u32 neighbour_pairs_taken = 0;
+__u32 pair_changes = 1; /* counts the pairs given back */
 
 #define VT_EEXIST 17 /* errno.h is for user space */
 
@@ -54,7 +65,23 @@ struct {
     __type(value, struct vt_sched_cpu);
 } sched_cpus SEC(".maps");
 
-/* Owner to slot; the reverse is slot_owner. */
+/* By CPU, only with blame. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_history);
+} sched_history SEC(".maps");
+
+/* By CPU, only where pairs are. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_pairs);
+} sched_pairs SEC(".maps");
+
+/* Owner, or pair, to slot; the reverse is slot_owner. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1024);
@@ -96,9 +123,9 @@ static __always_inline struct vt_sched_cpu *this_cpu(void)
             cpu_->field++;                                                                         \
     } while (0)
 
-static __always_inline __u64 rq_clock(struct task_struct *task)
+static __always_inline struct rq *task_rq(struct task_struct *task)
 {
-    return task->se.cfs_rq->rq->clock;
+    return task->se.cfs_rq->rq;
 }
 
 static __always_inline struct vt_sched_task_key task_key(struct task_struct *task)
@@ -142,14 +169,12 @@ static __always_inline void add_task(struct task_struct *task)
         COUNT(task_failed);
 }
 
-/* The slot of an owner, taken when its first task ends a wait. Maps are preallocated: safe here. */
-static __noinline __u32 find_slot(struct cgroup *cgroup, __u64 id, __u64 vm)
+/* The slot of an owner or a pair, taken at its first event. Maps are preallocated: safe here. */
+static __noinline __u32 find_slot(__u64 id, __u64 vm)
 {
     struct vt_owner owner = {.cgroup_id = id, .vm = vm};
     __u32 slot, *known;
 
-    if (!cgroup_selected(cgroup) || (target_vm && vm != target_vm))
-        return VT_SLOT_EXCLUDED;
     known = bpf_map_lookup_elem(&owner_slots, &owner);
     if (known)
         return *known;
@@ -218,7 +243,7 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
     return 0;
 }
 
-/* True if the task is one that was asked for; its cgroup is tested with its slot. */
+/* True if the task is one that was asked for; its cgroup and VM are tested with its slot. */
 static __always_inline bool task_selected(struct task_struct *task, struct vt_sched_task *state)
 {
     if (!include_self && (state->flags & VT_TASK_SELF))
@@ -230,6 +255,52 @@ static __always_inline bool task_selected(struct task_struct *task, struct vt_sc
     return true;
 }
 
+/* A thread of the kernel's own that serves no VM and was put into no cgroup. */
+static __always_inline bool is_kernels_own(struct task_struct *task, struct cgroup *cgroup,
+                                           __u64 vm)
+{
+    return (task->flags & PF_KTHREAD) && !vm && !BPF_CORE_READ(cgroup, self.parent);
+}
+
+/* Its name up to a slash (kworker/0:1 is kworker) as an owner. */
+static __always_inline void kthread_owner(struct task_struct *task, struct vt_owner *owner)
+{
+    union {
+        char name[VT_COMM_LEN];
+        struct vt_owner owner;
+    } by = {};
+    bool cut = false;
+
+    bpf_probe_read_kernel(by.name, sizeof(by.name), task->comm);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < VT_COMM_LEN; i++) {
+        cut = cut || by.name[i] == '/' || !by.name[i];
+        if (cut)
+            by.name[i] = 0;
+    }
+    *owner = by.owner;
+    owner->vm = (owner->vm & ((1ULL << VT_OWNER_KIND_SHIFT) - 1)) | (__u64)VT_OWNER_KTHREAD
+                                                                        << VT_OWNER_KIND_SHIFT;
+}
+
+/* Looks the slot of a task's owner up, and whether it was asked for. */
+static __noinline __u32 look_up_slot(struct task_struct *task, struct vt_sched_task *state)
+{
+    struct cgroup *cgroup = read_task_cgroup(task);
+    __u64 vm = task_vm(task);
+    struct vt_owner owner = {.cgroup_id = cgroup_id(cgroup), .vm = vm};
+
+    state->flags &= ~VT_TASK_OUTSIDE;
+    if (!cgroup_selected(cgroup) || (target_vm && vm != target_vm)) {
+        if (!blame)
+            return VT_SLOT_EXCLUDED;
+        state->flags |= VT_TASK_OUTSIDE;
+    }
+    if (blame && is_kernels_own(task, cgroup, vm))
+        kthread_owner(task, &owner);
+    return find_slot(owner.cgroup_id, owner.vm);
+}
+
 /*
  * The slot of a task's owner, remembered for as long as the task has the same css_set: the way from there to
  * the id touches four more cache lines, most of them cold with thousands of cgroups.
@@ -238,49 +309,104 @@ static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched
 {
     __u64 css_set = (__u64)task->cgroups;
     __u64 changes = owner_changes;
-    struct cgroup *cgroup;
-    __u64 id, vm;
 
     if (state->css_set == css_set && state->changes == changes)
         return state->slot;
-    cgroup = read_task_cgroup(task);
-    id = cgroup_id(cgroup);
-    vm = task_vm(task);
-    if (state->cgroup_id != id || state->vm != vm) {
-        state->slot = find_slot(cgroup, id, vm);
-        /* An overflow is looked up anew each time: a slot may be free by then. */
-        if (state->slot == VT_SLOT_OTHER) {
-            COUNT(map_full);
-            state->css_set = 0;
-            state->cgroup_id = 0;
-            return VT_SLOT_OTHER;
-        }
-        state->cgroup_id = id;
-        state->vm = vm;
+    state->slot = look_up_slot(task, state);
+    /* An overflow is looked up anew each time: a slot may be free by then. */
+    if (state->slot == VT_SLOT_OTHER) {
+        COUNT(map_full);
+        state->css_set = 0;
+        return VT_SLOT_OTHER;
     }
     state->css_set = css_set;
     state->changes = changes;
     return state->slot;
 }
 
-/* The run-queue wait that ends with this switch, charged to the task that waited. */
-static __always_inline void run_queue_wait(struct task_struct *prev, struct task_struct *next)
+/* The slot that a task's figures go to, VT_SLOT_EXCLUDED if it was not asked for. */
+static __always_inline __u32 charged_slot(struct task_struct *task, struct vt_sched_task *state)
 {
-    __u64 queued = next->sched_info.last_queued;
-    __u64 clock, waited, wait, pcount, expected, missed = 0;
-    struct vt_sched_task *state;
+    __u32 slot = by_cgroup ? task_slot(task, state) : VT_SLOT_OTHER;
+
+    if ((state->flags & VT_TASK_OUTSIDE) || !task_selected(task, state))
+        return VT_SLOT_EXCLUDED;
+    return slot;
+}
+
+static __always_inline __u32 find_pair(__u32 slot, __u32 code)
+{
+    __u64 kind = (__u64)VT_OWNER_PAIR << VT_OWNER_KIND_SHIFT;
+    struct vt_owner owner = {.cgroup_id = (__u64)slot << 32 | code, .vm = kind};
+
+    if (code < VT_CODE_FIRST && !bpf_map_lookup_elem(&owner_slots, &owner)) {
+        if (neighbour_pairs_taken >= neighbour_pairs)
+            owner.cgroup_id = (__u64)slot << 32 | VT_CODE_NEIGHBOURS;
+        else
+            __sync_fetch_and_add(&neighbour_pairs_taken, 1);
+    }
+    return find_slot(owner.cgroup_id, kind);
+}
+
+/* Adds a time to the histogram of an owner about something. */
+__noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
+{
+    __u32 cpu = bpf_get_smp_processor_id();
+    struct vt_pairs *pairs = bpf_map_lookup_elem(&sched_pairs, &cpu);
+    __u32 changes = pair_changes;
+    struct vt_pair *pair;
     struct vt_hist *hist;
-    __u32 slot = VT_SLOT_OTHER;
+
+    if (!pairs)
+        return 0;
+    pair = &pairs->known[(slot * 31 + code) % VT_PAIR_CACHE];
+    if (pair->slot != slot || pair->code != code || pair->changes != changes) {
+        __u32 found = find_pair(slot, code);
+
+        if (found == VT_SLOT_OTHER) {
+            COUNT(map_full);
+            return 0;
+        }
+        pair->slot = slot;
+        pair->code = code;
+        pair->changes = changes;
+        pair->pair = found;
+    }
+    hist = hist_find(pair->pair);
+    if (hist)
+        hist_add(hist, ns);
+    return 0;
+}
+
+/* One context switch. */
+struct vt_switch {
+    struct task_struct *prev;
+    struct task_struct *next;
+    struct vt_sched_task *state; /* of next, NULL if it has none */
+    struct rq *rq;
+    __u64 clock;
+    __u64 queued;  /* when the last piece of the wait began */
+    __u64 wait;    /* the whole of it */
+    __u32 charged; /* charged_slot() of next */
+    bool waited;   /* queued and wait are good */
+};
+
+/* The run-queue wait that ends with this switch, charged to the task that waited. */
+static __always_inline void run_queue_wait(struct vt_switch *sw)
+{
+    struct vt_sched_task *state = sw->state;
+    struct task_struct *next = sw->next;
+    __u64 queued = next->sched_info.last_queued;
+    __u64 waited, wait, pcount, expected, missed = 0;
+    struct vt_hist *hist;
 
     if (!queued) /* the idle task; the kernel, too, counts no wait then */
         return;
-    state = find_task(next);
     if (!state) {
         COUNT(missed_start);
         return;
     }
-    clock = rq_clock(next);
-    waited = next->sched_info.run_delay + (clock - queued);
+    waited = next->sched_info.run_delay + (sw->clock - queued);
     pcount = next->sched_info.pcount;
     wait = waited - state->run_delay;
     expected = state->pcount;
@@ -291,7 +417,7 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
         COUNT(clock_anomaly);
         return;
     }
-    if (clock < queued || (__s64)wait < 0) {
+    if (sw->clock < queued || (__s64)wait < 0) {
         COUNT(clock_anomaly);
         return;
     }
@@ -300,38 +426,220 @@ static __always_inline void run_queue_wait(struct task_struct *prev, struct task
          * Switch-ins were not seen. Of a single one the kernel's totals still tell the wait: what is left
          * when this one is taken off (both are exact unless a migration split this one).
          */
-        if (pcount - expected != 1 || wait < clock - queued) {
+        if (pcount - expected != 1 || wait < sw->clock - queued) {
             COUNT(missed_start);
             return;
         }
         COUNT(recovered);
-        missed = wait - (clock - queued);
-        wait = clock - queued;
+        missed = wait - (sw->clock - queued);
+        wait = sw->clock - queued;
     }
-    if (!task_selected(next, state))
+    sw->queued = queued;
+    sw->wait = wait;
+    sw->waited = true;
+    if (sw->charged == VT_SLOT_EXCLUDED)
         return;
-    if (by_cgroup) {
-        slot = task_slot(next, state);
-        if (slot == VT_SLOT_EXCLUDED)
-            return;
-    }
-    hist = hist_find(slot);
+    hist = waits ? hist_find(sw->charged) : NULL;
     if (hist) {
         hist_add(hist, wait);
         if (expected != pcount) {
             hist_add(hist, missed);
-            if (by_cgroup && slot == VT_SLOT_OTHER)
+            if (by_cgroup && sw->charged == VT_SLOT_OTHER)
                 COUNT(map_full);
         }
     }
     if (slower_ns && wait > slower_ns)
-        report_slow(prev, next, wait);
+        report_slow(sw->prev, next, wait);
+}
+
+/*
+ * The iterator's record. Not on its stack: the verifier would tell apart every state that it can be in.
+ * vtrace runs one iterator at a time.
+ */
+struct vt_open_wait open_wait;
+
+/* Who ran for how long during a wait, into that record. */
+static __always_inline void open_add(__u32 code, __u64 ns)
+{
+#pragma clang loop unroll(full)
+    for (int i = 0; i < VT_OPEN_PARTS; i++) {
+        if (!open_wait.ns[i])
+            open_wait.code[i] = code;
+        if (open_wait.code[i] == code) {
+            open_wait.ns[i] += ns;
+            return;
+        }
+    }
+}
+
+static __always_inline void blame_add(__u32 slot, bool open, __u32 code, __u64 ns)
+{
+    if (!ns)
+        return;
+    if (code == slot)
+        code = VT_CODE_SELF;
+    if (open)
+        open_add(code, ns);
+    else
+        pair_add(slot, code, ns);
+}
+
+/* ns of a slice that were taken off it, of those that fall into a part of it. */
+static __always_inline __u64 part_of(__u64 ns, __u64 part, __u64 whole)
+{
+    if (part == whole || !ns)
+        return ns;
+    return whole ? ns * part / whole : 0; /* u32 of ns, and parts of seconds: no overflow */
+}
+
+/*
+ * Charges a wait on a CPU from `from` to `to` to who ran there meanwhile, the latest first. What is older than
+ * the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
+ */
+static __always_inline void blame_between(struct vt_sched_cpu *cpu, struct vt_history *history,
+                                          __u32 slot, __u64 from, __u64 to, __u64 steal, __u64 irq,
+                                          bool open)
+{
+    __u64 start = cpu->since, end = to, head = history->head;
+    __u64 ns, whole, irq_ns, steal_ns;
+    __u32 code = cpu->running;
+    struct vt_slice *slice;
+
+    for (int i = 0; i <= VT_HISTORY; i++) {
+        if (!start || end <= from || start > end)
+            break;
+        whole = end - start;
+        ns = start < from ? end - from : whole;
+        steal_ns = part_of(steal, ns, whole);
+        irq_ns = part_of(irq, ns, whole);
+        if (steal_ns > ns)
+            steal_ns = ns;
+        if (irq_ns > ns - steal_ns)
+            irq_ns = ns - steal_ns;
+        ns -= steal_ns + irq_ns;
+        if (steal_ns)
+            blame_add(slot, open, VT_CODE_STEAL, steal_ns);
+        if (irq_ns)
+            blame_add(slot, open, VT_CODE_IRQ, irq_ns);
+        blame_add(slot, open, code, ns);
+        if (i == VT_HISTORY || (__u64)i >= head)
+            break;
+        slice = &history->slices[(head - 1 - i) % VT_HISTORY];
+        end = start;
+        start = slice->start;
+        code = slice->running;
+        steal = slice->steal;
+        irq = slice->irq;
+    }
+}
+
+/* What the clock of a CPU was not a task's, since boot; 0 where the kernel does not count it. */
+static __always_inline __u64 rq_steal(struct rq *rq)
+{
+    struct rq___with_steal *with = (void *)rq;
+
+    return bpf_core_field_exists(with->prev_steal_time_rq) ? with->prev_steal_time_rq : 0;
+}
+
+static __always_inline __u64 rq_irq(struct rq *rq)
+{
+    struct rq___with_irq *with = (void *)rq;
+
+    return bpf_core_field_exists(with->prev_irq_time) ? with->prev_irq_time : 0;
+}
+
+static __always_inline __u32 at_most_u32(__u64 ns)
+{
+    return ns > 0xffffffffU ? 0xffffffffU : ns;
+}
+
+static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu,
+                                       struct vt_history *history)
+{
+    if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
+        return;
+    blame_between(cpu, history, sw->charged, sw->queued, sw->clock, rq_steal(sw->rq) - cpu->steal,
+                  rq_irq(sw->rq) - cpu->irq, false);
+}
+
+/* The slice that ends with this switch becomes history. */
+static __always_inline void add_to_history(struct vt_switch *sw, struct vt_sched_cpu *cpu,
+                                           struct vt_history *history)
+{
+    __u64 steal = rq_steal(sw->rq) - cpu->steal, irq = rq_irq(sw->rq) - cpu->irq;
+    struct vt_slice *slice = &history->slices[(history->head - 1) % VT_HISTORY];
+
+    cpu->steal += steal;
+    cpu->irq += irq;
+    if (history->head && slice->running == cpu->running) {
+        slice->steal = at_most_u32(slice->steal + steal);
+        slice->irq = at_most_u32(slice->irq + irq);
+        return;
+    }
+    slice = &history->slices[history->head % VT_HISTORY];
+    slice->start = cpu->since;
+    slice->running = cpu->running;
+    slice->steal = at_most_u32(steal);
+    slice->irq = at_most_u32(irq);
+    history->head++;
+}
+
+/* Whose time it is from this switch on. */
+static __always_inline __u32 running_now(struct vt_switch *sw)
+{
+    if (!sw->next->pid) {
+        /* Queued, and yet not running: another CPU of the core runs what must not share it. */
+        return sw->rq->nr_running ? VT_CODE_FORCED_IDLE : VT_CODE_IDLE;
+    }
+    if (!sw->state)
+        return VT_CODE_UNKNOWN;
+    return task_slot(sw->next, sw->state);
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-    run_queue_wait(prev, next);
+    struct vt_switch sw = {.prev = prev, .next = next, .charged = VT_SLOT_EXCLUDED};
+    struct vt_sched_cpu *cpu = NULL;
+    struct vt_history *history = NULL;
+    struct vt_sched_task *left;
+    __u32 number;
+
+    sw.rq = task_rq(next);
+    sw.clock = sw.rq->clock;
+    if (next->pid)
+        sw.state = find_task(next);
+    if (sw.state)
+        sw.charged = charged_slot(next, sw.state);
+    if (waits || blame)
+        run_queue_wait(&sw);
+    if (!blame && !slices && !offcpu)
+        return 0;
+    cpu = this_cpu();
+    if (!cpu)
+        return 0;
+    if (slices && cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
+        pair_add(cpu->charged, VT_CODE_SLICE, sw.clock - cpu->since);
+    if (offcpu) {
+        left = prev->pid ? find_task(prev) : NULL;
+        if (left)
+            left->off_since = sw.clock;
+        if (sw.state && sw.state->off_since && sw.charged != VT_SLOT_EXCLUDED)
+            pair_add(sw.charged, VT_CODE_OFFCPU, sw.clock - sw.state->off_since);
+    }
+    if (blame) {
+        number = bpf_get_smp_processor_id();
+        history = bpf_map_lookup_elem(&sched_history, &number);
+        if (history) {
+            blame_wait(&sw, cpu, history);
+            add_to_history(&sw, cpu, history);
+        }
+        if (sw.state)
+            sw.state->blamed = 0;
+        cpu->running = running_now(&sw);
+    }
+    cpu->charged = sw.charged;
+    cpu->since = sw.clock;
     return 0;
 }
 
@@ -355,17 +663,53 @@ int BPF_PROG(sched_cgroup_move)
  * that moment gets a last_queued there that nothing takes back: the kernel then counts its sleep as a
  * wait (seconds of it, at times). When its next wait began is not known.
  */
+static __always_inline bool is_delayed(struct task_struct *task)
+{
+    struct sched_entity___since_6_12 *entity = (void *)&task->se;
+
+    return bpf_core_field_exists(entity->sched_delayed) && BPF_CORE_READ(entity, sched_delayed);
+}
+
+/* A wait goes on on another CPU: the part on this one is charged now. Its CPU's lock is held. */
+static __always_inline void blame_moved(struct task_struct *task, struct vt_sched_task *state)
+{
+    __u64 piece = BPF_CORE_READ(task, sched_info.run_delay) - state->run_delay - state->blamed;
+    struct vt_history *history;
+    struct vt_sched_cpu *cpu;
+    struct rq *rq;
+    __u64 clock;
+    __u32 number, slot;
+
+    if (!piece || (__s64)piece < 0)
+        return;
+    state->blamed += piece;
+    slot = charged_slot(task, state);
+    if (slot == VT_SLOT_EXCLUDED)
+        return;
+    rq = BPF_CORE_READ(task, se.cfs_rq, rq);
+    clock = BPF_CORE_READ(rq, clock);
+    number = BPF_CORE_READ(rq, cpu);
+    cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    history = bpf_map_lookup_elem(&sched_history, &number);
+    if (cpu && history)
+        blame_between(cpu, history, slot, clock - piece, clock, 0, 0, false);
+}
+
 SEC("tp_btf/sched_migrate_task")
 int BPF_PROG(sched_migrate, struct task_struct *task)
 {
-    struct sched_entity___since_6_12 *entity = (void *)&task->se;
+    bool delayed = is_delayed(task);
     struct vt_sched_task *state;
 
-    if (!bpf_core_field_exists(entity->sched_delayed) || !BPF_CORE_READ(entity, sched_delayed))
+    if (!delayed && !blame)
         return 0;
     state = find_task(task);
-    if (state)
+    if (!state)
+        return 0;
+    if (delayed)
         state->flags |= VT_TASK_STALE;
+    else if (blame)
+        blame_moved(task, state);
     return 0;
 }
 
@@ -412,18 +756,32 @@ static __always_inline bool on_cpu(struct task_struct *task)
     return BPF_CORE_READ(until_7_1, on_cpu);
 }
 
+/* Of a wait that goes on: who ran by now. That CPU may switch meanwhile: then a part is missing or twice. */
+static __always_inline void blame_open(struct rq *rq, struct vt_sched_task *state, __u64 queued,
+                                       __u64 clock)
+{
+    __u32 number = BPF_CORE_READ(rq, cpu);
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+
+    open_wait.slot = state->slot;
+    if (cpu && history)
+        blame_between(cpu, history, state->slot, queued, clock, 0, 0, true);
+}
+
 /* Read at each report: who is still waiting, and for how long by now. */
 SEC("iter/task")
 int sched_open_waits(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task, *current;
-    struct vt_open_wait open = {};
     struct vt_sched_task *state;
     __u64 queued, clock, now;
     struct cgroup *cgroup;
+    struct rq *rq;
 
     if (!task)
         return 0;
+    __builtin_memset(&open_wait, 0, sizeof(open_wait));
     queued = task->sched_info.last_queued;
     /* A mark of being queued may be left over: from a task moved while it fell asleep (sched_migrate). */
     if (!queued || on_cpu(task) || sleeps(task))
@@ -437,20 +795,23 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (!cgroup_selected(cgroup) || (target_vm && task_vm(task) != target_vm))
         return 0;
     /* The clock of an idle CPU stands still; the reader's CPU is not idle. */
-    clock = BPF_CORE_READ(task, se.cfs_rq, rq, clock);
+    rq = BPF_CORE_READ(task, se.cfs_rq, rq);
+    clock = BPF_CORE_READ(rq, clock);
     current = (void *)bpf_get_current_task();
     now = BPF_CORE_READ(current, se.cfs_rq, rq, clock);
     if (now > clock)
         clock = now;
     if (clock < queued)
         return 0;
-    open.wait_ns = task->sched_info.run_delay + (clock - queued) - state->run_delay;
-    open.cgroup_id = cgroup_id(cgroup);
-    open.vm = task_vm(task);
-    open.tid = task->pid;
-    open.tgid = task->tgid;
-    bpf_probe_read_kernel(open.comm, sizeof(open.comm), task->comm);
-    bpf_seq_write(ctx->meta->seq, &open, sizeof(open));
+    open_wait.wait_ns = task->sched_info.run_delay + (clock - queued) - state->run_delay;
+    open_wait.cgroup_id = cgroup_id(cgroup);
+    open_wait.vm = task_vm(task);
+    open_wait.tid = task->pid;
+    open_wait.tgid = task->tgid;
+    bpf_probe_read_kernel(open_wait.comm, sizeof(open_wait.comm), task->comm);
+    if (blame)
+        blame_open(rq, state, queued, clock);
+    bpf_seq_write(ctx->meta->seq, &open_wait, sizeof(open_wait));
     return 0;
 }
 

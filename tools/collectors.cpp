@@ -125,9 +125,11 @@ Status set_target(const ToolOptions& options, const CgroupHierarchy& hierarchy, 
     return ok();
 }
 
-Result<SchedConfig> sched_config(const ToolOptions& options, const CgroupHierarchy& hierarchy)
+Result<SchedConfig> sched_config(const ToolOptions& options, const SchedParts& parts,
+                                 const CgroupHierarchy& hierarchy)
 {
-    SchedConfig config{.by_cgroup = !options.group.empty(),
+    SchedConfig config{.parts = parts,
+                       .by_cgroup = !options.group.empty(),
                        .by_vm = options.group == "vm" || options.target_kind == "vm",
                        .cgroup_v1_cpu = hierarchy.v1,
                        .tgid = options.pid,
@@ -213,12 +215,13 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
 }
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options,
+                                                      const SchedParts& parts,
                                                       steady_clock::time_point process_start)
 {
     const auto hierarchy = cpu_hierarchy();
     if (!hierarchy)
         return hierarchy.error();
-    auto config = sched_config(options, *hierarchy);
+    auto config = sched_config(options, parts, *hierarchy);
     if (!config)
         return config.error();
     for (const auto& check : {check_privileges, check_btf}) {

@@ -18,7 +18,8 @@ namespace vtrace {
 class Collectors {
 public:
     static Result<std::unique_ptr<Collectors>> start(
-        const ToolOptions& options, std::chrono::steady_clock::time_point process_start);
+        const ToolOptions& options, const SchedParts& parts,
+        std::chrono::steady_clock::time_point process_start);
 
     // Names what was there before; after the start, so that it does not delay it.
     Status scan() { return watcher_->scan(); }

@@ -107,8 +107,12 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
     sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
     sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
         ->type_name("GLOB");
-    sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
-        ->type_name("MS");
+    if (tool.single_waits) {
+        sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
+            ->type_name("MS");
+    }
+    for (const ToolFlag& flag : tool.flags)
+        sub->add_flag(std::string(flag.name), options.*flag.value, std::string(flag.help));
     add_output_options(*sub, raw, options);
     sub->add_option("INTERVAL", raw.interval, "Seconds per report (default: until Ctrl-C)")
         ->type_name("");
@@ -445,8 +449,11 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     command.ps = parser.ps->parsed();
     command.completion = parser.completion->parsed();
     for (const ToolSpec& tool : tools()) {
-        if (parser.app.got_subcommand(std::string(tool.name)))
-            command.tool = &tool;
+        if (!parser.app.got_subcommand(std::string(tool.name)))
+            continue;
+        command.tool = &tool;
+        if (command.options.group.empty())
+            command.options.group = tool.group;
     }
     return std::move(command);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/registry.h"
 
+#include "tools/blame.h"
+#include "tools/cpudist.h"
 #include "tools/runqlat.h"
 
 #include <array>
@@ -11,6 +13,8 @@ std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
         runqlat_tool(),
+        blame_tool(),
+        cpudist_tool(),
     };
     return specs;
 }

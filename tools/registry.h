@@ -1,22 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
+#include "collect/sched_collector.h"
 #include "model/report.h"
 #include "model/snapshot.h"
+#include "render/text.h"
 #include "tools/options.h"
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace vtrace {
+
+// An option that only one tool has.
+struct ToolFlag {
+    std::string_view name; // with its dashes
+    std::string_view help;
+    bool ToolOptions::*value;
+};
 
 // A tool: one question, answered from the Snapshot of the collectors.
 struct ToolSpec {
     std::string_view name;
-    std::string_view summary;  // one line
-    std::string_view details;  // what it measures, how, and its limits
-    std::string_view examples; // lines for --help
+    std::string_view summary;                // one line
+    std::string_view details;                // what it measures, how, and its limits
+    std::string_view examples;               // lines for --help
+    SchedParts (*parts)(const ToolOptions&); // what has to be measured for it
     Report (*build)(const Snapshot&, const ToolOptions&);
+    ReportText text = histograms_text; // the rows for people
+    std::string_view group = {};       // the kind of the rows unless a target says it
+    std::vector<ToolFlag> flags = {};
+    bool single_waits = false; // has --slower
 };
 
 // Every measuring tool, in the order of `vtrace list`.

@@ -76,7 +76,7 @@ public:
 
     Status run(steady_clock::time_point process_start)
     {
-        auto collectors = Collectors::start(options_, process_start);
+        auto collectors = Collectors::start(options_, tool_.parts(options_), process_start);
         if (!collectors)
             return collectors.error();
         collectors_ = std::move(*collectors);
@@ -164,8 +164,9 @@ private:
             return snapshot.error();
         const auto drained = steady_clock::now();
         const Report report = tool_.build(*snapshot, options_);
-        const std::string text = options_.json ? render_json(report, options_.overhead)
-                                               : render_text(report, style_, options_.overhead);
+        const std::string text = options_.json
+                                     ? render_json(report, options_.overhead)
+                                     : render_text(report, style_, options_.overhead, tool_.text);
         if (options_.verbose) {
             const auto ms = [](auto d) { return duration<double, std::milli>(d).count(); };
             say(fmt::format("report {}: drained in {:.1f} ms, rendered in {:.1f} ms\n", number,

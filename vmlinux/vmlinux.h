@@ -9,6 +9,7 @@
  *  - A plain struct holds fields that every supported kernel (5.10 and newer) has.
  *  - A field that was renamed or moved lives in flavours, `struct name___since_X_Y` and
  *    `struct name___until_X_Y`, with the kernel commit; it must match the kernels it names.
+ *  - A field that depends on the kernel's configuration lives in `struct name___with_what`, with the option.
  *  - Array lengths are upper bounds for the compiler; the kernel's own length counts.
  */
 #ifndef VTRACE_VMLINUX_H
@@ -62,7 +63,17 @@ struct sched_info { /* CONFIG_SCHED_INFO; kernel/sched/stats.h says when each fi
 };
 
 struct rq {
-    __u64 clock; /* ns; comparable between CPUs only as far as sched_clock is */
+    __u64 clock;             /* ns; comparable between CPUs only as far as sched_clock is */
+    unsigned int nr_running; /* the running one included; throttled ones not */
+    int cpu;                 /* CONFIG_SMP until 6.16 */
+};
+
+struct rq___with_steal {      /* CONFIG_PARAVIRT_TIME_ACCOUNTING */
+    __u64 prev_steal_time_rq; /* ns that the hypervisor above took, since boot */
+};
+
+struct rq___with_irq {   /* CONFIG_IRQ_TIME_ACCOUNTING */
+    __u64 prev_irq_time; /* ns in interrupts and softirqs outside ksoftirqd, since boot */
 };
 
 struct cfs_rq {
@@ -95,6 +106,8 @@ struct task_struct___until_7_1 {
 struct task_struct___since_7_2 {
     __u8 on_cpu;
 };
+
+#define PF_KTHREAD 0x00200000 /* of task_struct.flags */
 
 struct task_struct {
     struct sched_entity se;

@@ -11,13 +11,38 @@
 #define VT_SLOT_OTHER 0U
 #define VT_SLOT_EXCLUDED 0xffffffffU
 
-#define VT_TASK_SELF 1U  /* a thread of this vtrace */
-#define VT_TASK_STALE 2U /* its last_queued is from before it slept */
+#define VT_TASK_SELF 1U    /* a thread of this vtrace */
+#define VT_TASK_STALE 2U   /* its last_queued is from before it slept */
+#define VT_TASK_OUTSIDE 4U /* in a cgroup, or of a VM, that was not asked for */
 
-/* Whom a wait is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. */
+/*
+ * Whom a figure is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. Two other
+ * kinds share the table, told apart by the top byte of vm, which no VM has:
+ *  - with blame, a thread of the kernel's own: cgroup_id and vm are its name up to a slash;
+ *  - a pair: cgroup_id is an owner's slot << 32 | a code.
+ */
 struct vt_owner {
     __u64 cgroup_id;
     __u64 vm; /* vt_vm_id(); 0 is none */
+};
+
+#define VT_OWNER_KTHREAD 0xffU
+#define VT_OWNER_PAIR 0xfeU
+#define VT_OWNER_KIND_SHIFT 56
+
+/* What a histogram of an owner is about: another owner, by its slot, or one of these. */
+enum vt_code {
+    VT_CODE_FIRST = 0xfffff000U,       /* no slot is so large */
+    VT_CODE_THROTTLED = VT_CODE_FIRST, /* of a wait: the own CPU quota was used up */
+    VT_CODE_SELF,                      /* others of the same owner ran */
+    VT_CODE_NEIGHBOURS,                /* others ran that no pair was left for */
+    VT_CODE_IDLE,                      /* the CPU was idle: it was being woken */
+    VT_CODE_FORCED_IDLE,               /* core scheduling kept it idle */
+    VT_CODE_IRQ,                       /* interrupts, softirqs outside ksoftirqd */
+    VT_CODE_STEAL,                     /* the hypervisor above this host ran something else */
+    VT_CODE_UNKNOWN,                   /* not known who ran */
+    VT_CODE_SLICE,                     /* time on a CPU at a stretch */
+    VT_CODE_OFFCPU,                    /* time between two of them */
 };
 
 /*
@@ -29,8 +54,8 @@ struct vt_sched_task {
     __u64 pcount;    /* sched_info.pcount likewise: a gap is a switch-in not seen */
     __u64 css_set;   /* task->cgroups when the slot was looked up … */
     __u64 changes;   /* … and owner_changes: the address alone could be of a newer css_set */
-    __u64 cgroup_id;
-    __u64 vm;
+    __u64 off_since; /* rq clock when it last left a CPU; 0 is not known */
+    __u64 blamed;    /* of the present wait: charged when it was moved to another CPU */
     __u32 slot;
     __u32 flags;
 };
@@ -54,7 +79,43 @@ struct vt_sched_cpu {
     __u64 slots_taken;
     __u64 slow_window; /* the second that slow_count belongs to */
     __u64 slow_count;
-    __u64 unused[6];
+    __u64 since;   /* rq clock at the last switch; 0 before the first that was seen */
+    __u64 steal;   /* rq.prev_steal_time_rq then */
+    __u64 irq;     /* rq.prev_irq_time then */
+    __u32 running; /* whose time it is since: an owner's slot or an enum vt_code */
+    __u32 charged; /* the same slot if figures of it were asked for, else VT_SLOT_EXCLUDED */
+    __u64 unused[2];
+};
+
+/* Who ran on a CPU before the present task: slices of one owner in a row are one. */
+#define VT_HISTORY 64
+
+struct vt_slice {
+    __u64 start;   /* rq clock; it ends where the next one starts */
+    __u32 running; /* as in vt_sched_cpu */
+    __u32 steal;   /* ns of it, at most 4.29 s */
+    __u32 irq;     /* ns of it, likewise */
+    __u32 zero;
+};
+
+struct vt_history {
+    __u64 head; /* slices ever added */
+    __u64 unused[7];
+    struct vt_slice slices[VT_HISTORY];
+};
+
+/* Slots of pairs, as they were looked up last; by CPU. */
+#define VT_PAIR_CACHE 256
+
+struct vt_pair {
+    __u32 slot; /* of the owner */
+    __u32 code;
+    __u32 changes; /* pair_changes when it was looked up; 0: empty */
+    __u32 pair;    /* where its histogram is */
+};
+
+struct vt_pairs {
+    struct vt_pair known[VT_PAIR_CACHE];
 };
 
 /* A single wait above the threshold, as it ended. */
@@ -73,6 +134,8 @@ struct vt_slow_wait {
     char prev_comm[VT_COMM_LEN];
 };
 
+#define VT_OPEN_PARTS 4
+
 /* A wait that has not ended, from the task iterator. */
 struct vt_open_wait {
     __u64 wait_ns; /* so far */
@@ -81,6 +144,10 @@ struct vt_open_wait {
     __u32 tid;
     __u32 tgid;
     char comm[VT_COMM_LEN];
+    __u32 slot;                /* with blame */
+    __u32 code[VT_OPEN_PARTS]; /* with blame: who ran meanwhile, the latest first … */
+    __u32 zero;
+    __u64 ns[VT_OPEN_PARTS]; /* … for how long; 0: no part */
 };
 
 #endif

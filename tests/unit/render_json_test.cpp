@@ -165,7 +165,9 @@ TEST(RenderJson, TheLastBucketEndsBehindTheLargestValue)
     for (const uint64_t value :
          {uint64_t{1} << 36, (uint64_t{1} << 40) + 5, UINT64_MAX - 1, UINT64_MAX}) {
         Snapshot snapshot;
-        snapshot.sched.rest.add(value);
+        Histogram one;
+        one.add(value);
+        snapshot.sched.times = {test::waits(0, one)};
         const json document = json::parse(render_json(json_report(snapshot), false));
         const json bucket = document.at("rows").at(0).at("metrics").at("wait").at("buckets").at(0);
         EXPECT_LT(bucket.at(0).get<uint64_t>(), bucket.at(1).get<uint64_t>()) << value;

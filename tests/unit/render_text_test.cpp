@@ -250,7 +250,7 @@ TEST_F(RenderText, TheLastRowEndsWithTheLargestValue)
 TEST_F(RenderText, RowsAddUpToTheCount)
 {
     for (const auto& [name, snapshot] : all_snapshots()) {
-        const Histogram& h = snapshot.sched.rest;
+        const Histogram& h = test::rest_of(snapshot);
         uint64_t sum = 0;
         static const std::regex row(R"(.* -> \S+ +(\d+)   \|.*\|)");
         for (const std::string& line : test::lines_of(histogram_rows(h, "wait", {}))) {

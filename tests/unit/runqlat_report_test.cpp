@@ -36,8 +36,8 @@ Snapshot many_cgroups(uint64_t n)
         const uint64_t id =
             100 + (i * 7) % n; // not in the order of their totals, if 7 does not divide n
         snapshot.cgroups.cgroups.push_back({.id = id, .parent = 1, .name = std::to_string(id)});
-        snapshot.sched.cgroups.push_back(
-            {.cgroup_id = id, .wait = histogram({{(id - 99) * 1'000, 1}, {id, 3}})});
+        snapshot.sched.times.push_back(
+            test::waits(id, histogram({{(id - 99) * 1'000, 1}, {id, 3}})));
     }
     return snapshot;
 }
@@ -53,7 +53,7 @@ TEST(RunqlatReport, HostIsOneRow)
     EXPECT_EQ(report.rows[0].entity.kind, "host");
     EXPECT_EQ(report.rows[0].entity.name, snapshot.host.name);
     EXPECT_EQ(report.rows[0].entity.id, 0u);
-    EXPECT_EQ(report.rows[0].histogram, snapshot.sched.rest);
+    EXPECT_EQ(report.rows[0].histogram, test::rest_of(snapshot));
     EXPECT_EQ(report.host, snapshot.host);
     EXPECT_EQ(report.start_ns, snapshot.start_ns);
     EXPECT_EQ(report.duration_ns, snapshot.duration_ns);
@@ -86,11 +86,11 @@ TEST(RunqlatReport, RowsKeepTheirHistograms)
 {
     const Snapshot snapshot = grouped_snapshot();
     for (const Row& row : report_of(snapshot).rows) {
-        const auto waits =
-            std::ranges::find(snapshot.sched.cgroups, row.entity.id, &CgroupWaits::cgroup_id);
-        EXPECT_EQ(row.histogram,
-                  waits == snapshot.sched.cgroups.end() ? snapshot.sched.rest : waits->wait)
-            << row.entity.name;
+        const auto waits = std::ranges::find_if(snapshot.sched.times, [&](const OwnerTime& time) {
+            return time.owner.cgroup_id == row.entity.id;
+        });
+        ASSERT_NE(waits, snapshot.sched.times.end());
+        EXPECT_EQ(row.histogram, waits->time) << row.entity.name;
     }
 }
 
@@ -103,9 +103,9 @@ TEST(RunqlatReport, WhatFoundNoSlotIsOther)
     ASSERT_NE(other, report.rows.end());
     EXPECT_EQ(other->entity.name, "other");
     EXPECT_EQ(other->entity.id, 0u);
-    EXPECT_EQ(other->histogram, snapshot.sched.rest);
+    EXPECT_EQ(other->histogram, test::rest_of(snapshot));
 
-    snapshot.sched.rest = {};
+    snapshot.sched.times.pop_back();
     EXPECT_TRUE(std::ranges::none_of(report_of(snapshot).rows, is_other));
 }
 
@@ -216,7 +216,7 @@ TEST(RunqlatReport, EqualTotalsKeepTheirOrder)
     Snapshot snapshot;
     snapshot.sched.by_cgroup = true;
     for (const uint64_t id : {5U, 3U, 9U, 1U})
-        snapshot.sched.cgroups.push_back({.cgroup_id = id, .wait = histogram({{100, 1}})});
+        snapshot.sched.times.push_back(test::waits(id, histogram({{100, 1}})));
     EXPECT_THAT(names(report_of(snapshot)),
                 ElementsAre("cgroup:5", "cgroup:3", "cgroup:9", "cgroup:1"));
 }

@@ -66,17 +66,32 @@ Histogram histogram(const std::vector<std::pair<uint64_t, uint64_t>>& values_and
     return all;
 }
 
+OwnerTime waits(uint64_t cgroup_id, Histogram time)
+{
+    return {
+        .owner = {.cgroup_id = cgroup_id}, .about = std::string(kWait), .time = std::move(time)};
+}
+
+Histogram rest_of(const Snapshot& snapshot)
+{
+    for (const OwnerTime& time : snapshot.sched.times) {
+        if (time.owner == OwnerId{})
+            return time.time;
+    }
+    return {};
+}
+
 Snapshot host_snapshot()
 {
     Snapshot snapshot = base();
-    snapshot.sched.rest = histogram({{0, 3},
-                                     {90, 40},
-                                     {700, 1'200},
-                                     {1'300, 4'000},
-                                     {5 * kUs, 900},
-                                     {40 * kUs, 70},
-                                     {3 * kMs, 12},
-                                     {250 * kMs, 1}});
+    snapshot.sched.times = {waits(0, histogram({{0, 3},
+                                                {90, 40},
+                                                {700, 1'200},
+                                                {1'300, 4'000},
+                                                {5 * kUs, 900},
+                                                {40 * kUs, 70},
+                                                {3 * kMs, 12},
+                                                {250 * kMs, 1}}))};
     return snapshot;
 }
 
@@ -84,14 +99,14 @@ Snapshot grouped_snapshot()
 {
     Snapshot snapshot = base();
     snapshot.sched.by_cgroup = true;
-    snapshot.sched.cgroups = {
-        {.cgroup_id = 1, .wait = histogram({{800, 1'000}, {2 * kUs, 300}})},
-        {.cgroup_id = 22, .wait = histogram({{4 * kMs, 2'000}, {90 * kMs, 44}, {1'500 * kMs, 1}})},
-        {.cgroup_id = 30, .wait = histogram({{15, 1}})},
-        {.cgroup_id = 21, .wait = histogram({{1'100, 2'500'000}, {20 * kUs, 1'000}})},
-        {.cgroup_id = 99, .wait = histogram({{7 * kUs, 7}})},
+    snapshot.sched.times = {
+        waits(1, histogram({{800, 1'000}, {2 * kUs, 300}})),
+        waits(22, histogram({{4 * kMs, 2'000}, {90 * kMs, 44}, {1'500 * kMs, 1}})),
+        waits(30, histogram({{15, 1}})),
+        waits(21, histogram({{1'100, 2'500'000}, {20 * kUs, 1'000}})),
+        waits(99, histogram({{7 * kUs, 7}})),
+        waits(0, histogram({{3 * kUs, 10}})),
     };
-    snapshot.sched.rest = histogram({{3 * kUs, 10}});
     return snapshot;
 }
 
@@ -150,10 +165,8 @@ Snapshot huge_snapshot()
     Snapshot snapshot = grouped_snapshot();
     snapshot.duration_ns = kMonth;
     // 1,000 tasks that wait all the time, and one that never ran.
-    snapshot.sched.cgroups.push_back(
-        {.cgroup_id = 20, .wait = histogram({{999'600 * kUs, 2'500'000'000}})});
-    snapshot.sched.cgroups.push_back(
-        {.cgroup_id = 22, .wait = histogram({{kMonth, 1}, {kUs, 999'600'000'000}})});
+    snapshot.sched.times.push_back(waits(20, histogram({{999'600 * kUs, 2'500'000'000}})));
+    snapshot.sched.times.push_back(waits(22, histogram({{kMonth, 1}, {kUs, 999'600'000'000}})));
     snapshot.sched.open = {open_wait(kMonth, 21, 4'194'303, "starved")};
     for (const LossCounter& counter : loss_counters())
         snapshot.loss.*counter.count = 999'600'000'000;

@@ -17,6 +17,12 @@ const ToolSpec& tool(std::string_view name);
 // A histogram of `count` values each.
 Histogram histogram(const std::vector<std::pair<uint64_t, uint64_t>>& values_and_counts);
 
+// Waits of a cgroup; 0 is what is in none.
+OwnerTime waits(uint64_t cgroup_id, Histogram time);
+
+// Those of no cgroup in a snapshot, empty if there are none.
+Histogram rest_of(const Snapshot& snapshot);
+
 // One of each kind of thing that a report shows. Names in snapshots are raw bytes.
 Snapshot host_snapshot();
 Snapshot grouped_snapshot();

@@ -48,15 +48,19 @@ Snapshot full_snapshot()
                           .vm = UINT64_MAX - 3,
                           .pid = UINT32_MAX,
                           .ended = true});
-    s.sched.cgroups.push_back(
-        {.cgroup_id = 9, .vm = UINT64_MAX, .wait = test::histogram({{1, 1}})});
-    s.sched.rest = test::histogram({{1, 1}, {UINT64_MAX / 2, 1}});
+    s.sched.times.push_back({.owner = {.cgroup_id = 9, .vm = UINT64_MAX},
+                             .about = std::string(kNeighbour),
+                             .culprit = {.kthread = every_byte()},
+                             .time = test::histogram({{1, 1}, {UINT64_MAX / 2, 1}})});
     s.sched.open.push_back({.wait_ns = UINT64_MAX,
                             .cgroup_id = 5,
                             .vm = UINT64_MAX - 4,
                             .tid = UINT32_MAX,
                             .tgid = 4,
-                            .comm = every_byte()});
+                            .comm = every_byte(),
+                            .parts = {{.about = std::string(kNeighbour),
+                                       .culprit = {.cgroup_id = 1, .vm = 2},
+                                       .ns = UINT64_MAX}}});
     uint64_t count = 100;
     for (const LossCounter& counter : loss_counters())
         s.loss.*counter.count = count++;
@@ -243,13 +247,13 @@ TEST(Snapshot, RefusesNumbersOutOfRange)
         {"/sched/open/0/3", uint64_t{UINT32_MAX} + 1}, // a tid
         {"/sched/open/0/3", -1},
         {"/sched/open/0/4", true},
-        {"/sched/rest/sum", -1},
-        {"/sched/rest/max", 0.5},
-        {"/sched/rest/buckets/0/0", VT_HIST_BUCKETS},
-        {"/sched/rest/buckets/0/0", (uint64_t{1} << 32) + 1},
-        {"/sched/rest/buckets/0/0", -1},
-        {"/sched/rest/buckets/0/1", 0},
-        {"/sched/rest/buckets/0/1", -1},
+        {"/sched/times/0/3/sum", -1},
+        {"/sched/times/0/3/max", 0.5},
+        {"/sched/times/0/3/buckets/0/0", VT_HIST_BUCKETS},
+        {"/sched/times/0/3/buckets/0/0", (uint64_t{1} << 32) + 1},
+        {"/sched/times/0/3/buckets/0/0", -1},
+        {"/sched/times/0/3/buckets/0/1", 0},
+        {"/sched/times/0/3/buckets/0/1", -1},
         {"/cgroups/cgroups/0/0", -1},
         {"/loss/map_full", -1},
         {"/overhead/rss_bytes", 1e300},
@@ -267,10 +271,10 @@ TEST(Snapshot, RefusesBucketsOutOfOrder)
     for (const json& buckets : {json::array({{5, 1}, {4, 1}}), json::array({{5, 1}, {5, 1}}),
                                 json::array({json::array({5})}), json::array({5}),
                                 json::array({json::array()}), json("[]")}) {
-        document["sched"]["rest"]["buckets"] = buckets;
+        document["sched"]["times"][0][3]["buckets"] = buckets;
         EXPECT_FALSE(load_snapshot(document.dump())) << buckets.dump();
     }
-    document["sched"]["rest"]["buckets"] = json::array({{4, 1}, {5, 1}});
+    document["sched"]["times"][0][3]["buckets"] = json::array({{4, 1}, {5, 1}});
     EXPECT_TRUE(load_snapshot(document.dump()));
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
+// Variables of the programs are of these types.
+#include "vtrace/sched.h"
+
 // bpftool copies C's name of the type into a header that C++ reads, too.
 #define _Bool bool
 #include "vtrace.skel.h"

@@ -5,8 +5,10 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <ctime>
+#include <set>
 #include <string>
 
 namespace vtrace {
@@ -17,10 +19,62 @@ using std::chrono::steady_clock;
 // The kernel's buckets have 32 bits: added up well before they can wrap.
 constexpr auto kAccumulateEvery = std::chrono::seconds(60);
 
+bool has_pairs(const SchedParts& parts)
+{
+    return parts.blame || parts.slices || parts.offcpu;
+}
+
+// (victim, neighbour) with a histogram of their own; more are `other neighbours`.
+uint32_t neighbour_pairs(const SchedConfig& config)
+{
+    constexpr uint32_t kAtLeast = 1024;
+    return std::max(kAtLeast, 4 * config.entities);
+}
+
 SlotPlan plan(const SchedConfig& config)
 {
+    // A wait has a handful of parts; threads of the kernel have about a hundred names.
+    constexpr uint32_t kPartsOfAWait = 4;
+    constexpr uint32_t kKernelThreads = 256;
     const int cpus = libbpf_num_possible_cpus();
-    return plan_slots(config.by_cgroup ? config.entities : 0, static_cast<uint32_t>(cpus));
+    uint32_t owners = config.by_cgroup ? config.entities : 0;
+    if (config.parts.blame)
+        owners = owners * kPartsOfAWait + kKernelThreads;
+    else if (has_pairs(config.parts))
+        owners *= 2;
+    return plan_slots(owners, static_cast<uint32_t>(cpus));
+}
+
+uint32_t kind_of(const vt_owner& owner)
+{
+    const auto kind = static_cast<uint32_t>(owner.vm >> VT_OWNER_KIND_SHIFT);
+    return kind == VT_OWNER_KTHREAD || kind == VT_OWNER_PAIR ? kind : 0;
+}
+
+std::string kthread_name(const vt_owner& owner)
+{
+    std::array<char, VT_COMM_LEN> name{};
+    static_assert(sizeof(owner) == VT_COMM_LEN);
+    std::memcpy(name.data(), &owner, name.size());
+    return {name.data(), ::strnlen(name.data(), name.size() - 1)};
+}
+
+// Empty for a culprit's slot.
+std::string_view part_named(uint32_t code)
+{
+    switch (code) {
+    case VT_CODE_THROTTLED: return kThrottled;
+    case VT_CODE_SELF: return kSelf;
+    case VT_CODE_NEIGHBOURS: return kNeighbours;
+    case VT_CODE_IDLE: return kIdle;
+    case VT_CODE_FORCED_IDLE: return kForcedIdle;
+    case VT_CODE_IRQ: return kIrq;
+    case VT_CODE_STEAL: return kSteal;
+    case VT_CODE_UNKNOWN: return kUnknown;
+    case VT_CODE_SLICE: return kSlice;
+    case VT_CODE_OFFCPU: return kOffCpu;
+    default: return {};
+    }
 }
 
 int64_t realtime_offset_ns()
@@ -46,6 +100,11 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     HistogramStore::prepare(object, slots);
 
     auto* rodata = object->rodata;
+    rodata->waits = config.parts.waits;
+    rodata->blame = config.parts.blame;
+    rodata->slices = config.parts.slices;
+    rodata->offcpu = config.parts.offcpu;
+    rodata->neighbour_pairs = neighbour_pairs(config);
     rodata->by_cgroup = config.by_cgroup;
     rodata->by_vm = config.by_vm;
     rodata->target_vm = config.target_vm;
@@ -69,6 +128,10 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     bpf_map__set_autocreate(maps.vms, config.by_vm);
     bpf_map__set_max_entries(maps.sched_tasks_hash, std::max(kTasksAtLeast, 4 * config.threads));
     bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
+    bpf_map__set_autocreate(maps.sched_history, config.parts.blame);
+    bpf_map__set_max_entries(maps.sched_history, slots.cpus);
+    bpf_map__set_autocreate(maps.sched_pairs, has_pairs(config.parts));
+    bpf_map__set_max_entries(maps.sched_pairs, slots.cpus);
     bpf_map__set_max_entries(maps.owner_slots, slots.max_slots());
     bpf_map__set_max_entries(maps.slot_owner, slots.max_slots());
     bpf_map__set_max_entries(maps.free_slots, slots.max_slots());
@@ -111,7 +174,7 @@ Result<std::unique_ptr<SchedCollector>> SchedCollector::start(BpfObject& object,
         return slot_owner.error();
     self->slot_owner_ = std::move(*slot_owner);
 
-    if (config.by_cgroup) {
+    if (config.by_cgroup || has_pairs(config.parts)) {
         if (auto freed = self->free_new_slots(VT_SLOT_OTHER + 1); !freed)
             return freed.error();
     }
@@ -213,7 +276,7 @@ Status SchedCollector::poll()
         if (auto added = add_tasks(); !added)
             return added;
     }
-    if (!config_.by_cgroup)
+    if (!config_.by_cgroup && !has_pairs(config_.parts))
         return ok();
     return keep_slots_free();
 }
@@ -237,18 +300,44 @@ Status SchedCollector::keep_slots_free()
     }
 }
 
-SchedCollector::Owner SchedCollector::owner_of(uint32_t slot) const
+vt_owner SchedCollector::key_of(uint32_t slot) const
 {
-    if (slot == VT_SLOT_OTHER)
-        return {0, 0};
+    if (slot == VT_SLOT_OTHER || slot >= store_.slots())
+        return {};
     const vt_owner& owner = slot_owner_.values()[slot];
-    return {load_relaxed(owner.cgroup_id), load_relaxed(owner.vm)};
+    return {.cgroup_id = load_relaxed(owner.cgroup_id), .vm = load_relaxed(owner.vm)};
+}
+
+OwnerId SchedCollector::owner_of(uint32_t slot) const
+{
+    const vt_owner key = key_of(slot);
+    if (kind_of(key) == VT_OWNER_KTHREAD)
+        return {.kthread = kthread_name(key)};
+    return {.cgroup_id = key.cgroup_id, .vm = key.vm};
+}
+
+SchedCollector::About SchedCollector::about(uint32_t slot, uint32_t code) const
+{
+    if (const std::string_view part = part_named(code); !part.empty())
+        return {owner_of(slot), part, {}};
+    OwnerId culprit = owner_of(code);
+    // One that has gone meanwhile.
+    if (culprit == OwnerId{})
+        return {owner_of(slot), kNeighbours, {}};
+    return {owner_of(slot), kNeighbour, std::move(culprit)};
+}
+
+SchedCollector::About SchedCollector::about(uint32_t slot) const
+{
+    const vt_owner key = key_of(slot);
+    if (kind_of(key) != VT_OWNER_PAIR)
+        return {owner_of(slot), kWait, {}};
+    return about(static_cast<uint32_t>(key.cgroup_id >> 32), static_cast<uint32_t>(key.cgroup_id));
 }
 
 void SchedCollector::accumulate()
 {
-    store_.read(
-        [&](uint32_t slot, const Histogram& added) { pending_[owner_of(slot)].merge(added); });
+    store_.read([&](uint32_t slot, const Histogram& added) { pending_[about(slot)].merge(added); });
     accumulated_ = steady_clock::now();
 }
 
@@ -282,6 +371,11 @@ Status SchedCollector::read_open_waits(SchedSnapshot& sched)
                               .tid = wait.tid,
                               .tgid = wait.tgid,
                               .comm = comm_string(wait.comm)});
+        for (size_t i = 0; i < VT_OPEN_PARTS && wait.ns[i] != 0; i++) {
+            const About part = about(wait.slot, wait.code[i]);
+            sched.open.back().parts.push_back(
+                {.about = std::string(part.about), .culprit = part.culprit, .ns = wait.ns[i]});
+        }
     }
     std::ranges::sort(sched.open, std::greater{}, &OpenWait::wait_ns);
     return ok();
@@ -295,12 +389,11 @@ Status SchedCollector::read(Snapshot& snapshot)
     const vt_sched_cpu now = counters();
     SchedSnapshot& sched = snapshot.sched;
     sched.by_cgroup = config_.by_cgroup;
-    for (const auto& [owner, histogram] : pending_) {
-        if (owner == Owner{0, 0})
-            sched.rest = histogram;
-        else
-            sched.cgroups.push_back(
-                {.cgroup_id = owner.first, .vm = owner.second, .wait = histogram});
+    for (const auto& [key, histogram] : pending_) {
+        sched.times.push_back({.owner = key.owner,
+                               .about = std::string(key.about),
+                               .culprit = key.culprit,
+                               .time = histogram});
     }
     pending_.clear();
     snapshot.loss.missed_start += now.missed_start - before_.missed_start;
@@ -318,33 +411,46 @@ Status SchedCollector::read(Snapshot& snapshot)
 
 void SchedCollector::release_cgroup(uint64_t cgroup_id)
 {
-    if (!config_.by_vm)
-        release({cgroup_id, 0});
-    else
-        release_if([&](Owner owner) { return owner.first == cgroup_id; });
+    release_if(
+        [&](const vt_owner& owner) { return owner.cgroup_id == cgroup_id && kind_of(owner) == 0; });
 }
 
 void SchedCollector::release_vm(uint64_t vm)
 {
-    release_if([&](Owner owner) { return owner.second == vm; });
+    release_if([&](const vt_owner& owner) { return owner.vm == vm; });
 }
 
-void SchedCollector::release_if(const std::function<bool(Owner)>& ends)
+// The pairs that an owner is part of go with it.
+void SchedCollector::release_if(const std::function<bool(const vt_owner&)>& ends)
 {
+    std::set<uint32_t> gone;
     for (uint32_t slot = VT_SLOT_OTHER + 1; slot < store_.slots(); slot++) {
-        if (const Owner owner = owner_of(slot); owner.first != 0 && ends(owner))
-            release(owner);
+        if (const vt_owner key = key_of(slot); (key.cgroup_id | key.vm) != 0 && ends(key))
+            gone.insert(slot);
     }
+    if (gone.empty())
+        return;
+    for (uint32_t slot = VT_SLOT_OTHER + 1; has_pairs(config_.parts) && slot < store_.slots();
+         slot++) {
+        const vt_owner key = key_of(slot);
+        if (kind_of(key) != VT_OWNER_PAIR)
+            continue;
+        const auto code = static_cast<uint32_t>(key.cgroup_id);
+        if (!gone.contains(code) && !gone.contains(static_cast<uint32_t>(key.cgroup_id >> 32)))
+            continue;
+        if (code < VT_CODE_FIRST)
+            __atomic_fetch_sub(&(*object_)->bss->neighbour_pairs_taken, 1, __ATOMIC_RELAXED);
+        release(slot);
+    }
+    for (const uint32_t slot : gone)
+        release(slot);
+    __atomic_fetch_add(&(*object_)->data->pair_changes, 1, __ATOMIC_RELEASE);
 }
 
-void SchedCollector::release(Owner owner)
+void SchedCollector::release(uint32_t slot)
 {
-    const vt_owner key = {.cgroup_id = owner.first, .vm = owner.second};
-    uint32_t slot = 0;
-    const int fd = bpf_map__fd((*object_)->maps.owner_slots);
-    if (bpf_map_lookup_elem(fd, &key, &slot) != 0)
-        return; // it never waited
-    bpf_map_delete_elem(fd, &key);
+    const vt_owner key = key_of(slot);
+    bpf_map_delete_elem(bpf_map__fd((*object_)->maps.owner_slots), &key);
     slot_owner_.values()[slot] = {};
     store_.restart(slot);
     bpf_map_update_elem(bpf_map__fd((*object_)->maps.free_slots), nullptr, &slot, BPF_ANY);

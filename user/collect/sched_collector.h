@@ -16,11 +16,20 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <utility>
+#include <string_view>
 
 namespace vtrace {
 
+// What is to be measured; all that is off costs nothing.
+struct SchedParts {
+    bool waits = false;  // for a CPU
+    bool blame = false;  // who ran meanwhile; needs SchedConfig::by_cgroup
+    bool slices = false; // time on a CPU at a stretch
+    bool offcpu = false; // time between two slices
+};
+
 struct SchedConfig {
+    SchedParts parts;
     bool by_cgroup = false;
     bool by_vm = false; // with by_cgroup: VMs apart from what else is in their cgroups
     bool cgroup_v1_cpu = false;
@@ -35,7 +44,7 @@ struct SchedConfig {
     uint32_t threads = 0;     // threads present, likewise
 };
 
-// Run-queue wait per cgroup of the task that waited, from bpf/sched.bpf.c.
+// What tasks do with CPUs and wait for them, per owner, from bpf/sched.bpf.c.
 // Limits: a wait includes time throttled by the task's own CPU quota.
 class SchedCollector {
 public:
@@ -60,7 +69,12 @@ public:
     void release_vm(uint64_t vm);
 
 private:
-    using Owner = std::pair<uint64_t, uint64_t>; // cgroup id and VM; zeros are the rest
+    struct About {
+        OwnerId owner;
+        std::string_view about;
+        OwnerId culprit;
+        auto operator<=>(const About&) const = default;
+    };
 
     SchedCollector(BpfObject& object, const SchedConfig& config, HistogramStore store,
                    SlowWaitSink slow_wait);
@@ -71,9 +85,12 @@ private:
     Status read_open_waits(SchedSnapshot& sched);
     Status keep_slots_free();
     void accumulate();
-    [[nodiscard]] Owner owner_of(uint32_t slot) const;
-    void release(Owner owner);
-    void release_if(const std::function<bool(Owner)>& ends);
+    [[nodiscard]] vt_owner key_of(uint32_t slot) const;
+    [[nodiscard]] OwnerId owner_of(uint32_t slot) const;
+    [[nodiscard]] About about(uint32_t slot) const;
+    [[nodiscard]] About about(uint32_t slot, uint32_t code) const;
+    void release(uint32_t slot);
+    void release_if(const std::function<bool(const vt_owner&)>& ends);
     [[nodiscard]] vt_sched_cpu counters() const;
     static int on_slow_wait(void* self, void* data, size_t size);
 
@@ -92,7 +109,7 @@ private:
     uint64_t failed_handled_ = 0; // of vt_sched_cpu.task_failed
     uint64_t tasks_missing_ = 0;  // have no state after all attempts
     uint64_t slots_released_ = 0;
-    std::map<Owner, Histogram> pending_;
+    std::map<About, Histogram> pending_;
     std::chrono::steady_clock::time_point accumulated_;
 };
 

@@ -29,22 +29,42 @@ struct Entity {
     std::vector<EntityName> parents; // whom it is in, the nearest first
 };
 
+// A figure that is no histogram.
+struct Metric {
+    enum class Type { kCounter, kGauge, kShare };
+    std::string name; // in JSON
+    Type type = Type::kCounter;
+    std::string unit; // "ns", "1" for a number of things; of a share "1": 0.25 is a quarter
+    double value = 0; // exact up to 2^53, which is 104 days of nanoseconds
+};
+
 struct Row {
     Entity entity;
-    Histogram histogram;
+    Histogram histogram; // of Report::metric
+    std::vector<Metric> metrics;
+    std::vector<Row> rows; // what it is made of, by Report::nested
+};
+
+// What held the CPU for a part of a wait.
+struct OpenPartRow {
+    Entity entity;
+    uint64_t ns = 0;
 };
 
 struct OpenRow {
     Entity entity;
     OpenWait wait;
+    std::vector<OpenPartRow> parts; // with blame, the longest first
 };
 
 // What one tool says about one window. Data only.
 struct Report {
     std::string tool;
-    std::string title;  // what is measured, with its limits, in a line
-    std::string metric; // the name of the histogram in JSON
-    std::string group;  // the kind of the rows, worst first; empty: there is one row, the host
+    std::string title;          // what is measured, with its limits, in a line
+    std::string event = "wait"; // what the rows count
+    std::string metric;         // the name of the rows' histogram in JSON; empty: they have none
+    std::string nested;         // the name of rows' rows in JSON
+    std::string group; // the kind of the rows, worst first; empty: there is one row, the host
     HostFacts host;
     int64_t start_ns = 0; // ns since 1970
     uint64_t duration_ns = 0;

@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "model/histogram.h"
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -51,14 +52,48 @@ struct EntityFact {
     bool operator==(const EntityFact&) const = default;
 };
 
+// Whom a figure is charged to: a leaf, which is one VM, or what is in none, in one cgroup; or threads of the
+// kernel's own. Entities are made of them when a report is.
+struct OwnerId {
+    uint64_t cgroup_id = 0; // 0: not known, or cgroups were not asked for
+    uint64_t vm = 0;        // EntityFact::vm; 0 is none, or VMs were not asked for
+    std::string kthread;    // the name of the threads, raw bytes; cgroup_id and vm are 0 then
+    auto operator<=>(const OwnerId&) const = default;
+    bool operator==(const OwnerId&) const = default;
+};
+
+// What an OwnerTime is about.
+inline constexpr std::string_view kWait = "wait";     // for a CPU
+inline constexpr std::string_view kSlice = "slice";   // on a CPU at a stretch
+inline constexpr std::string_view kOffCpu = "offcpu"; // between two slices
+// The parts of waits: what held the CPU meanwhile.
+inline constexpr std::string_view kThrottled = "throttled";    // the own CPU quota
+inline constexpr std::string_view kSelf = "self";              // others of the same owner
+inline constexpr std::string_view kNeighbour = "neighbour";    // the culprit
+inline constexpr std::string_view kNeighbours = "neighbours";  // others than those with a figure
+inline constexpr std::string_view kIdle = "idle";              // nobody: the CPU was being woken
+inline constexpr std::string_view kForcedIdle = "forced_idle"; // nobody, by core scheduling
+inline constexpr std::string_view kIrq = "irq";                // interrupts
+inline constexpr std::string_view kSteal = "steal";            // the hypervisor above this host
+inline constexpr std::string_view kUnknown = "unknown";
+
+// A part of a wait that has not ended.
+struct OpenPart {
+    std::string about;
+    OwnerId culprit; // of kNeighbour
+    uint64_t ns = 0;
+    bool operator==(const OpenPart&) const = default;
+};
+
 // A wait that had not ended when the window did.
 struct OpenWait {
     uint64_t wait_ns = 0; // so far
     uint64_t cgroup_id = 0;
-    uint64_t vm = 0; // as in CgroupWaits
+    uint64_t vm = 0; // as in OwnerId
     uint32_t tid = 0;
     uint32_t tgid = 0;
-    std::string comm; // raw bytes
+    std::string comm;            // raw bytes
+    std::vector<OpenPart> parts; // with blame: what held the CPU by now
     bool operator==(const OpenWait&) const = default;
 };
 
@@ -67,7 +102,7 @@ struct SlowWait {
     int64_t end_ns = 0; // ns since 1970
     uint64_t wait_ns = 0;
     uint64_t cgroup_id = 0;
-    uint64_t vm = 0; // as in CgroupWaits
+    uint64_t vm = 0; // as in OwnerId
     uint32_t cpu = 0;
     uint32_t tid = 0;
     uint32_t tgid = 0;
@@ -76,18 +111,18 @@ struct SlowWait {
     std::string previous_comm;
 };
 
-// The waits of a leaf: of one VM, or of what is in none, in one cgroup.
-struct CgroupWaits {
-    uint64_t cgroup_id = 0;
-    uint64_t vm = 0; // EntityFact::vm; 0 is none, or VMs were not asked for
-    Histogram wait;
-    bool operator==(const CgroupWaits&) const = default;
+// Times of one owner about one thing, in the window.
+struct OwnerTime {
+    OwnerId owner;     // none: all of the host; with by_cgroup those that found no slot
+    std::string about; // kWait and the like
+    OwnerId culprit;   // of kNeighbour
+    Histogram time;
+    bool operator==(const OwnerTime&) const = default;
 };
 
 struct SchedSnapshot {
     bool by_cgroup = false;
-    std::vector<CgroupWaits> cgroups; // by_cgroup: those that waited in the window
-    Histogram rest;                   // all waits; with by_cgroup those that found no slot
+    std::vector<OwnerTime> times;
     std::vector<OpenWait> open;
     bool operator==(const SchedSnapshot&) const = default;
 };

@@ -79,38 +79,65 @@ Histogram histogram_from(const Json& json)
     return histogram;
 }
 
+Json to_json(const OwnerId& owner)
+{
+    return {owner.cgroup_id, owner.vm, latin1(owner.kthread)};
+}
+
+OwnerId owner_from(const Json& json)
+{
+    return {.cgroup_id = number<uint64_t>(json.at(0)),
+            .vm = number<uint64_t>(json.at(1)),
+            .kthread = bytes_of(json.at(2).get<std::string>())};
+}
+
+Json to_json(const OpenWait& wait)
+{
+    Json parts = Json::array();
+    for (const OpenPart& p : wait.parts)
+        parts.push_back({p.about, to_json(p.culprit), p.ns});
+    return {wait.wait_ns, wait.cgroup_id, wait.vm, wait.tid, wait.tgid, latin1(wait.comm), parts};
+}
+
+OpenWait open_wait_from(const Json& json)
+{
+    OpenWait wait = {.wait_ns = number<uint64_t>(json.at(0)),
+                     .cgroup_id = number<uint64_t>(json.at(1)),
+                     .vm = number<uint64_t>(json.at(2)),
+                     .tid = number<uint32_t>(json.at(3)),
+                     .tgid = number<uint32_t>(json.at(4)),
+                     .comm = bytes_of(json.at(5).get<std::string>())};
+    for (const Json& p : json.at(6)) {
+        wait.parts.push_back({.about = p.at(0).get<std::string>(),
+                              .culprit = owner_from(p.at(1)),
+                              .ns = number<uint64_t>(p.at(2))});
+    }
+    return wait;
+}
+
 Json to_json(const SchedSnapshot& sched)
 {
-    Json cgroups = Json::array();
-    for (const CgroupWaits& c : sched.cgroups)
-        cgroups.push_back({{"id", c.cgroup_id}, {"vm", c.vm}, {"wait", to_json(c.wait)}});
+    Json times = Json::array();
+    for (const OwnerTime& t : sched.times)
+        times.push_back({to_json(t.owner), t.about, to_json(t.culprit), to_json(t.time)});
     Json open = Json::array();
     for (const OpenWait& w : sched.open)
-        open.push_back({w.wait_ns, w.cgroup_id, w.vm, w.tid, w.tgid, latin1(w.comm)});
-    return {{"by_cgroup", sched.by_cgroup},
-            {"cgroups", cgroups},
-            {"rest", to_json(sched.rest)},
-            {"open", open}};
+        open.push_back(to_json(w));
+    return {{"by_cgroup", sched.by_cgroup}, {"times", times}, {"open", open}};
 }
 
 SchedSnapshot sched_from(const Json& json)
 {
     SchedSnapshot sched;
     sched.by_cgroup = json.at("by_cgroup").get<bool>();
-    for (const Json& c : json.at("cgroups")) {
-        sched.cgroups.push_back({.cgroup_id = number<uint64_t>(c.at("id")),
-                                 .vm = number<uint64_t>(c.at("vm")),
-                                 .wait = histogram_from(c.at("wait"))});
+    for (const Json& t : json.at("times")) {
+        sched.times.push_back({.owner = owner_from(t.at(0)),
+                               .about = t.at(1).get<std::string>(),
+                               .culprit = owner_from(t.at(2)),
+                               .time = histogram_from(t.at(3))});
     }
-    sched.rest = histogram_from(json.at("rest"));
-    for (const Json& w : json.at("open")) {
-        sched.open.push_back({.wait_ns = number<uint64_t>(w.at(0)),
-                              .cgroup_id = number<uint64_t>(w.at(1)),
-                              .vm = number<uint64_t>(w.at(2)),
-                              .tid = number<uint32_t>(w.at(3)),
-                              .tgid = number<uint32_t>(w.at(4)),
-                              .comm = bytes_of(w.at(5).get<std::string>())});
-    }
+    for (const Json& w : json.at("open"))
+        sched.open.push_back(open_wait_from(w));
     return sched;
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 namespace vtrace {
@@ -61,19 +62,48 @@ std::string histogram_json(const Histogram& histogram)
     return text + "]}";
 }
 
-std::string row_json(const Row& row, const std::string& metric)
+std::string metric_json(const Metric& metric)
 {
-    return fmt::format(R"({{"entity":{},"metrics":{{{}:{}}}}})", entity_json(row.entity).dump(),
-                       Json(metric).dump(), histogram_json(row.histogram));
+    constexpr std::array<const char*, 3> kTypes = {"counter", "gauge", "share"};
+    const Json json = {{"type", kTypes[static_cast<size_t>(metric.type)]}, {"unit", metric.unit}};
+    const bool whole = metric.type == Metric::Type::kCounter;
+    const std::string value =
+        whole ? fmt::format("{:.0f}", metric.value) : fmt::format("{:.6g}", metric.value);
+    const std::string head = json.dump();
+    return head.substr(0, head.size() - 1) + R"(,"value":)" + value + "}";
+}
+
+// `metric` names the histogram of the row; of the rows in it, too.
+std::string row_json(const Row& row, const std::string& metric, const std::string& nested)
+{
+    std::string metrics;
+    const auto add = [&](const std::string& name, const std::string& json) {
+        metrics += (metrics.empty() ? "" : ",") + Json(name).dump() + ":" + json;
+    };
+    if (!metric.empty())
+        add(metric, histogram_json(row.histogram));
+    for (const Metric& m : row.metrics)
+        add(m.name, metric_json(m));
+    std::string rows;
+    for (const Row& inner : row.rows)
+        rows += (rows.empty() ? "" : ",") + row_json(inner, metric, "");
+    std::string text =
+        fmt::format(R"({{"entity":{},"metrics":{{{}}})", entity_json(row.entity).dump(), metrics);
+    if (!nested.empty())
+        text += fmt::format(R"(,{}:[{}])", Json(nested).dump(), rows);
+    return text + "}";
 }
 
 Json open_json(const OpenRow& open)
 {
-    return {{"entity", entity_json(open.entity)},
-            {"tid", open.wait.tid},
-            {"pid", open.wait.tgid},
-            {"comm", printable(open.wait.comm)},
-            {"age_ns", open.wait.wait_ns}};
+    Json json = {{"entity", entity_json(open.entity)},
+                 {"tid", open.wait.tid},
+                 {"pid", open.wait.tgid},
+                 {"comm", printable(open.wait.comm)},
+                 {"age_ns", open.wait.wait_ns}};
+    for (const OpenPartRow& part : open.parts)
+        json["held_by"].push_back({{"entity", entity_json(part.entity)}, {"ns", part.ns}});
+    return json;
 }
 
 Json loss_json(const Loss& loss)
@@ -123,7 +153,7 @@ std::string render_json(const Report& report, bool with_overhead)
                        {"title", report.title}};
     std::string rows;
     for (const Row& row : report.rows)
-        rows += (rows.empty() ? "" : ",") + row_json(row, report.metric);
+        rows += (rows.empty() ? "" : ",") + row_json(row, report.metric, report.nested);
     std::string left_out;
     if (report.rows_left_out != 0) {
         left_out = fmt::format(R"("rows_left_out":{},"left_out":{},)", report.rows_left_out,

@@ -2,7 +2,9 @@
 #include "render/text.h"
 
 #include "base/printable.h"
+#include "render/blame_text.h"
 #include "render/histogram_text.h"
+#include "render/text_parts.h"
 #include "render/units.h"
 
 #include <fmt/format.h>
@@ -12,52 +14,6 @@
 
 namespace vtrace {
 namespace {
-
-constexpr std::string_view kBold = "\033[1m";
-constexpr std::string_view kYellow = "\033[33m";
-constexpr std::string_view kPlain = "\033[0m";
-
-std::string paint(std::string text, std::string_view colour, const TextStyle& style)
-{
-    return style.colour ? std::string(colour) + std::move(text) + std::string(kPlain) : text;
-}
-
-// text padded to `width` columns (not bytes).
-std::string pad(const std::string& text, size_t width)
-{
-    const size_t used = columns(text);
-    return used < width ? text + std::string(width - used, ' ') : text;
-}
-
-std::string label(const Entity& entity)
-{
-    return printable(entity.name) + (entity.ended ? " (ended)" : "");
-}
-
-// text and a newline; in lines of at most the style's width, cut at spaces where there are some.
-std::string wrapped(std::string_view text, const TextStyle& style)
-{
-    const size_t width = std::max<size_t>(style.width, 60);
-    std::string lines;
-    while (columns(text) > width) {
-        size_t end = 0;
-        size_t space = 0;
-        for (size_t column = 0; column <= width; end++) {
-            // A code point ends where the next one starts.
-            column += (static_cast<unsigned char>(text[end]) & 0xc0) != 0x80;
-            if (column > width)
-                break;
-            if (text[end] == ' ')
-                space = end;
-        }
-        if (text[end] == ' ')
-            space = end;
-        const size_t cut = space == 0 ? end : space;
-        lines += std::string(text.substr(0, cut)) + "\n";
-        text.remove_prefix(space == 0 ? cut : cut + 1);
-    }
-    return lines + std::string(text) + "\n";
-}
 
 std::string table_row(const std::string& name, const Histogram& h, size_t width,
                       const TextStyle& style)
@@ -72,21 +28,15 @@ std::string table_row(const std::string& name, const Histogram& h, size_t width,
     return row + "\n";
 }
 
-std::string heading(std::string kind)
-{
-    std::ranges::transform(kind, kind.begin(),
-                           [](char c) { return static_cast<char>(c - 'a' + 'A'); });
-    return kind;
-}
-
 std::string table(const Report& report, const TextStyle& style)
 {
     constexpr size_t kFigures = 57; // columns right of the name
     const size_t width = std::clamp<size_t>(style.width, 72, 160) - kFigures;
-    std::string text = paint(fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} {}\n",
-                                         pad(heading(report.group), width), "WAITS", "TOTAL",
-                                         "MEAN", "P50", "P99", "MAX", kSparkScale),
-                             kBold, style);
+    std::string text =
+        paint(fmt::format("{} {:>6} {:>7} {:>6} {:>6} {:>6} {:>6} {}\n",
+                          pad(heading(report.group), width), heading(report.event + "s"), "TOTAL",
+                          "MEAN", "P50", "P99", "MAX", kSparkScale),
+              kBold, style);
     for (const Row& row : report.rows)
         text += table_row(label(row.entity), row.histogram, width, style);
     if (report.rows_left_out != 0) {
@@ -127,6 +77,15 @@ std::string open_waits(const Report& report, const TextStyle& style)
                         shorten(printable(row.wait.comm), 24, style.utf8), row.wait.tid);
         const size_t room = std::max<size_t>(style.width, 60) - columns(task);
         text += task + shorten(label(row.entity), room, style.utf8) + "\n";
+        std::string held;
+        for (const OpenPartRow& part : row.parts) {
+            held += (held.empty() ? "" : ", ") + culprit_name(part.entity) + " " +
+                    format_duration(part.ns);
+        }
+        if (!held.empty()) {
+            const std::string line = "          held by " + held;
+            text += shorten(line, std::max<size_t>(style.width, 60), style.utf8) + "\n";
+        }
     }
     if (count > kShown)
         text += fmt::format("          and {} more\n", count - kShown);
@@ -169,7 +128,18 @@ std::string overhead_text(const Overhead& overhead, uint64_t duration_ns, const 
 
 } // namespace
 
-std::string render_text(const Report& report, const TextStyle& style, bool with_overhead)
+std::string histograms_text(const Report& report, const TextStyle& style)
+{
+    if (report.rows.empty())
+        return "no " + report.event + " ended in this window\n";
+    if (!report.group.empty())
+        return table(report, style) + worst_histograms(report, style);
+    const Histogram& histogram = report.rows.front().histogram;
+    return histogram_rows(histogram, report.metric, style) + histogram_summary(histogram);
+}
+
+std::string render_text(const Report& report, const TextStyle& style, bool with_overhead,
+                        ReportText body)
 {
     std::string text;
     if (style.clock)
@@ -179,14 +149,7 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
                                 printable(report.host.name)),
                     style) +
             "\n";
-    if (report.rows.empty()) {
-        text += "no wait ended in this window\n";
-    } else if (!report.group.empty()) {
-        text += table(report, style) + worst_histograms(report, style);
-    } else {
-        const Histogram& histogram = report.rows.front().histogram;
-        text += histogram_rows(histogram, report.metric, style) + histogram_summary(histogram);
-    }
+    text += body(report, style);
     text += open_waits(report, style);
     for (const std::string& note : report.notes)
         text += "\n" + wrapped("note: " + note, style);

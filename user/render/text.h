@@ -15,7 +15,13 @@ struct TextStyle {
     bool clock = false; // a line with the time before each report
 };
 
-std::string render_text(const Report& report, const TextStyle& style, bool with_overhead);
+// The rows as histograms: a table with those of the worst two, or the one of the host.
+std::string histograms_text(const Report& report, const TextStyle& style);
+
+// A report with its rows as `body` shows them.
+using ReportText = std::string (*)(const Report&, const TextStyle&);
+std::string render_text(const Report& report, const TextStyle& style, bool with_overhead,
+                        ReportText body = histograms_text);
 
 // A single slow wait as a line, and the heading of such lines.
 std::string slow_wait_heading(const std::string& kind, const TextStyle& style);

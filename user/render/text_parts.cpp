@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "render/text_parts.h"
+
+#include "base/printable.h"
+#include "render/units.h"
+
+#include <algorithm>
+
+namespace vtrace {
+
+std::string paint(std::string text, std::string_view colour, const TextStyle& style)
+{
+    return style.colour ? std::string(colour) + std::move(text) + std::string(kPlain) : text;
+}
+
+// text padded to `width` columns (not bytes).
+std::string pad(const std::string& text, size_t width)
+{
+    const size_t used = columns(text);
+    return used < width ? text + std::string(width - used, ' ') : text;
+}
+
+std::string label(const Entity& entity)
+{
+    return printable(entity.name) + (entity.ended ? " (ended)" : "");
+}
+
+// text and a newline; in lines of at most the style's width, cut at spaces where there are some.
+std::string wrapped(std::string_view text, const TextStyle& style)
+{
+    const size_t width = std::max<size_t>(style.width, 60);
+    std::string lines;
+    while (columns(text) > width) {
+        size_t end = 0;
+        size_t space = 0;
+        for (size_t column = 0; column <= width; end++) {
+            // A code point ends where the next one starts.
+            column += (static_cast<unsigned char>(text[end]) & 0xc0) != 0x80;
+            if (column > width)
+                break;
+            if (text[end] == ' ')
+                space = end;
+        }
+        if (text[end] == ' ')
+            space = end;
+        const size_t cut = space == 0 ? end : space;
+        lines += std::string(text.substr(0, cut)) + "\n";
+        text.remove_prefix(space == 0 ? cut : cut + 1);
+    }
+    return lines + std::string(text) + "\n";
+}
+
+std::string heading(std::string kind)
+{
+    std::ranges::transform(kind, kind.begin(),
+                           [](char c) { return static_cast<char>(c - 'a' + 'A'); });
+    return kind;
+}
+
+} // namespace vtrace
