@@ -11,14 +11,16 @@
 #include "common/comm_glob.bpf.h"
 #include "common/histogram.bpf.h"
 #include "common/kernel.bpf.h"
+#include "common/throttle.bpf.h"
 #include "common/vm.bpf.h"
 #include "vtrace/sched.h"
 
 /* The parts of the hook on sched_switch. */
-const volatile bool waits = false;  /* histograms of waits for a CPU */
-const volatile bool blame = false;  /* who ran meanwhile */
-const volatile bool slices = false; /* histograms of time on a CPU */
-const volatile bool offcpu = false; /* histograms of time off it */
+const volatile bool waits = false;      /* histograms of waits for a CPU */
+const volatile bool throttling = false; /* and of their throttled parts */
+const volatile bool blame = false;      /* who ran meanwhile */
+const volatile bool slices = false;     /* histograms of time on a CPU */
+const volatile bool offcpu = false;     /* histograms of time off it */
 
 const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
@@ -308,7 +310,7 @@ static __noinline __u32 look_up_slot(struct task_struct *task, struct vt_sched_t
 static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched_task *state)
 {
     __u64 css_set = (__u64)task->cgroups;
-    __u64 changes = owner_changes;
+    __u32 changes = owner_changes;
 
     if (state->css_set == css_set && state->changes == changes)
         return state->slot;
@@ -378,6 +380,16 @@ __noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
     return 0;
 }
 
+static __always_inline bool sleeps(struct task_struct *task)
+{
+    struct task_struct___since_5_14 *since_5_14 = (void *)task;
+    struct task_struct___until_5_13 *until_5_13 = (void *)task;
+
+    if (bpf_core_field_exists(since_5_14->__state))
+        return BPF_CORE_READ(since_5_14, __state) != 0;
+    return BPF_CORE_READ(until_5_13, state) != 0;
+}
+
 /* One context switch. */
 struct vt_switch {
     struct task_struct *prev;
@@ -385,10 +397,12 @@ struct vt_switch {
     struct vt_sched_task *state; /* of next, NULL if it has none */
     struct rq *rq;
     __u64 clock;
-    __u64 queued;  /* when the last piece of the wait began */
-    __u64 wait;    /* the whole of it */
-    __u32 charged; /* charged_slot() of next */
-    bool waited;   /* queued and wait are good */
+    __u64 queued;       /* when the last piece of the wait began */
+    __u64 wait;         /* the whole of it */
+    __u64 throttled;    /* of it, in one piece … */
+    __u64 throttled_to; /* … that ended then */
+    __u32 charged;      /* charged_slot() of next */
+    bool waited;        /* queued and wait are good */
 };
 
 /* The run-queue wait that ends with this switch, charged to the task that waited. */
@@ -397,7 +411,8 @@ static __always_inline void run_queue_wait(struct vt_switch *sw)
     struct vt_sched_task *state = sw->state;
     struct task_struct *next = sw->next;
     __u64 queued = next->sched_info.last_queued;
-    __u64 waited, wait, pcount, expected, missed = 0;
+    __u64 waited, wait, missed = 0;
+    __u32 pcount, expected;
     struct vt_hist *hist;
 
     if (!queued) /* the idle task; the kernel, too, counts no wait then */
@@ -492,13 +507,22 @@ static __always_inline __u64 part_of(__u64 ns, __u64 part, __u64 whole)
     return whole ? ns * part / whole : 0; /* u32 of ns, and parts of seconds: no overflow */
 }
 
+static __always_inline __u64 overlap(__u64 from, __u64 to, __u64 other_from, __u64 other_to)
+{
+    if (other_from > from)
+        from = other_from;
+    if (other_to < to)
+        to = other_to;
+    return to > from ? to - from : 0;
+}
+
 /*
  * Charges a wait on a CPU from `from` to `to` to who ran there meanwhile, the latest first. What is older than
  * the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
  */
 static __always_inline void blame_between(struct vt_sched_cpu *cpu, struct vt_history *history,
                                           __u32 slot, __u64 from, __u64 to, __u64 steal, __u64 irq,
-                                          bool open)
+                                          __u64 throttled, __u64 throttled_to, bool open)
 {
     __u64 start = cpu->since, end = to, head = history->head;
     __u64 ns, whole, irq_ns, steal_ns;
@@ -510,6 +534,8 @@ static __always_inline void blame_between(struct vt_sched_cpu *cpu, struct vt_hi
             break;
         whole = end - start;
         ns = start < from ? end - from : whole;
+        if (throttled)
+            ns -= overlap(end - ns, end, throttled_to - throttled, throttled_to);
         steal_ns = part_of(steal, ns, whole);
         irq_ns = part_of(irq, ns, whole);
         if (steal_ns > ns)
@@ -553,13 +579,24 @@ static __always_inline __u32 at_most_u32(__u64 ns)
     return ns > 0xffffffffU ? 0xffffffffU : ns;
 }
 
+/* How much of the wait that ends with this switch the own CPU quota took. */
+static __always_inline void throttled_part(struct vt_switch *sw)
+{
+    if (!sw->waited)
+        return;
+    sw->throttled = throttled_in_wait(sw->next, sw->state, sw->charged, sw->queued, sw->clock,
+                                      &sw->throttled_to);
+    if (sw->throttled && sw->charged != VT_SLOT_EXCLUDED)
+        pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
+}
+
 static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu,
                                        struct vt_history *history)
 {
     if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
         return;
     blame_between(cpu, history, sw->charged, sw->queued, sw->clock, rq_steal(sw->rq) - cpu->steal,
-                  rq_irq(sw->rq) - cpu->irq, false);
+                  rq_irq(sw->rq) - cpu->irq, sw->throttled, sw->throttled_to, false);
 }
 
 /* The slice that ends with this switch becomes history. */
@@ -602,7 +639,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
     struct vt_switch sw = {.prev = prev, .next = next, .charged = VT_SLOT_EXCLUDED};
     struct vt_sched_cpu *cpu = NULL;
     struct vt_history *history = NULL;
-    struct vt_sched_task *left;
+    struct vt_sched_task *left = NULL; /* of prev */
     __u32 number;
 
     sw.rq = task_rq(next);
@@ -611,8 +648,17 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
         sw.state = find_task(next);
     if (sw.state)
         sw.charged = charged_slot(next, sw.state);
-    if (waits || blame)
+    if (waits || throttling)
         run_queue_wait(&sw);
+    if (throttling || offcpu)
+        left = prev->pid ? find_task(prev) : NULL;
+    if (throttling) {
+        throttled_part(&sw);
+        if (sw.state)
+            sw.state->blamed = 0;
+        if (left)
+            throttle_leave(prev, left, preempt || !sleeps(prev), sw.clock);
+    }
     if (!blame && !slices && !offcpu)
         return 0;
     cpu = this_cpu();
@@ -621,7 +667,6 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
     if (slices && cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
         pair_add(cpu->charged, VT_CODE_SLICE, sw.clock - cpu->since);
     if (offcpu) {
-        left = prev->pid ? find_task(prev) : NULL;
         if (left)
             left->off_since = sw.clock;
         if (sw.state && sw.state->off_since && sw.charged != VT_SLOT_EXCLUDED)
@@ -634,8 +679,6 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
             blame_wait(&sw, cpu, history);
             add_to_history(&sw, cpu, history);
         }
-        if (sw.state)
-            sw.state->blamed = 0;
         cpu->running = running_now(&sw);
     }
     cpu->charged = sw.charged;
@@ -677,22 +720,28 @@ static __always_inline void blame_moved(struct task_struct *task, struct vt_sche
     struct vt_history *history;
     struct vt_sched_cpu *cpu;
     struct rq *rq;
-    __u64 clock;
+    __u64 clock, throttled, to;
     __u32 number, slot;
 
     if (!piece || (__s64)piece < 0)
         return;
     state->blamed += piece;
+    throttled = throttle_move(task, state);
     slot = charged_slot(task, state);
     if (slot == VT_SLOT_EXCLUDED)
         return;
+    if (throttled > piece)
+        throttled = piece;
+    if (throttled)
+        pair_add(slot, VT_CODE_THROTTLED, throttled);
     rq = BPF_CORE_READ(task, se.cfs_rq, rq);
     clock = BPF_CORE_READ(rq, clock);
+    to = clock - piece + throttled;
     number = BPF_CORE_READ(rq, cpu);
     cpu = bpf_map_lookup_elem(&sched_cpus, &number);
     history = bpf_map_lookup_elem(&sched_history, &number);
     if (cpu && history)
-        blame_between(cpu, history, slot, clock - piece, clock, 0, 0, false);
+        blame_between(cpu, history, slot, clock - piece, clock, 0, 0, throttled, to, false);
 }
 
 SEC("tp_btf/sched_migrate_task")
@@ -701,14 +750,14 @@ int BPF_PROG(sched_migrate, struct task_struct *task)
     bool delayed = is_delayed(task);
     struct vt_sched_task *state;
 
-    if (!delayed && !blame)
+    if (!delayed && !throttling)
         return 0;
     state = find_task(task);
     if (!state)
         return 0;
     if (delayed)
         state->flags |= VT_TASK_STALE;
-    else if (blame)
+    else if (throttling)
         blame_moved(task, state);
     return 0;
 }
@@ -736,16 +785,6 @@ int sched_add_tasks(struct bpf_iter__task *ctx)
     return 0;
 }
 
-static __always_inline bool sleeps(struct task_struct *task)
-{
-    struct task_struct___since_5_14 *since_5_14 = (void *)task;
-    struct task_struct___until_5_13 *until_5_13 = (void *)task;
-
-    if (bpf_core_field_exists(since_5_14->__state))
-        return BPF_CORE_READ(since_5_14, __state) != 0;
-    return BPF_CORE_READ(until_5_13, state) != 0;
-}
-
 static __always_inline bool on_cpu(struct task_struct *task)
 {
     struct task_struct___since_7_2 *since_7_2 = (void *)task;
@@ -757,16 +796,22 @@ static __always_inline bool on_cpu(struct task_struct *task)
 }
 
 /* Of a wait that goes on: who ran by now. That CPU may switch meanwhile: then a part is missing or twice. */
-static __always_inline void blame_open(struct rq *rq, struct vt_sched_task *state, __u64 queued,
-                                       __u64 clock)
+static __always_inline void blame_open(struct task_struct *task, struct rq *rq,
+                                       struct vt_sched_task *state, __u64 queued, __u64 clock)
 {
     __u32 number = BPF_CORE_READ(rq, cpu);
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    __u64 throttled = throttled_by_now(task, state, clock);
 
     open_wait.slot = state->slot;
+    if (throttled > clock - queued)
+        throttled = clock - queued;
+    if (throttled)
+        open_add(VT_CODE_THROTTLED, throttled);
     if (cpu && history)
-        blame_between(cpu, history, state->slot, queued, clock, 0, 0, true);
+        blame_between(cpu, history, state->slot, queued, clock, 0, 0, throttled, queued + throttled,
+                      true);
 }
 
 /* Read at each report: who is still waiting, and for how long by now. */
@@ -810,7 +855,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     open_wait.tgid = task->tgid;
     bpf_probe_read_kernel(open_wait.comm, sizeof(open_wait.comm), task->comm);
     if (blame)
-        blame_open(rq, state, queued, clock);
+        blame_open(task, rq, state, queued, clock);
     bpf_seq_write(ctx->meta->seq, &open_wait, sizeof(open_wait));
     return 0;
 }

@@ -14,7 +14,7 @@ namespace {
 
 SchedParts parts(const ToolOptions&)
 {
-    return {.waits = true, .blame = true};
+    return {.waits = true, .throttling = true, .blame = true};
 }
 
 // The parts that a victim's wait is split into, in JSON's order.

@@ -66,6 +66,8 @@ struct rq {
     __u64 clock;             /* ns; comparable between CPUs only as far as sched_clock is */
     unsigned int nr_running; /* the running one included; throttled ones not */
     int cpu;                 /* CONFIG_SMP until 6.16 */
+    __u64 clock_pelt;
+    unsigned long lost_idle_time;
 };
 
 struct rq___with_steal {      /* CONFIG_PARAVIRT_TIME_ACCOUNTING */
@@ -78,6 +80,18 @@ struct rq___with_irq {   /* CONFIG_IRQ_TIME_ACCOUNTING */
 
 struct cfs_rq {
     struct rq *rq; /* CONFIG_FAIR_GROUP_SCHED */
+    /* CONFIG_CFS_BANDWIDTH. By the quota of the group or of one above it; in rq_clock_pelt().
+     * (In 5.10 before the stable kernels had 64eaf50731ac: throttled_clock_task, likewise.) */
+    __u64 throttled_clock_pelt;      /* when the last throttling began; kept when it ends */
+    __u64 throttled_clock_pelt_time; /* how long throttled in all, without what still runs */
+    int throttle_count;              /* levels at which it is throttled now */
+};
+
+/* In rq->clock, and only while tasks are queued (since 6.6, 677ea015f231); since 6.18 from when
+ * a task was throttled (eb962f251fbb). */
+struct cfs_rq___since_6_6 {
+    __u64 throttled_clock_self; /* when the throttling began that still runs, else 0 */
+    __u64 throttled_clock_self_time;
 };
 
 struct sched_entity {
@@ -98,6 +112,11 @@ struct task_struct___since_5_14 {
     unsigned int __state;
 };
 
+/* Tasks are throttled, not queues, on their way back to user space (since 6.18, e1fad12dcb66). */
+struct task_struct___since_6_18 {
+    bool throttled;
+};
+
 /* CONFIG_SMP until 6.16; one byte since 7.2. Of the same name: told apart by bpf_core_field_size. */
 struct task_struct___until_7_1 {
     int on_cpu;
@@ -114,6 +133,7 @@ struct task_struct {
     struct sched_info sched_info;
     int pid;
     int tgid;
+    int prio; /* below 100: real-time or deadline */
     unsigned int flags;
     struct task_struct *group_leader;
     __u64 start_boottime; /* ns; /proc/PID/stat shows it in 1/100 s (since 5.5, cf25e24db61c) */

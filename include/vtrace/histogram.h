@@ -17,6 +17,13 @@
 #define VT_HIST_SUB_SHIFT 3  /* 8 buckets per power of two */
 #define VT_HIST_BUCKETS 240  /* 8 + 29 * 8: quotients of 32 bits */
 
+/* The last throttling of a task group on one CPU that has ended: bpf/common/throttle.bpf.h. */
+struct vt_throttled {
+    __u64 total; /* throttled_clock_pelt_time as it was after it */
+    __u64 from;  /* rq clock */
+    __u64 to;
+};
+
 /*
  * One histogram of one key on one CPU: 1 KiB, the header on a cache line of its own.
  * Written by that CPU only, without atomics; read by difference of two reads.
@@ -26,7 +33,8 @@ struct vt_hist {
     __u64 sum;      /* ns, since the map was made */
     __u64 max[2];   /* ns, the largest value in the epoch with that parity */
     __u32 epoch[2]; /* the epoch that max[i] belongs to; another one means there was no value */
-    __u64 unused[4];
+    struct vt_throttled throttled; /* of an owner: kept here as it has the same key */
+    __u64 unused;
     __u32 buckets[VT_HIST_BUCKETS];
 };
 

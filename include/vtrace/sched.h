@@ -14,6 +14,10 @@
 #define VT_TASK_SELF 1U    /* a thread of this vtrace */
 #define VT_TASK_STALE 2U   /* its last_queued is from before it slept */
 #define VT_TASK_OUTSIDE 4U /* in a cgroup, or of a VM, that was not asked for */
+#define VT_TASK_METERED 8U /* `throttle` is the meter as its wait began */
+#define VT_TASK_MOVED 16U  /* but it was moved to another CPU since */
+#define VT_TASK_CPU_SHIFT 16
+#define VT_TASK_CPU_MASK 0xffff0000U /* the CPU that it left */
 
 /*
  * Whom a figure is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. Two other
@@ -51,11 +55,12 @@ enum vt_code {
  */
 struct vt_sched_task {
     __u64 run_delay; /* sched_info.run_delay as it is after the last switch-in */
-    __u64 pcount;    /* sched_info.pcount likewise: a gap is a switch-in not seen */
     __u64 css_set;   /* task->cgroups when the slot was looked up … */
-    __u64 changes;   /* … and owner_changes: the address alone could be of a newer css_set */
+    __u32 changes;   /* … and owner_changes: the address alone could be of a newer css_set */
+    __u32 pcount;    /* sched_info.pcount as run_delay: a gap is a switch-in not seen */
     __u64 off_since; /* rq clock when it last left a CPU; 0 is not known */
     __u64 blamed;    /* of the present wait: charged when it was moved to another CPU */
+    __u64 throttle;  /* see bpf/common/throttle.bpf.h */
     __u32 slot;
     __u32 flags;
 };

@@ -21,7 +21,7 @@ constexpr auto kAccumulateEvery = std::chrono::seconds(60);
 
 bool has_pairs(const SchedParts& parts)
 {
-    return parts.blame || parts.slices || parts.offcpu;
+    return parts.throttling || parts.slices || parts.offcpu;
 }
 
 // (victim, neighbour) with a histogram of their own; more are `other neighbours`.
@@ -101,6 +101,7 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
 
     auto* rodata = object->rodata;
     rodata->waits = config.parts.waits;
+    rodata->throttling = config.parts.throttling;
     rodata->blame = config.parts.blame;
     rodata->slices = config.parts.slices;
     rodata->offcpu = config.parts.offcpu;

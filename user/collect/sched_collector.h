@@ -22,10 +22,11 @@ namespace vtrace {
 
 // What is to be measured; all that is off costs nothing.
 struct SchedParts {
-    bool waits = false;  // for a CPU
-    bool blame = false;  // who ran meanwhile; needs SchedConfig::by_cgroup
-    bool slices = false; // time on a CPU at a stretch
-    bool offcpu = false; // time between two slices
+    bool waits = false;      // for a CPU
+    bool throttling = false; // and the throttled parts of waits
+    bool blame = false;      // who ran meanwhile; needs throttling and SchedConfig::by_cgroup
+    bool slices = false;     // time on a CPU at a stretch
+    bool offcpu = false;     // time between two slices
 };
 
 struct SchedConfig {
