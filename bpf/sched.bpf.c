@@ -621,6 +621,15 @@ static __always_inline void add_to_history(struct vt_switch *sw, struct vt_sched
     history->head++;
 }
 
+/* Of a task without a state: one that the iterator does not show, or that there was no memory for. */
+static __noinline __u32 slot_of_unseen(struct task_struct *task)
+{
+    struct vt_sched_task state = {};
+    __u32 slot = look_up_slot(task, &state);
+
+    return slot == VT_SLOT_OTHER ? VT_CODE_UNKNOWN : slot;
+}
+
 /* Whose time it is from this switch on. */
 static __always_inline __u32 running_now(struct vt_switch *sw)
 {
@@ -629,7 +638,7 @@ static __always_inline __u32 running_now(struct vt_switch *sw)
         return sw->rq->nr_running ? VT_CODE_FORCED_IDLE : VT_CODE_IDLE;
     }
     if (!sw->state)
-        return VT_CODE_UNKNOWN;
+        return slot_of_unseen(sw->next);
     return task_slot(sw->next, sw->state);
 }
 

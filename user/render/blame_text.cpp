@@ -69,7 +69,7 @@ std::string victims(const Report& report, const TextStyle& style)
 std::string culprits(const Row& row, const TextStyle& style)
 {
     constexpr size_t kShown = 8;
-    constexpr size_t kLeft = 48; // columns left of the name
+    constexpr size_t kLeft = 50; // columns left of the name
     std::string text = paint(fmt::format("{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}  {}\n", "SHARE",
                                          "TOTAL", "TIMES", "P50", "P99", "MAX", "HELD BY"),
                              kBold, style);

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Who made a task wait: known culprits, and the kernel's own accounts (cpu.stat, schedstat) as oracles."""
+
+import os
+import pathlib
+import subprocess
+import time
+import unittest
+
+import vtrace_live as live
+from waiters_live import Waiters
+
+SECONDS = 2.5
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+def throttled_ns(cgroup):
+    """The kernel's account, summed over its CPUs."""
+    with open(cgroup.directory + b"/cpu.stat") as stat:
+        fields = dict(line.split() for line in stat)
+    if "throttled_time" in fields:  # v1
+        return int(fields["throttled_time"])
+    return int(fields["throttled_usec"]) * 1000
+
+
+def used_ns(load):
+    """CPU time of a workload by the kernel's account."""
+    threads = pathlib.Path(f"/proc/{load.process.pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+
+
+class Split:
+    """The parts of one victim's wait, summed over reports, in ns.
+
+    Shares are without what cgroups outside this test took: the host may do other things meanwhile, and it is
+    right to name them."""
+
+    CLASSES = ("throttled", "self", "neighbour", "kernel", "forced_idle", "other", "unknown")
+
+    def __init__(self, reports, path):
+        self.wait, self.classes, self.culprits = 0, dict.fromkeys(self.CLASSES, 0), {}
+        self.outside = 0
+        for row in filter(None, (live.row_of(report, path) for report in reports)):
+            self.wait += row["metrics"]["wait"]["sum"]
+            for name in self.CLASSES:
+                self.classes[name] += row["metrics"][name]["value"]
+            for culprit in row["culprits"]:
+                entity = culprit["entity"]
+                name = entity["cgroup"] or f"{entity['kind']}:{entity['name']}"
+                held = culprit["metrics"]["wait"]["sum"]
+                self.culprits[name] = self.culprits.get(name, 0) + held
+                if entity["cgroup"] and "vtrace-test" not in entity["cgroup"]:
+                    self.outside += held
+        shares = ", ".join(f"{n} {100 * self.share(n):.2f} %" for n in self.CLASSES)
+        print(f"\n    {path}: wait {self.wait / 1e6:.1f} ms, of others {self.outside / 1e6:.1f}: {shares}",
+              flush=True)
+
+    def share(self, name):
+        ns = self.classes[name] - (self.outside if name == "neighbour" else 0)
+        return ns / max(self.wait - self.outside, 1)
+
+    def by(self, culprit):
+        return self.culprits.get(culprit, 0) / max(self.wait - self.outside, 1)
+
+
+class Blame(live.TestCase):
+    def cgroup(self, suffix, parent=None):
+        return self.enter(live.Cgroup(suffix, parent))
+
+    def waiters(self, cgroup, *arguments):
+        return self.enter(Waiters(cgroup, *arguments))
+
+    def measure(self, workloads, *arguments, seconds=SECONDS, interval=0.5):
+        with live.Tracer("blame", *arguments, "--format", "json", interval) as tracer:
+            tracer.wait_report()
+            for workload in workloads:
+                workload.begin()
+            time.sleep(seconds)
+            for workload in workloads:
+                workload.ask_to_rest()
+            for workload in workloads:
+                workload.rest()
+            tracer.stop()
+            return tracer.reports()[1:]
+
+    def check_sum(self, split):
+        """The parts make up the whole."""
+        self.assertAlmostEqual(
+            sum(split.classes.values()), split.wait, delta=0.002 * split.wait, msg=split.classes
+        )
+
+    def test_the_own_quota(self):
+        limited = self.cgroup("quota")
+        limited.limit(20_000, 100_000)
+        loads = [self.waiters(limited, "spin", 1, cpu) for cpu in CPUS]
+        before = throttled_ns(limited)
+        reports = self.measure(loads, f"--cgroup={limited.path}")
+        throttled = throttled_ns(limited) - before
+        split = Split(reports, limited.path)
+        print(f"    cpu.stat: {throttled / 1e6:.1f} ms, found {split.classes['throttled'] / 1e6:.1f} ms")
+        self.assertGreater(throttled, 0.5e9)
+        self.assertAlmostEqual(split.classes["throttled"], throttled, delta=0.05 * throttled)
+        self.assertLess(split.share("neighbour"), 0.02)
+        self.check_sum(split)
+
+    def test_a_quota_above(self):
+        """The child is limited by its parent's quota only."""
+        parent = self.cgroup("above")
+        parent.limit(20_000, 100_000)
+        child = self.cgroup("below", parent)
+        load = self.waiters(child, "spin", 1, CPUS[0])
+        before = throttled_ns(parent)
+        reports = self.measure([load], f"--cgroup={parent.path}")
+        throttled = throttled_ns(parent) - before
+        split = Split(reports, child.path)
+        self.assertAlmostEqual(split.classes["throttled"], throttled, delta=0.05 * throttled)
+
+    def test_a_quota_beside_a_hog(self):
+        """Behind its quota and behind a neighbour on the same CPU: told apart."""
+        limited, hog = self.cgroup("limited"), self.cgroup("hog")
+        limited.limit(20_000, 100_000)
+        load = self.waiters(limited, "spin", 1, CPUS[0])
+        beside = self.waiters(hog, "spin", 1, CPUS[0])
+        before = throttled_ns(limited)
+        reports = self.measure([beside, load], "--cgroup")
+        throttled = throttled_ns(limited) - before
+        split = Split(reports, limited.path)
+        self.assertAlmostEqual(split.classes["throttled"], throttled, delta=0.05 * throttled)
+        self.assertGreater(split.by(hog.path) + split.share("throttled"), 0.95)
+        self.assertGreater(split.by(hog.path), 0.05, "the hog had the CPU between the throttlings")
+        # The hog waits for no quota, but for its neighbour.
+        other = Split(reports, hog.path)
+        self.assertEqual(other.classes["throttled"], 0)
+        self.assertGreater(other.by(limited.path), 0.9)
+
+    def test_a_neighbour(self):
+        victim, hog = self.cgroup("victim"), self.cgroup("hog")
+        loads = [self.waiters(cgroup, "spin", 1, CPUS[0]) for cgroup in (victim, hog)]
+        reports = self.measure(loads, "--cgroup")
+        for path, culprit, load in ((victim.path, hog.path, loads[0]), (hog.path, victim.path, loads[1])):
+            split = Split(reports, path)
+            self.assertAlmostEqual(split.wait, load.run_delay, delta=0.01 * load.run_delay)
+            self.assertGreater(split.by(culprit), 0.95, split.culprits)
+            self.assertGreater(split.share("neighbour"), 0.95)
+            self.check_sum(split)
+
+    def test_the_neighbour_of_a_filtered_victim(self):
+        """Who is not asked for is no victim, but a culprit all the same."""
+        victim, hog = self.cgroup("victim"), self.cgroup("hog")
+        loads = [self.waiters(cgroup, "spin", 1, CPUS[0]) for cgroup in (victim, hog)]
+        reports = self.measure(loads, f"--cgroup={victim.path}")
+        self.assertGreater(Split(reports, victim.path).by(hog.path), 0.95)
+        self.assertEqual(
+            {row["entity"]["cgroup"] for report in reports for row in report["rows"]}, {victim.path}
+        )
+
+    def test_itself(self):
+        cgroup = self.cgroup("self")
+        reports = self.measure([self.waiters(cgroup, "spin", 4, CPUS[0])], "--cgroup")
+        split = Split(reports, cgroup.path)
+        self.assertGreater(split.share("self"), 0.95)
+        self.check_sum(split)
+
+    def test_two_hogs_by_weight(self):
+        victim, heavy, light = (self.cgroup(name) for name in ("victim", "heavy", "light"))
+        for cgroup, weight in ((heavy, 3), (light, 1)):
+            cgroup.weigh(weight)
+        loads = [self.waiters(cgroup, "spin", 1, CPUS[0]) for cgroup in (victim, heavy, light)]
+        used = [used_ns(load) for load in loads[1:]]
+        reports = self.measure(loads, "--cgroup", seconds=2 * SECONDS)
+        used = [used_ns(load) - before for load, before in zip(loads[1:], used)]
+        split = Split(reports, victim.path)
+        by_both = split.by(heavy.path) + split.by(light.path)
+        share = split.by(heavy.path) / by_both
+        kernels = used[0] / sum(used)
+        print(f"    of the heavy one {100 * share:.1f} %, of the CPU it used {100 * kernels:.1f} %")
+        self.assertGreater(by_both, 0.95)
+        self.assertAlmostEqual(share, 0.75, delta=0.05)
+        self.assertAlmostEqual(share, kernels, delta=0.05)
+
+    def test_waits_that_move_between_cpus(self):
+        """More threads than CPUs, on any of them: the pieces on each CPU are charged there."""
+        victim, hog = self.cgroup("victim"), self.cgroup("hog")
+        a = self.waiters(victim, "spin", 3, -1)
+        b = self.waiters(hog, "spin", 4, -1)
+        c = self.waiters(hog, "nap", 4, -1, 500)
+        reports = self.measure([a, b, c], "--cgroup")
+        split = Split(reports, victim.path)
+        self.assertAlmostEqual(split.wait, a.run_delay, delta=0.01 * a.run_delay)
+        self.assertLess(split.share("unknown"), 0.05)
+        self.assertGreater(split.by(hog.path), 0.3)
+        self.check_sum(split)
+
+    def test_fork_storm_of_victims_that_exit(self):
+        """A thousand short processes beside a hog: each waits, and none is left out."""
+        storm, hog = self.cgroup("storm"), self.cgroup("hog")
+        load = self.waiters(hog, "spin", 1, CPUS[0])
+        with live.Tracer("blame", "--cgroup", "--format", "json", 0.5) as tracer:
+            tracer.wait_report()
+            load.begin()
+            subprocess.run(
+                ["sh", "-c", "i=0; while [ $i -lt 1000 ]; do (:); i=$((i+1)); done"],
+                check=True,
+                preexec_fn=lambda: (storm.add(os.getpid()), os.sched_setaffinity(0, {CPUS[0]})),
+            )
+            load.ask_to_rest()
+            load.rest()
+            tracer.stop()
+            reports = tracer.reports()[1:]
+        split = Split(reports, storm.path)
+        count = live.total(reports, storm.path)
+        lost = sum(live.losses(reports, key) for key in ("missed_start", "task_failed", "map_full"))
+        print(f"    {count} waits, {lost} lost and counted")
+        self.assertGreaterEqual(count + lost, 1000, "each process waited at least once")
+        self.assertLess(split.share("unknown"), 0.05)
+        self.assertGreater(split.by(hog.path), 0.5)
+
+    def test_a_wait_that_goes_on(self):
+        """Still throttled when the report ends: there, with its age and by what."""
+        limited = self.cgroup("open")
+        limited.limit(10_000, 1_000_000)
+        load = self.waiters(limited, "spin", 1, CPUS[0])
+        with live.Tracer("blame", f"--cgroup={limited.path}", "--format", "json", 0.2) as tracer:
+            tracer.wait_report()
+            load.begin()
+            time.sleep(1.2)
+            tracer.stop()
+            reports = tracer.reports()[1:]
+        waits = [w for report in reports for w in report["open"]]
+        longest = max(waits, key=lambda w: w["age_ns"])
+        self.assertGreater(longest["age_ns"], 0.4e9)
+        held = {part["entity"]["name"]: part["ns"] for part in longest["held_by"]}
+        self.assertGreater(held.get("throttled", 0), 0.95 * longest["age_ns"], held)
+
+    def test_starved_by_a_real_time_hog(self):
+        """Never given a CPU in the window: there, with its age and its culprit so far."""
+        victim = self.cgroup("starved")
+        load = self.waiters(victim, "spin", 1, CPUS[0])
+        with live.Tracer("blame", "--cgroup", "--format", "json", 0.2) as tracer:
+            tracer.wait_report()
+            load.begin()
+            with live.Child(spin_in_real_time, cpu=CPUS[0], name=b"rt-hog") as hog:
+                time.sleep(1)
+                path = live.CgroupOf(hog.pid).path
+            tracer.stop()
+            reports = tracer.reports()[1:]
+        waits = [w for r in reports for w in r["open"] if w["entity"]["cgroup"] == victim.path]
+        longest = max(waits, key=lambda w: w["age_ns"])
+        self.assertGreater(longest["age_ns"], 0.3e9)
+        held = {part["entity"]["cgroup"]: part["ns"] for part in longest["held_by"]}
+        self.assertGreater(held.get(path, 0), 0.9 * longest["age_ns"], (path, longest))
+
+    def test_usage(self):
+        live.check_failure(self, live.run("blame", "--slower", "1", "1", "1"), 2, "--slower")
+        live.check_failure(self, live.run("blame", "--cgroup=/no/such", "1", "1"), 2, "/no/such")
+        live.check_failure(self, live.run("blame", "1", "1", "1"), 2, "1")
+
+    def test_text_is_80_columns_wide(self):
+        victim, hog = self.cgroup("victim" + "x" * 60), self.cgroup("hog" + "y" * 60)
+        loads = [self.waiters(cgroup, "spin", 1, CPUS[0]) for cgroup in (victim, hog)]
+        for load in loads:
+            load.begin()
+        result = live.run("blame", "--cgroup", "1", "1")
+        self.assertEqual(result.code, 0, result.err)
+        self.assertEqual([line for line in result.out.splitlines() if len(line) > 80], [])
+        self.assertRegex(result.out, r"CGROUP +WAIT THROTTLED +SELF NEIGHBOUR KERNEL +OTHER UNKNOWN")
+        self.assertIn("HELD BY", result.out)
+
+
+def spin_in_real_time(child):
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    while True:
+        pass
+
+
+if __name__ == "__main__":
+    unittest.main()
