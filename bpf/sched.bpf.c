@@ -516,13 +516,39 @@ static __always_inline __u64 overlap(__u64 from, __u64 to, __u64 other_from, __u
     return to > from ? to - from : 0;
 }
 
+/* What is older than the slices that are remembered. The owners of a block share its time evenly. */
+__noinline int blame_blocks(__u32 cpu, __u32 slot, __u64 from, __u64 to)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &cpu);
+    struct vt_block *block;
+    __u64 end, part;
+
+    if (!history)
+        return 0;
+    end = history->until;
+    for (int i = 0; i < VT_BLOCKS; i++) {
+        block = &history->blocks[(history->block - i) % VT_BLOCKS];
+        if (!block->start || block->start > end || end <= from)
+            break;
+        part = overlap(block->start, end, from, to);
+        for (int k = 0; part && k < VT_BLOCK_OWNERS; k++) {
+            if (!block->ns[k])
+                break;
+            blame_add(slot, false, block->running[k], block->ns[k] * part / (end - block->start));
+        }
+        end = block->start;
+    }
+    return 0;
+}
+
 /*
  * Charges a wait on a CPU from `from` to `to` to who ran there meanwhile, the latest first. What is older than
  * the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
  */
-static __always_inline void blame_between(struct vt_sched_cpu *cpu, struct vt_history *history,
-                                          __u32 slot, __u64 from, __u64 to, __u64 steal, __u64 irq,
-                                          __u64 throttled, __u64 throttled_to, bool open)
+static __always_inline void blame_between(__u32 number, struct vt_sched_cpu *cpu,
+                                          struct vt_history *history, __u32 slot, __u64 from,
+                                          __u64 to, __u64 steal, __u64 irq, __u64 throttled,
+                                          __u64 throttled_to, bool open)
 {
     __u64 start = cpu->since, end = to, head = history->head;
     __u64 ns, whole, irq_ns, steal_ns;
@@ -548,8 +574,11 @@ static __always_inline void blame_between(struct vt_sched_cpu *cpu, struct vt_hi
         if (irq_ns)
             blame_add(slot, open, VT_CODE_IRQ, irq_ns);
         blame_add(slot, open, code, ns);
-        if (i == VT_HISTORY || (__u64)i >= head)
+        if (i == VT_HISTORY || (__u64)i >= head) {
+            if (!open && start > from)
+                blame_blocks(number, slot, throttled_to > from ? throttled_to : from, start);
             break;
+        }
         slice = &history->slices[(head - 1 - i) % VT_HISTORY];
         end = start;
         start = slice->start;
@@ -595,8 +624,35 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
 {
     if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
         return;
-    blame_between(cpu, history, sw->charged, sw->queued, sw->clock, rq_steal(sw->rq) - cpu->steal,
-                  rq_irq(sw->rq) - cpu->irq, sw->throttled, sw->throttled_to, false);
+    blame_between(bpf_get_smp_processor_id(), cpu, history, sw->charged, sw->queued, sw->clock,
+                  rq_steal(sw->rq) - cpu->steal, rq_irq(sw->rq) - cpu->irq, sw->throttled,
+                  sw->throttled_to, false);
+}
+
+/* The same as a part of the present block. */
+static __always_inline void add_to_block(struct vt_history *history, __u32 running, __u64 since,
+                                         __u64 clock)
+{
+    struct vt_block *block = &history->blocks[history->block % VT_BLOCKS];
+
+    if (!block->start)
+        block->start = since;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
+        if (!block->ns[i])
+            block->running[i] = running;
+        if (block->running[i] == running) {
+            block->ns[i] = at_most_u32(block->ns[i] + (clock - since));
+            break;
+        }
+    }
+    history->until = clock;
+    if (clock - block->start < VT_BLOCK_NS)
+        return;
+    history->block++;
+    block = &history->blocks[history->block % VT_BLOCKS];
+    block->start = clock;
+    __builtin_memset(block->ns, 0, sizeof(block->ns));
 }
 
 /* The slice that ends with this switch becomes history. */
@@ -608,6 +664,9 @@ static __always_inline void add_to_history(struct vt_switch *sw, struct vt_sched
 
     cpu->steal += steal;
     cpu->irq += irq;
+    if (!cpu->since)
+        return;
+    add_to_block(history, cpu->running, cpu->since, sw->clock);
     if (history->head && slice->running == cpu->running) {
         slice->steal = at_most_u32(slice->steal + steal);
         slice->irq = at_most_u32(slice->irq + irq);
@@ -750,7 +809,7 @@ static __always_inline void blame_moved(struct task_struct *task, struct vt_sche
     cpu = bpf_map_lookup_elem(&sched_cpus, &number);
     history = bpf_map_lookup_elem(&sched_history, &number);
     if (cpu && history)
-        blame_between(cpu, history, slot, clock - piece, clock, 0, 0, throttled, to, false);
+        blame_between(number, cpu, history, slot, clock - piece, clock, 0, 0, throttled, to, false);
 }
 
 SEC("tp_btf/sched_migrate_task")
@@ -819,8 +878,8 @@ static __always_inline void blame_open(struct task_struct *task, struct rq *rq,
     if (throttled)
         open_add(VT_CODE_THROTTLED, throttled);
     if (cpu && history)
-        blame_between(cpu, history, state->slot, queued, clock, 0, 0, throttled, queued + throttled,
-                      true);
+        blame_between(number, cpu, history, state->slot, queued, clock, 0, 0, throttled,
+                      queued + throttled, true);
 }
 
 /* Read at each report: who is still waiting, and for how long by now. */

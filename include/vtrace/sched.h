@@ -103,10 +103,28 @@ struct vt_slice {
     __u32 zero;
 };
 
+/*
+ * The same in coarse steps, for waits with more changes of owner than that: who had how much of the CPU in
+ * VT_BLOCK_NS or a little more. What more owners than these had is not known.
+ */
+#define VT_BLOCKS 128
+#define VT_BLOCK_NS 2000000
+#define VT_BLOCK_OWNERS 6
+
+struct vt_block {
+    __u64 start; /* rq clock; it ends where the next one starts */
+    __u32 running[VT_BLOCK_OWNERS];
+    __u32 ns[VT_BLOCK_OWNERS]; /* 0: no owner */
+    __u64 unused;
+};
+
 struct vt_history {
-    __u64 head; /* slices ever added */
-    __u64 unused[7];
+    __u64 head;  /* slices ever added */
+    __u64 block; /* blocks ever ended */
+    __u64 until; /* rq clock at the last switch: the end of the present block */
+    __u64 unused[5];
     struct vt_slice slices[VT_HISTORY];
+    struct vt_block blocks[VT_BLOCKS];
 };
 
 /* Slots of pairs, as they were looked up last; by CPU. */
