@@ -2,7 +2,6 @@
 """Who made a task wait: known culprits, and the kernel's own accounts (cpu.stat, schedstat) as oracles."""
 
 import os
-import pathlib
 import subprocess
 import time
 import unittest
@@ -21,12 +20,6 @@ def throttled_ns(cgroup):
     if "throttled_time" in fields:  # v1
         return int(fields["throttled_time"])
     return int(fields["throttled_usec"]) * 1000
-
-
-def used_ns(load):
-    """CPU time of a workload by the kernel's account."""
-    threads = pathlib.Path(f"/proc/{load.process.pid}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
 
 
 class Split:
@@ -166,9 +159,8 @@ class Blame(live.TestCase):
         for cgroup, weight in ((heavy, 3), (light, 1)):
             cgroup.weigh(weight)
         loads = [self.waiters(cgroup, "spin", 1, CPUS[0]) for cgroup in (victim, heavy, light)]
-        used = [used_ns(load) for load in loads[1:]]
         reports = self.measure(loads, "--cgroup", seconds=2 * SECONDS)
-        used = [used_ns(load) - before for load, before in zip(loads[1:], used)]
+        used = [load.ran for load in loads[1:]]
         split = Split(reports, victim.path)
         by_both = split.by(heavy.path) + split.by(light.path)
         share = split.by(heavy.path) / by_both

@@ -30,6 +30,12 @@ def accounts(pid):
     return found
 
 
+def ran_ns(pid):
+    """CPU time of the threads that a process has now, by the kernel's account."""
+    threads = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads)
+
+
 def account(pid, before=None):
     """The sum of its threads, since what accounts() found `before`. Of those that have ended nothing is
     in it."""
@@ -63,6 +69,7 @@ class Waiters:
 
     def begin(self):
         self.before = accounts(self.process.pid)
+        self._ran_before = ran_ns(self.process.pid)
         self._tell()
 
     def ask_to_rest(self):
@@ -72,6 +79,7 @@ class Waiters:
         assert self.process.stdout.readline() == "resting\n", "expected the workload to rest"
         live.until(self._asleep, "the workload is asleep")
         self.run_delay, self.slices = account(self.process.pid, self.before)
+        self.ran = ran_ns(self.process.pid) - self._ran_before
 
     def __enter__(self):
         return self
