@@ -157,8 +157,6 @@ static __always_inline void add_task(struct task_struct *task)
     /* A switch-in between these two reads leaves a gap in pcount, which its next one counts. */
     state.pcount = task->sched_info.pcount;
     state.run_delay = task->sched_info.run_delay;
-    if (task->tgid == self_tgid)
-        state.flags = VT_TASK_SELF;
     if (use_task_storage) {
         failed = !bpf_task_storage_get(&sched_tasks, task, &state, BPF_LOCAL_STORAGE_GET_F_CREATE);
     } else {
@@ -246,9 +244,9 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
 }
 
 /* True if the task is one that was asked for; its cgroup and VM are tested with its slot. */
-static __always_inline bool task_selected(struct task_struct *task, struct vt_sched_task *state)
+static __always_inline bool task_selected(struct task_struct *task)
 {
-    if (!include_self && (state->flags & VT_TASK_SELF))
+    if (!include_self && task->tgid == self_tgid)
         return false;
     if (target_tgid && task->tgid != target_tgid)
         return false;
@@ -331,7 +329,7 @@ static __always_inline __u32 charged_slot(struct task_struct *task, struct vt_sc
 {
     __u32 slot = by_cgroup ? task_slot(task, state) : VT_SLOT_OTHER;
 
-    if ((state->flags & VT_TASK_OUTSIDE) || !task_selected(task, state))
+    if ((by_cgroup && (state->flags & VT_TASK_OUTSIDE)) || !task_selected(task))
         return VT_SLOT_EXCLUDED;
     return slot;
 }
@@ -487,16 +485,28 @@ static __always_inline void open_add(__u32 code, __u64 ns)
     }
 }
 
-static __always_inline void blame_add(__u32 slot, bool open, __u32 code, __u64 ns)
+/* Not inlined, and with everything that does not change in vt_ask: else the verifier takes half a second. */
+__noinline int blame_add(__u32 slot, __u32 code, __u64 ns, bool open)
 {
     if (!ns)
-        return;
+        return 0;
     if (code == slot)
         code = VT_CODE_SELF;
     if (open)
         open_add(code, ns);
     else
         pair_add(slot, code, ns);
+    return 0;
+}
+
+static __always_inline struct vt_ask *find_ask(bool open)
+{
+    __u32 cpu = bpf_get_smp_processor_id();
+    struct vt_pairs *pairs = bpf_map_lookup_elem(&sched_pairs, &cpu);
+
+    if (!pairs)
+        return NULL;
+    return open ? &pairs->open : &pairs->ask;
 }
 
 /* ns of a slice that were taken off it, of those that fall into a part of it. */
@@ -516,76 +526,117 @@ static __always_inline __u64 overlap(__u64 from, __u64 to, __u64 other_from, __u
     return to > from ? to - from : 0;
 }
 
-/* What is older than the slices that are remembered. The owners of a block share its time evenly. */
-__noinline int blame_blocks(__u32 cpu, __u32 slot, __u64 from, __u64 to)
+/* A slice, as far as it lies in the wait. */
+__noinline int blame_slice(__u32 slot, __u32 code, __u64 start, __u64 end, bool open)
 {
-    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &cpu);
+    struct vt_ask *ask = find_ask(open);
+    __u64 whole = end - start, ns = whole, steal, irq;
+
+    if (!ask)
+        return 0;
+    if (start < ask->from) {
+        start = ask->from;
+        ns = end - start;
+    }
+    if (ask->throttled)
+        ns -= overlap(start, end, ask->throttled_to - ask->throttled, ask->throttled_to);
+    if (ask->steal | ask->irq) {
+        steal = part_of(ask->steal, ns, whole);
+        if (steal > ns)
+            steal = ns;
+        ns -= steal;
+        blame_add(slot, VT_CODE_STEAL, steal, open);
+        irq = part_of(ask->irq, ns, whole);
+        if (irq > ns)
+            irq = ns;
+        ns -= irq;
+        blame_add(slot, VT_CODE_IRQ, irq, open);
+    }
+    blame_add(slot, code, ns, open);
+    return 0;
+}
+
+/* A block, as far as it lies in the wait. Its owners share its time evenly. */
+__noinline int blame_block(__u32 number, __u32 slot, __u64 index, __u64 end, bool open)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_ask *ask = find_ask(open);
     struct vt_block *block;
-    __u64 end, part;
+    __u64 part;
+
+    if (!history || !ask)
+        return 0;
+    block = &history->blocks[index % VT_BLOCKS];
+    part = overlap(block->start, end, ask->from, ask->to);
+    if (!part)
+        return 0;
+    for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
+        if (!block->ns[i])
+            break;
+        blame_add(slot, block->running[i], block->ns[i] * part / (end - block->start), open);
+    }
+    return 0;
+}
+
+/* What is older than the slices that are remembered, in coarse steps. */
+__noinline int blame_blocks(__u32 number, __u32 slot, __u64 from, bool open)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    __u64 end, start, last;
 
     if (!history)
         return 0;
     end = history->until;
+    last = history->block;
     for (int i = 0; i < VT_BLOCKS; i++) {
-        block = &history->blocks[(history->block - i) % VT_BLOCKS];
-        if (!block->start || block->start > end || end <= from)
+        start = history->blocks[(last - i) % VT_BLOCKS].start;
+        if (!start || start > end || end <= from)
             break;
-        part = overlap(block->start, end, from, to);
-        for (int k = 0; part && k < VT_BLOCK_OWNERS; k++) {
-            if (!block->ns[k])
-                break;
-            blame_add(slot, false, block->running[k], block->ns[k] * part / (end - block->start));
-        }
-        end = block->start;
+        blame_block(number, slot, last - i, end, open);
+        end = start;
     }
     return 0;
 }
 
 /*
- * Charges a wait on a CPU from `from` to `to` to who ran there meanwhile, the latest first. What is older than
- * the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
+ * Charges a wait on a CPU, from ask->from to ask->to, to who ran there meanwhile, the latest first. What is
+ * older than the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
  */
-static __always_inline void blame_between(__u32 number, struct vt_sched_cpu *cpu,
-                                          struct vt_history *history, __u32 slot, __u64 from,
-                                          __u64 to, __u64 steal, __u64 irq, __u64 throttled,
-                                          __u64 throttled_to, bool open)
+__noinline int blame_between(__u32 number, __u32 slot, bool open)
 {
-    __u64 start = cpu->since, end = to, head = history->head;
-    __u64 ns, whole, irq_ns, steal_ns;
-    __u32 code = cpu->running;
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    struct vt_ask *ask = find_ask(open);
+    __u64 start, end, from, head;
     struct vt_slice *slice;
+    __u32 code;
 
+    if (!history || !cpu || !ask)
+        return 0;
+    from = ask->from;
+    end = ask->to;
+    start = cpu->since;
+    code = cpu->running;
+    head = history->head;
     for (int i = 0; i <= VT_HISTORY; i++) {
         if (!start || end <= from || start > end)
+            return 0;
+        blame_slice(slot, code, start, end, open);
+        if (i == VT_HISTORY || (__u64)i >= head)
             break;
-        whole = end - start;
-        ns = start < from ? end - from : whole;
-        if (throttled)
-            ns -= overlap(end - ns, end, throttled_to - throttled, throttled_to);
-        steal_ns = part_of(steal, ns, whole);
-        irq_ns = part_of(irq, ns, whole);
-        if (steal_ns > ns)
-            steal_ns = ns;
-        if (irq_ns > ns - steal_ns)
-            irq_ns = ns - steal_ns;
-        ns -= steal_ns + irq_ns;
-        if (steal_ns)
-            blame_add(slot, open, VT_CODE_STEAL, steal_ns);
-        if (irq_ns)
-            blame_add(slot, open, VT_CODE_IRQ, irq_ns);
-        blame_add(slot, open, code, ns);
-        if (i == VT_HISTORY || (__u64)i >= head) {
-            if (!open && start > from)
-                blame_blocks(number, slot, throttled_to > from ? throttled_to : from, start);
-            break;
-        }
         slice = &history->slices[(head - 1 - i) % VT_HISTORY];
         end = start;
         start = slice->start;
         code = slice->running;
-        steal = slice->steal;
-        irq = slice->irq;
+        ask->steal = slice->steal;
+        ask->irq = slice->irq;
     }
+    if (start <= from)
+        return 0;
+    ask->to = start;
+    if (ask->throttled_to > from) /* it was first */
+        ask->from = ask->throttled_to;
+    return blame_blocks(number, slot, from, open);
 }
 
 /* What the clock of a CPU was not a task's, since boot; 0 where the kernel does not count it. */
@@ -619,14 +670,22 @@ static __always_inline void throttled_part(struct vt_switch *sw)
         pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
 }
 
-static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu,
-                                       struct vt_history *history)
+static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
+    struct vt_ask *ask;
+
     if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
         return;
-    blame_between(bpf_get_smp_processor_id(), cpu, history, sw->charged, sw->queued, sw->clock,
-                  rq_steal(sw->rq) - cpu->steal, rq_irq(sw->rq) - cpu->irq, sw->throttled,
-                  sw->throttled_to, false);
+    ask = find_ask(false);
+    if (!ask)
+        return;
+    ask->from = sw->queued;
+    ask->to = sw->clock;
+    ask->throttled = sw->throttled;
+    ask->throttled_to = sw->throttled_to;
+    ask->steal = rq_steal(sw->rq) - cpu->steal;
+    ask->irq = rq_irq(sw->rq) - cpu->irq;
+    blame_between(bpf_get_smp_processor_id(), sw->charged, false);
 }
 
 /* The same as a part of the present block. */
@@ -655,29 +714,40 @@ static __always_inline void add_to_block(struct vt_history *history, __u32 runni
     __builtin_memset(block->ns, 0, sizeof(block->ns));
 }
 
-/* The slice that ends with this switch becomes history. */
-static __always_inline void add_to_history(struct vt_switch *sw, struct vt_sched_cpu *cpu,
-                                           struct vt_history *history)
+/* The slice that ends with this switch becomes history; `running` has the CPU from now on. */
+__noinline int add_to_history(__u64 clock, __u64 steal_now, __u64 irq_now, __u32 running)
 {
-    __u64 steal = rq_steal(sw->rq) - cpu->steal, irq = rq_irq(sw->rq) - cpu->irq;
-    struct vt_slice *slice = &history->slices[(history->head - 1) % VT_HISTORY];
+    __u32 number = bpf_get_smp_processor_id();
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    struct vt_slice *slice;
+    __u64 steal, irq;
+    __u32 ran;
 
-    cpu->steal += steal;
-    cpu->irq += irq;
+    if (!history || !cpu)
+        return 0;
+    steal = steal_now - cpu->steal;
+    irq = irq_now - cpu->irq;
+    cpu->steal = steal_now;
+    cpu->irq = irq_now;
+    ran = cpu->running;
+    cpu->running = running;
     if (!cpu->since)
-        return;
-    add_to_block(history, cpu->running, cpu->since, sw->clock);
-    if (history->head && slice->running == cpu->running) {
+        return 0;
+    add_to_block(history, ran, cpu->since, clock);
+    slice = &history->slices[(history->head - 1) % VT_HISTORY];
+    if (history->head && slice->running == ran) {
         slice->steal = at_most_u32(slice->steal + steal);
         slice->irq = at_most_u32(slice->irq + irq);
-        return;
+        return 0;
     }
     slice = &history->slices[history->head % VT_HISTORY];
     slice->start = cpu->since;
-    slice->running = cpu->running;
+    slice->running = ran;
     slice->steal = at_most_u32(steal);
     slice->irq = at_most_u32(irq);
     history->head++;
+    return 0;
 }
 
 /* Of a task without a state: one that the iterator does not show, or that there was no memory for. */
@@ -698,7 +768,7 @@ static __always_inline __u32 running_now(struct vt_switch *sw)
     }
     if (!sw->state)
         return slot_of_unseen(sw->next);
-    return task_slot(sw->next, sw->state);
+    return sw->state->slot == VT_SLOT_OTHER ? VT_CODE_UNKNOWN : sw->state->slot;
 }
 
 SEC("tp_btf/sched_switch")
@@ -706,16 +776,16 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 {
     struct vt_switch sw = {.prev = prev, .next = next, .charged = VT_SLOT_EXCLUDED};
     struct vt_sched_cpu *cpu = NULL;
-    struct vt_history *history = NULL;
     struct vt_sched_task *left = NULL; /* of prev */
-    __u32 number;
 
     sw.rq = task_rq(next);
     sw.clock = sw.rq->clock;
-    if (next->pid)
+    if (next->pid && (waits || throttling || offcpu || by_cgroup))
         sw.state = find_task(next);
     if (sw.state)
         sw.charged = charged_slot(next, sw.state);
+    else if (next->pid && !by_cgroup && task_selected(next))
+        sw.charged = VT_SLOT_OTHER;
     if (waits || throttling)
         run_queue_wait(&sw);
     if (throttling || offcpu)
@@ -741,13 +811,8 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
             pair_add(sw.charged, VT_CODE_OFFCPU, sw.clock - sw.state->off_since);
     }
     if (blame) {
-        number = bpf_get_smp_processor_id();
-        history = bpf_map_lookup_elem(&sched_history, &number);
-        if (history) {
-            blame_wait(&sw, cpu, history);
-            add_to_history(&sw, cpu, history);
-        }
-        cpu->running = running_now(&sw);
+        blame_wait(&sw, cpu);
+        add_to_history(sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
     }
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
@@ -785,11 +850,10 @@ static __always_inline bool is_delayed(struct task_struct *task)
 static __always_inline void blame_moved(struct task_struct *task, struct vt_sched_task *state)
 {
     __u64 piece = BPF_CORE_READ(task, sched_info.run_delay) - state->run_delay - state->blamed;
-    struct vt_history *history;
-    struct vt_sched_cpu *cpu;
+    struct vt_ask *ask;
+    __u64 throttled;
     struct rq *rq;
-    __u64 clock, throttled, to;
-    __u32 number, slot;
+    __u32 slot;
 
     if (!piece || (__s64)piece < 0)
         return;
@@ -802,14 +866,16 @@ static __always_inline void blame_moved(struct task_struct *task, struct vt_sche
         throttled = piece;
     if (throttled)
         pair_add(slot, VT_CODE_THROTTLED, throttled);
+    ask = find_ask(false);
+    if (!blame || !ask)
+        return;
     rq = BPF_CORE_READ(task, se.cfs_rq, rq);
-    clock = BPF_CORE_READ(rq, clock);
-    to = clock - piece + throttled;
-    number = BPF_CORE_READ(rq, cpu);
-    cpu = bpf_map_lookup_elem(&sched_cpus, &number);
-    history = bpf_map_lookup_elem(&sched_history, &number);
-    if (cpu && history)
-        blame_between(number, cpu, history, slot, clock - piece, clock, 0, 0, throttled, to, false);
+    ask->to = BPF_CORE_READ(rq, clock);
+    ask->from = ask->to - piece;
+    ask->throttled = throttled;
+    ask->throttled_to = ask->from + throttled;
+    ask->steal = ask->irq = 0;
+    blame_between(BPF_CORE_READ(rq, cpu), slot, false);
 }
 
 SEC("tp_btf/sched_migrate_task")
@@ -867,19 +933,22 @@ static __always_inline bool on_cpu(struct task_struct *task)
 static __always_inline void blame_open(struct task_struct *task, struct rq *rq,
                                        struct vt_sched_task *state, __u64 queued, __u64 clock)
 {
-    __u32 number = BPF_CORE_READ(rq, cpu);
-    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
-    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
     __u64 throttled = throttled_by_now(task, state, clock);
+    struct vt_ask *ask = find_ask(true);
 
     open_wait.slot = state->slot;
     if (throttled > clock - queued)
         throttled = clock - queued;
     if (throttled)
         open_add(VT_CODE_THROTTLED, throttled);
-    if (cpu && history)
-        blame_between(number, cpu, history, state->slot, queued, clock, 0, 0, throttled,
-                      queued + throttled, true);
+    if (!ask)
+        return;
+    ask->from = queued;
+    ask->to = clock;
+    ask->throttled = throttled;
+    ask->throttled_to = queued + throttled;
+    ask->steal = ask->irq = 0;
+    blame_between(BPF_CORE_READ(rq, cpu), state->slot, true);
 }
 
 /* Read at each report: who is still waiting, and for how long by now. */
@@ -900,7 +969,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (!queued || on_cpu(task) || sleeps(task))
         return 0;
     state = find_task(task);
-    if (!state || state->pcount != task->sched_info.pcount || !task_selected(task, state))
+    if (!state || state->pcount != task->sched_info.pcount || !task_selected(task))
         return 0;
     if (state->flags & VT_TASK_STALE)
         return 0;

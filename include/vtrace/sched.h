@@ -11,11 +11,10 @@
 #define VT_SLOT_OTHER 0U
 #define VT_SLOT_EXCLUDED 0xffffffffU
 
-#define VT_TASK_SELF 1U    /* a thread of this vtrace */
-#define VT_TASK_STALE 2U   /* its last_queued is from before it slept */
-#define VT_TASK_OUTSIDE 4U /* in a cgroup, or of a VM, that was not asked for */
-#define VT_TASK_METERED 8U /* `throttle` is the meter as its wait began */
-#define VT_TASK_MOVED 16U  /* but it was moved to another CPU since */
+#define VT_TASK_STALE 1U   /* its last_queued is from before it slept */
+#define VT_TASK_OUTSIDE 2U /* in a cgroup, or of a VM, that was not asked for */
+#define VT_TASK_METERED 4U /* `throttle` is the meter as its wait began */
+#define VT_TASK_MOVED 8U   /* but it was moved to another CPU since */
 #define VT_TASK_CPU_SHIFT 16
 #define VT_TASK_CPU_MASK 0xffff0000U /* the CPU that it left */
 
@@ -137,7 +136,20 @@ struct vt_pair {
     __u32 pair;    /* where its histogram is */
 };
 
+/* The wait that is being charged. */
+struct vt_ask {
+    __u64 from; /* rq clock */
+    __u64 to;
+    __u64 throttled;    /* of it, in one piece … */
+    __u64 throttled_to; /* … that ended then */
+    __u64 steal;        /* ns, of the slice in hand */
+    __u64 irq;
+};
+
+/* Used by one CPU each. */
 struct vt_pairs {
+    struct vt_ask ask;
+    struct vt_ask open; /* the iterator's: a switch may come in between */
     struct vt_pair known[VT_PAIR_CACHE];
 };
 

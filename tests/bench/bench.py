@@ -21,6 +21,7 @@ try:
     import loads
     import table
     from measure import Setup, log
+    from part_cpu import part_cpu
     from part_entities import part_entities
     from part_scale import part_scale
     from part_small import part_small
@@ -29,7 +30,7 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
     sys.exit(f"bench: {error}")
 
 README = pathlib.Path("README.md")
-PARTS = {"small": part_small, "startup": part_startup, "scale": part_scale,
+PARTS = {"small": part_small, "cpu": part_cpu, "startup": part_startup, "scale": part_scale,
          "entities": part_entities}
 
 

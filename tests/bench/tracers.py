@@ -55,10 +55,10 @@ def vtrace(path: str, *options: str) -> Tool:
     return Tool(name, path, lambda seconds, count: ["runqlat", *options, str(seconds), str(count)])
 
 
-def libbpf_tools() -> Tool:
+def libbpf_tools(name: str = "runqlat") -> Tool:
     return Tool(
-        "libbpf-tools runqlat",
-        find("runqlat"),
+        f"libbpf-tools {name}",
+        find(name),
         lambda seconds, count: [str(seconds), str(count)],
     )
 
