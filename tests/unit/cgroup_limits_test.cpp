@@ -10,21 +10,6 @@
 namespace vtrace {
 namespace {
 
-TEST(CgroupLimits, CpuMax)
-{
-    EXPECT_EQ(cpus_of_cpu_max("30000 100000\n"), 0.3);
-    EXPECT_EQ(cpus_of_cpu_max("250000 100000\n"), 2.5);
-    for (const char* none : {"", "\n", "max 100000\n", "30000\n", "30000 0\n", "a b\n", "1 2 3\n"})
-        EXPECT_EQ(cpus_of_cpu_max(none), std::nullopt) << none;
-}
-
-TEST(CgroupLimits, Cfs)
-{
-    EXPECT_EQ(cpus_of_cfs("20000\n", "100000\n"), 0.2);
-    EXPECT_EQ(cpus_of_cfs("-1\n", "100000\n"), std::nullopt);
-    EXPECT_EQ(cpus_of_cfs("20000\n", ""), std::nullopt);
-}
-
 TEST(CgroupLimits, Memory)
 {
     EXPECT_EQ(memory_limit("268435456\n"), 268435456u);
@@ -62,6 +47,10 @@ TEST(CgroupLimits, AreReadWhereAllIsMounted)
     dir.write("e/shop/cpu.max", "1 100000\n");
     dir.write("f/shop/cpu.max", "25000 100000\n");
     EXPECT_EQ(v2.read("/shop"), CgroupLimits{.cpus = 0.25});
+    dir.write("b/shop/cpu.stat", "nr_periods 3\n");
+    dir.write("f/shop/cpu.stat", "nr_periods 4\n");
+    EXPECT_EQ(v1.quota_counts("/shop"), QuotaCounts{.periods = 3});
+    EXPECT_EQ(v2.quota_counts("/shop"), QuotaCounts{.periods = 4});
 }
 
 } // namespace

@@ -61,6 +61,15 @@ Snapshot full_snapshot()
                             .parts = {{.about = std::string(kNeighbour),
                                        .culprit = {.cgroup_id = 1, .vm = 2},
                                        .ns = UINT64_MAX}}});
+    s.quotas = {{.cgroup_id = UINT64_MAX - 5,
+                 .quota = CpuQuota{.quota_us = 11, .period_us = 12, .burst_us = 13},
+                 .changed = true,
+                 .counts = {.periods = 14,
+                            .throttled = 15,
+                            .throttled_ns = UINT64_MAX - 6,
+                            .bursts = 16,
+                            .burst_ns = 17}},
+                {.cgroup_id = 18}};
     uint64_t count = 100;
     for (const LossCounter& counter : loss_counters())
         s.loss.*counter.count = count++;

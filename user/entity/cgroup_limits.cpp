@@ -2,31 +2,14 @@
 #include "entity/cgroup_limits.h"
 
 #include "base/files.h"
+#include "base/numbers.h"
 #include "entity/mountinfo.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 namespace vtrace {
 namespace {
-
-std::string_view trimmed(std::string_view text)
-{
-    while (text.ends_with('\n') || text.ends_with(' '))
-        text.remove_suffix(1);
-    return text;
-}
-
-std::optional<uint64_t> whole_number(std::string_view text)
-{
-    text = trimmed(text);
-    uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size())
-        return std::nullopt;
-    return value;
-}
 
 std::string text_of(const std::string& path)
 {
@@ -35,21 +18,6 @@ std::string text_of(const std::string& path)
 }
 
 } // namespace
-
-std::optional<double> cpus_of_cpu_max(std::string_view text)
-{
-    const auto fields = split(trimmed(text), ' ');
-    return fields.size() == 2 ? cpus_of_cfs(fields[0], fields[1]) : std::nullopt;
-}
-
-std::optional<double> cpus_of_cfs(std::string_view quota, std::string_view period)
-{
-    const auto used = whole_number(quota); // neither "max" nor -1 is one
-    const auto of = whole_number(period);
-    if (!used || !of || *of == 0)
-        return std::nullopt;
-    return static_cast<double>(*used) / static_cast<double>(*of);
-}
 
 std::optional<uint64_t> memory_limit(std::string_view text)
 {
@@ -83,16 +51,29 @@ LimitReader::LimitReader(std::string_view mountinfo)
 CgroupLimits LimitReader::read(const std::string& path) const
 {
     CgroupLimits limits;
-    if (!v1_cpu_.empty()) {
-        limits.cpus = cpus_of_cfs(text_of(v1_cpu_ + path + "/cpu.cfs_quota_us"),
-                                  text_of(v1_cpu_ + path + "/cpu.cfs_period_us"));
-    } else {
-        limits.cpus = cpus_of_cpu_max(text_of(v2_ + path + "/cpu.max"));
-    }
+    if (const auto own = quota(path))
+        limits.cpus = own->cpus();
     limits.memory_bytes =
         memory_limit(v1_memory_.empty() ? text_of(v2_ + path + "/memory.max")
                                         : text_of(v1_memory_ + path + "/memory.limit_in_bytes"));
     return limits;
+}
+
+std::optional<CpuQuota> LimitReader::quota(const std::string& path) const
+{
+    if (v1_cpu_.empty()) {
+        const std::string max = text_of(v2_ + path + "/cpu.max");
+        return quota_of_cpu_max(max, text_of(v2_ + path + "/cpu.max.burst"));
+    }
+    const std::string cgroup = v1_cpu_ + path;
+    return quota_of_cfs(text_of(cgroup + "/cpu.cfs_quota_us"),
+                        text_of(cgroup + "/cpu.cfs_period_us"),
+                        text_of(cgroup + "/cpu.cfs_burst_us"));
+}
+
+std::optional<QuotaCounts> LimitReader::quota_counts(const std::string& path) const
+{
+    return vtrace::quota_counts(text_of((v1_cpu_.empty() ? v2_ : v1_cpu_) + path + "/cpu.stat"));
 }
 
 } // namespace vtrace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "entity/cpu_quota.h"
 
 #include <cstdint>
 #include <optional>
@@ -17,12 +18,6 @@ struct CgroupLimits {
     bool operator==(const CgroupLimits&) const = default;
 };
 
-// CPUs by the text of v2's cpu.max ("QUOTA PERIOD" or "max PERIOD", in us), nothing without a limit.
-std::optional<double> cpus_of_cpu_max(std::string_view text);
-
-// CPUs by the texts of v1's cpu.cfs_quota_us (-1: no limit) and cpu.cfs_period_us.
-std::optional<double> cpus_of_cfs(std::string_view quota, std::string_view period);
-
 // Bytes by the text of memory.max or memory.limit_in_bytes. v1 says "no limit" by a number that no
 // host has: the largest multiple of a page below 2^63.
 std::optional<uint64_t> memory_limit(std::string_view text);
@@ -35,6 +30,8 @@ public:
 
     // `path` as from the root of the hierarchy. What cannot be read is no limit.
     [[nodiscard]] CgroupLimits read(const std::string& path) const;
+    [[nodiscard]] std::optional<CpuQuota> quota(const std::string& path) const;
+    [[nodiscard]] std::optional<QuotaCounts> quota_counts(const std::string& path) const;
 
 private:
     std::string v2_;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include "base/result.h"
+#include "model/cpu_quota.h"
 #include "model/histogram.h"
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -127,6 +129,15 @@ struct SchedSnapshot {
     bool operator==(const SchedSnapshot&) const = default;
 };
 
+// A cgroup with a CPU quota of its own, or that had one in the window.
+struct CgroupQuota {
+    uint64_t cgroup_id = 0;
+    std::optional<CpuQuota> quota; // at the end of the window
+    bool changed = false;          // in the window
+    QuotaCounts counts;            // over the window
+    bool operator==(const CgroupQuota&) const = default;
+};
+
 // Every way in which an event can be lost, counted over the window.
 struct Loss {
     uint64_t map_full = 0;         // events charged to `other`
@@ -177,6 +188,7 @@ struct Snapshot {
     CgroupFacts cgroups;
     std::vector<EntityFact> entities; // in them
     SchedSnapshot sched;
+    std::vector<CgroupQuota> quotas;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

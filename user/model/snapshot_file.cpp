@@ -141,6 +141,45 @@ SchedSnapshot sched_from(const Json& json)
     return sched;
 }
 
+Json to_json(const std::vector<CgroupQuota>& quotas)
+{
+    Json json = Json::array();
+    for (const CgroupQuota& q : quotas) {
+        const QuotaCounts& c = q.counts;
+        Json quota;
+        if (q.quota)
+            quota = {q.quota->quota_us, q.quota->period_us, q.quota->burst_us};
+        json.push_back({q.cgroup_id, quota, q.changed, c.periods, c.throttled, c.throttled_ns,
+                        c.bursts, c.burst_ns});
+    }
+    return json;
+}
+
+std::vector<CgroupQuota> quotas_from(const Json& json)
+{
+    if (!json.is_array()) // null is an empty range
+        throw Json::other_error::create(504, "quotas are no list", nullptr);
+    std::vector<CgroupQuota> quotas;
+    for (const Json& q : json) {
+        CgroupQuota& quota = quotas.emplace_back();
+        quota.cgroup_id = number<uint64_t>(q.at(0));
+        if (const Json& own = q.at(1); !own.is_null()) {
+            quota.quota = CpuQuota{.quota_us = number<uint64_t>(own.at(0)),
+                                   .period_us = number<uint64_t>(own.at(1)),
+                                   .burst_us = number<uint64_t>(own.at(2))};
+            if (quota.quota->period_us == 0)
+                throw Json::other_error::create(505, "a quota without a period", nullptr);
+        }
+        quota.changed = q.at(2).get<bool>();
+        quota.counts = {.periods = number<uint64_t>(q.at(3)),
+                        .throttled = number<uint64_t>(q.at(4)),
+                        .throttled_ns = number<uint64_t>(q.at(5)),
+                        .bursts = number<uint64_t>(q.at(6)),
+                        .burst_ns = number<uint64_t>(q.at(7))};
+    }
+    return quotas;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -246,6 +285,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"cgroups", to_json(snapshot.cgroups)},
         {"entities", to_json(snapshot.entities)},
         {"sched", to_json(snapshot.sched)},
+        {"quotas", to_json(snapshot.quotas)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -269,6 +309,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.cgroups = cgroups_from(json.at("cgroups"));
         snapshot.entities = entities_from(json.at("entities"));
         snapshot.sched = sched_from(json.at("sched"));
+        snapshot.quotas = quotas_from(json.at("quotas"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

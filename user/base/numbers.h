@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace vtrace {
+
+// Without newlines and spaces at its end.
+std::string_view trimmed(std::string_view text);
+
+// The number that the text of a file in /proc or /sys is, and nothing but that.
+std::optional<uint64_t> whole_number(std::string_view text);
+
+} // namespace vtrace
