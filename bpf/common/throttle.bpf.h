@@ -125,7 +125,12 @@ static __always_inline __u64 throttled_since_woken(struct cfs_rq *queue, struct 
     __u64 lasted = pelt - last->total;
     __u64 from, age;
 
-    if (lasted) {
+    if (last->queue != (__u64)queue) {
+        /* Seen for the first time: when the last one was is not known. */
+        last->queue = (__u64)queue;
+        last->total = pelt;
+        last->to = 0;
+    } else if (lasted) {
         /* Who runs first after a throttling remembers it for the others. */
         age = pelt_clock(queue) - queue->throttled_clock_pelt;
         if (lasted > age) /* more than one, while none of the group ran here */

@@ -19,6 +19,7 @@
 
 /* The last throttling of a task group on one CPU that has ended: bpf/common/throttle.bpf.h. */
 struct vt_throttled {
+    __u64 queue; /* the group's cfs_rq: a slot is used again for others */
     __u64 total; /* throttled_clock_pelt_time as it was after it */
     __u64 from;  /* rq clock */
     __u64 to;
@@ -34,7 +35,6 @@ struct vt_hist {
     __u64 max[2];   /* ns, the largest value in the epoch with that parity */
     __u32 epoch[2]; /* the epoch that max[i] belongs to; another one means there was no value */
     struct vt_throttled throttled; /* of an owner: kept here as it has the same key */
-    __u64 unused;
     __u32 buckets[VT_HIST_BUCKETS];
 };
 
