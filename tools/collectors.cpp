@@ -248,14 +248,35 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     }
     (*self)->costs_before_ = (*self)->object_.costs((*self)->recursion_before_);
     (*self)->cpu_before_ns_ = own_cpu_ns();
+    (*self)->target_cgroup_ = config->target_cgroup;
     (*self)->window_start_ = steady_clock::now();
     (*self)->startup_ns_ = ns_between(process_start, (*self)->window_start_);
     return self;
 }
 
+Status Collectors::add_quotas()
+{
+    const auto mountinfo = read_file("/proc/self/mountinfo");
+    if (!mountinfo)
+        return mountinfo.error();
+    quotas_.emplace(*mountinfo, target_cgroup_);
+    return ok();
+}
+
+Status Collectors::scan()
+{
+    if (auto scanned = watcher_->scan(); !scanned)
+        return scanned;
+    if (quotas_)
+        quotas_->look(watcher_->facts());
+    return ok();
+}
+
 Result<std::vector<SlowWait>> Collectors::poll()
 {
     watcher_->poll();
+    if (quotas_ && quotas_->look_is_due())
+        quotas_->look(watcher_->facts());
     if (vms_) {
         if (auto polled = vms_->poll(); !polled)
             return polled.error();
@@ -310,6 +331,8 @@ Result<Snapshot> Collectors::read()
         return read.error();
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
+    if (quotas_)
+        quotas_->read(snapshot);
     for (const uint64_t id : watcher_->forget_reported())
         sched_->release_cgroup(id);
     if (vms_) {

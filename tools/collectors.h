@@ -4,12 +4,14 @@
 #include "base/result.h"
 #include "bpf/object.h"
 #include "collect/cgroup_watcher.h"
+#include "collect/quota_collector.h"
 #include "collect/sched_collector.h"
 #include "collect/vm_watcher.h"
 #include "tools/options.h"
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace vtrace {
@@ -21,8 +23,11 @@ public:
         const ToolOptions& options, const SchedParts& parts,
         std::chrono::steady_clock::time_point process_start);
 
+    // Counts CPU quotas, too; to be called before the scan.
+    Status add_quotas();
+
     // Names what was there before; after the start, so that it does not delay it.
-    Status scan() { return watcher_->scan(); }
+    Status scan();
 
     // To be called about ten times a second. Returns the single waits that ended since.
     Result<std::vector<SlowWait>> poll();
@@ -46,6 +51,8 @@ private:
     std::unique_ptr<CgroupWatcher> watcher_;
     std::unique_ptr<VmWatcher> vms_; // null unless VMs are asked for
     std::unique_ptr<SchedCollector> sched_;
+    std::optional<QuotaCollector> quotas_;
+    uint64_t target_cgroup_ = 0; // 0 is all
     std::vector<SlowWait> slow_waits_;
     std::chrono::steady_clock::time_point window_start_;
     std::vector<ProgramCost> costs_before_;

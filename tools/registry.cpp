@@ -4,6 +4,7 @@
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/runqlat.h"
+#include "tools/throttle.h"
 
 #include <array>
 
@@ -15,6 +16,7 @@ std::span<const ToolSpec> tools()
         runqlat_tool(),
         blame_tool(),
         cpudist_tool(),
+        throttle_tool(),
     };
     return specs;
 }

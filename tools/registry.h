@@ -33,6 +33,7 @@ struct ToolSpec {
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false; // has --slower
+    bool quotas = false;       // shows what the kernel counts of CPU quotas
 };
 
 // Every measuring tool, in the order of `vtrace list`.

@@ -80,6 +80,10 @@ public:
         if (!collectors)
             return collectors.error();
         collectors_ = std::move(*collectors);
+        if (tool_.quotas) {
+            if (auto added = collectors_->add_quotas(); !added)
+                return added;
+        }
         const auto start = steady_clock::now();
         if (auto scanned = collectors_->scan(); !scanned)
             return scanned.error();
