@@ -64,7 +64,8 @@ void add_waits(Report& report, const Snapshot& snapshot, const Entities& entitie
         if (time.about != kThrottled)
             continue;
         const auto upwards = paths.upwards(time.owner.cgroup_id);
-        const auto holder = std::ranges::find_if(upwards, [&](uint64_t id) { return rows.contains(id); });
+        const auto holder =
+            std::ranges::find_if(upwards, [&](uint64_t id) { return rows.contains(id); });
         if (holder == upwards.end())
             continue; // a quota above the part that was asked for, or removed with its cgroup
         const size_t number = rows.at(*holder);
@@ -115,7 +116,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     add_waits(report, snapshot, entities, rows, report.group);
     std::ranges::stable_sort(report.rows, std::greater{}, throttled_time);
     if (std::ranges::any_of(report.rows, [](const Row& row) { return row.entity.ended; }))
-        report.notes.emplace_back("of what has ended, periods of up to its last second are missing");
+        report.notes.emplace_back(
+            "of what has ended, periods of up to its last second are missing");
     finish(report, options);
     return report;
 }
@@ -135,10 +137,11 @@ ToolSpec throttle_tool()
             "several tasks on a CPU it adds up to more than the kernel's time, which is per CPU.\n"
             "Cgroups below that have no quota of their own inherit it; they are shown under it.\n"
             "--pid and --comm choose whose waits are in the distribution.",
-        .examples = "  vtrace throttle 10 1                 every cgroup with a quota, for 10 s\n"
-                    "  vtrace throttle --container 10 1     the same, called by containers\n"
-                    "  vtrace throttle --pod=shop/web 10 1  one pod's\n"
-                    "  vtrace throttle --format json 1 | jq '.rows[0].metrics.throttled_share.value'\n",
+        .examples =
+            "  vtrace throttle 10 1                 every cgroup with a quota, for 10 s\n"
+            "  vtrace throttle --container 10 1     the same, called by containers\n"
+            "  vtrace throttle --pod=shop/web 10 1  one pod's\n"
+            "  vtrace throttle --format json 1 | jq '.rows[0].metrics.throttled_share.value'\n",
         .parts = parts,
         .build = build,
         .text = throttle_text,

@@ -50,7 +50,8 @@ TEST(QuotaCounts, OfV2)
 // Without the cpu controller v2 tells of the usage only.
 TEST(QuotaCounts, NotTold)
 {
-    for (const char* none : {"", "usage_usec 5\n", "nr_periods -1\n", "nr_periods\n", "nr_periods 1 2\n"})
+    for (const char* none :
+         {"", "usage_usec 5\n", "nr_periods -1\n", "nr_periods\n", "nr_periods 1 2\n"})
         EXPECT_EQ(quota_counts(none), std::nullopt) << none;
     EXPECT_EQ(quota_counts("nr_periods 1\nthrottled_usec 18446744073709551615\n"),
               QuotaCounts{.periods = 1})

@@ -15,7 +15,7 @@
 namespace vtrace {
 namespace {
 
-constexpr size_t kFigures = 56; // columns right of the name
+constexpr size_t kFigures = 60; // columns right of the name
 
 std::optional<double> value_of(const Row& row, std::string_view name)
 {
@@ -50,7 +50,7 @@ std::string quota_row(const Row& row, const TextStyle& style)
     const uint64_t periods = count_of(row, "periods");
     const double share = 100 * value_of(row, "throttled_share").value_or(0);
     return name_column(label(row.entity), style) +
-           fmt::format("{:>6} {:>7} {:>6} {:>6} {:>7}",
+           fmt::format("{:>6} {:>7} {:>7} {:>7} {:>9}",
                        quota ? fmt::format("{:.3g}", *quota / *value_of(row, "period")) : "none",
                        quota ? format_duration(count_of(row, "period")) : "-",
                        format_count(periods), periods == 0 ? "-" : fmt::format("{:.1f}%", share),
@@ -75,8 +75,8 @@ std::string heirs(const Row& row, const TextStyle& style)
     std::string text;
     for (size_t i = 0; i < std::min(kShown, row.rows.size()); i++) {
         const Row& heir = row.rows[i];
-        text += name_column("  " + label(heir.entity), style) + fmt::format("{:<35}", "  inherited") +
-                waits(heir.histogram);
+        text += name_column("  " + label(heir.entity), style) +
+                fmt::format("{:<40}", "  inherited") + waits(heir.histogram);
     }
     if (row.rows.size() > kShown)
         text += fmt::format("  and {} more that inherit it\n", row.rows.size() - kShown);
@@ -91,14 +91,14 @@ std::string throttle_text(const Report& report, const TextStyle& style)
         return "no cgroup here has a CPU quota\n";
     std::string text =
         paint(name_column(heading(report.group), style) +
-                  fmt::format("{:>6} {:>7} {:>6} {:>6} {:>7} {:>6} {:>6} {:>6}\n", "CPUS", "PERIOD",
-                              "COUNT", "OUT IN", "FOR", "WAITS", "P50", "MAX"),
+                  fmt::format("{:>6} {:>7} {:>7} {:>7} {:>9} {:>6} {:>6} {:>6}\n", "CPUS", "PERIOD",
+                              "PERIODS", "RAN OUT", "THROTTLED", "WAITS", "P50", "MAX"),
               kBold, style);
     for (const Row& row : report.rows)
         text += quota_row(row, style) + burst_line(row) + heirs(row, style);
     if (report.rows_left_out != 0) {
         text += name_column(fmt::format("({} more)", report.rows_left_out), style) +
-                std::string(35, ' ') + waits(report.left_out);
+                std::string(40, ' ') + waits(report.left_out);
     }
     const Row& worst = report.rows.front();
     if (worst.histogram.count() != 0) {
