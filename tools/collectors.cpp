@@ -187,7 +187,10 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     if (!object)
         return object.error();
     std::unique_ptr<Collectors> self(new Collectors(std::move(*object)));
+    const RunqConfig runq{.by_cgroup = config.by_cgroup, .entities = config.entities};
     SchedCollector::prepare(self->object_, config);
+    if (config.parts.queues)
+        RunqCollector::prepare(self->object_, runq);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -211,6 +214,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     if (!sched)
         return sched.error();
     self->sched_ = std::move(*sched);
+    if (config.parts.queues) {
+        auto started = RunqCollector::start(self->object_, runq);
+        if (!started)
+            return started.error();
+        self->runq_ = std::move(*started);
+    }
     return self;
 }
 
@@ -316,6 +325,13 @@ void Collectors::read_overhead(Snapshot& snapshot)
     overhead.startup_ns = startup_ns_;
 }
 
+void Collectors::release_cgroup(uint64_t id)
+{
+    sched_->release_cgroup(id);
+    if (runq_)
+        runq_->release_cgroup(id);
+}
+
 Result<Snapshot> Collectors::read()
 {
     Snapshot snapshot;
@@ -329,12 +345,16 @@ Result<Snapshot> Collectors::read()
     window_start_ = now;
     if (auto read = sched_->read(snapshot); !read)
         return read.error();
+    if (runq_) {
+        if (auto read = runq_->read(snapshot); !read)
+            return read.error();
+    }
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)
         quotas_->read(snapshot);
     for (const uint64_t id : watcher_->forget_reported())
-        sched_->release_cgroup(id);
+        release_cgroup(id);
     if (vms_) {
         if (auto read = vms_->read(snapshot); !read)
             return read.error();

@@ -5,6 +5,7 @@
 #include "bpf/object.h"
 #include "collect/cgroup_watcher.h"
 #include "collect/quota_collector.h"
+#include "collect/runq_collector.h"
 #include "collect/sched_collector.h"
 #include "collect/vm_watcher.h"
 #include "tools/options.h"
@@ -45,12 +46,14 @@ private:
                                                      const CgroupHierarchy& hierarchy,
                                                      bool with_entities);
     void read_overhead(Snapshot& snapshot);
+    void release_cgroup(uint64_t id);
 
     BpfObject object_;
     Fd stats_;
     std::unique_ptr<CgroupWatcher> watcher_;
     std::unique_ptr<VmWatcher> vms_; // null unless VMs are asked for
     std::unique_ptr<SchedCollector> sched_;
+    std::unique_ptr<RunqCollector> runq_; // null unless queues are asked for
     std::optional<QuotaCollector> quotas_;
     uint64_t target_cgroup_ = 0; // 0 is all
     std::vector<SlowWait> slow_waits_;

@@ -4,6 +4,7 @@
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/runqlat.h"
+#include "tools/runqlen.h"
 #include "tools/throttle.h"
 
 #include <array>
@@ -17,6 +18,7 @@ std::span<const ToolSpec> tools()
         blame_tool(),
         cpudist_tool(),
         throttle_tool(),
+        runqlen_tool(),
     };
     return specs;
 }

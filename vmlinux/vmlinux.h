@@ -62,12 +62,29 @@ struct sched_info { /* CONFIG_SCHED_INFO; kernel/sched/stats.h says when each fi
     unsigned long long last_queued; /* rq clock when the present wait began, 0 while none */
 };
 
+struct cfs_rq;
+
+struct list_head {
+    struct list_head *next;
+};
+
 struct rq {
     __u64 clock;             /* ns; comparable between CPUs only as far as sched_clock is */
     unsigned int nr_running; /* the running one included; throttled ones not */
     int cpu;                 /* CONFIG_SMP until 6.16 */
     __u64 clock_pelt;
     unsigned long lost_idle_time;
+    struct list_head cfs_tasks; /* sched_entity.group_node of fair tasks, the running one included */
+};
+
+/* Only to find rq.cfs: the queue of all groups of a CPU. */
+struct cfs_rq___with_runnable {  /* in 6.12.y and since 6.14 (c2a295bffeaf) */
+    unsigned int h_nr_queued;   /* tasks, with those that went to sleep and are queued still */
+    unsigned int h_nr_runnable; /* tasks without those */
+};
+
+struct rq___with_runnable {
+    struct cfs_rq___with_runnable cfs;
 };
 
 struct rq___with_steal {      /* CONFIG_PARAVIRT_TIME_ACCOUNTING */
@@ -95,6 +112,7 @@ struct cfs_rq___since_6_6 {
 };
 
 struct sched_entity {
+    struct list_head group_node; /* in rq.cfs_tasks */
     struct cfs_rq *cfs_rq; /* CONFIG_FAIR_GROUP_SCHED; kept for real-time tasks, too */
 };
 

@@ -6,9 +6,9 @@
 #include "common/kernel.bpf.h"
 
 /* The hierarchy that figures are charged to: v1's cpu controller, or the default one. */
-const volatile bool cgroup_v1_cpu = false;
+const volatile bool cgroup_v1_cpu __weak = false;
 /* The root of the subtree to watch; 0 watches all. */
-const volatile __u64 cgroup_target = 0;
+const volatile __u64 cgroup_target __weak = 0;
 
 /* Read by helper, which is slower to run but faster to load (see bpf/cgroup.bpf.c). */
 static __always_inline struct cgroup *read_task_cgroup(struct task_struct *task)

@@ -70,6 +70,9 @@ Snapshot full_snapshot()
                             .bursts = 16,
                             .burst_ns = 17}},
                 {.cgroup_id = 18}};
+    s.runq = {.samples_per_second = 199,
+              .cpus = {{.cpu = 1, .samples = 2, .sum = 3, .cut = 4, .lengths = {{5, 6}, {7, 8}}}},
+              .owners = {{.cgroup_id = UINT64_MAX - 7, .cpu = 9, .seen = 10, .sum = 11}}};
     uint64_t count = 100;
     for (const LossCounter& counter : loss_counters())
         s.loss.*counter.count = count++;

@@ -138,6 +138,8 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     bpf_map__set_max_entries(maps.free_slots, slots.max_slots());
 
     auto& programs = object->progs;
+    if (!config.parts.any())
+        return;
     bpf_program__set_autoload(programs.sched_switch, true);
     bpf_program__set_autoload(programs.sched_newtask, true);
     bpf_program__set_autoload(programs.sched_migrate, true);
@@ -205,14 +207,18 @@ Status SchedCollector::attach_all()
     }
     for (const auto& [program, link] : {std::pair{programs.sched_add_tasks, &add_tasks_},
                                         std::pair{programs.sched_open_waits, &open_waits_}}) {
+        if (!bpf_program__autoload(program))
+            continue;
         auto attached = attach(program);
         if (!attached)
             return attached.error();
         *link = std::move(*attached);
     }
     // The tasks that were there before the hook on new ones.
-    if (auto added = add_tasks(); !added)
-        return added;
+    if (add_tasks_) {
+        if (auto added = add_tasks(); !added)
+            return added;
+    }
 
     // Until now tasks without a state ran: not a loss, the window starts here.
     accumulate();
@@ -360,6 +366,8 @@ vt_sched_cpu SchedCollector::counters() const
 
 Status SchedCollector::read_open_waits(SchedSnapshot& sched)
 {
+    if (!open_waits_)
+        return ok();
     const auto waits = run_iterator(open_waits_.get(), "task");
     if (!waits)
         return waits.error();

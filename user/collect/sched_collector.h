@@ -27,6 +27,10 @@ struct SchedParts {
     bool blame = false;      // who ran meanwhile; needs throttling and SchedConfig::by_cgroup
     bool slices = false;     // time on a CPU at a stretch
     bool offcpu = false;     // time between two slices
+    bool queues = false;     // lengths of run queues, by RunqCollector
+
+    // Anything of the hook on sched_switch.
+    [[nodiscard]] bool any() const { return waits || throttling || blame || slices || offcpu; }
 };
 
 struct SchedConfig {

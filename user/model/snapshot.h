@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vtrace {
@@ -129,6 +130,32 @@ struct SchedSnapshot {
     bool operator==(const SchedSnapshot&) const = default;
 };
 
+// What samples saw of one CPU's run queue, the running task not counted.
+struct RunqCpu {
+    uint32_t cpu = 0;
+    uint64_t samples = 0;
+    uint64_t sum = 0; // of lengths
+    uint64_t cut = 0; // samples in which not all tasks were looked at
+    std::vector<std::pair<uint32_t, uint64_t>> lengths; // and in how many samples
+    bool operator==(const RunqCpu&) const = default;
+};
+
+// What they saw of one cgroup's tasks there.
+struct RunqOwner {
+    uint64_t cgroup_id = 0;
+    uint32_t cpu = 0;
+    uint64_t seen = 0; // samples that any waited in
+    uint64_t sum = 0;  // of how many
+    bool operator==(const RunqOwner&) const = default;
+};
+
+struct RunqSnapshot {
+    uint32_t samples_per_second = 0; // of each CPU that is not idle
+    std::vector<RunqCpu> cpus;
+    std::vector<RunqOwner> owners;
+    bool operator==(const RunqSnapshot&) const = default;
+};
+
 // A cgroup with a CPU quota of its own, or that had one in the window.
 struct CgroupQuota {
     uint64_t cgroup_id = 0;
@@ -189,6 +216,7 @@ struct Snapshot {
     std::vector<EntityFact> entities; // in them
     SchedSnapshot sched;
     std::vector<CgroupQuota> quotas;
+    RunqSnapshot runq;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

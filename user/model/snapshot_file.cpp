@@ -155,6 +155,39 @@ Json to_json(const std::vector<CgroupQuota>& quotas)
     return json;
 }
 
+Json to_json(const RunqSnapshot& runq)
+{
+    Json cpus = Json::array();
+    for (const RunqCpu& c : runq.cpus)
+        cpus.push_back({c.cpu, c.samples, c.sum, c.cut, Json(c.lengths)});
+    Json owners = Json::array();
+    for (const RunqOwner& o : runq.owners)
+        owners.push_back({o.cgroup_id, o.cpu, o.seen, o.sum});
+    return {{"rate", runq.samples_per_second}, {"cpus", cpus}, {"owners", owners}};
+}
+
+RunqSnapshot runq_from(const Json& json)
+{
+    RunqSnapshot runq;
+    runq.samples_per_second = number<uint32_t>(json.at("rate"));
+    for (const Json& c : json.at("cpus")) {
+        RunqCpu& cpu = runq.cpus.emplace_back();
+        cpu.cpu = number<uint32_t>(c.at(0));
+        cpu.samples = number<uint64_t>(c.at(1));
+        cpu.sum = number<uint64_t>(c.at(2));
+        cpu.cut = number<uint64_t>(c.at(3));
+        for (const Json& pair : c.at(4))
+            cpu.lengths.emplace_back(number<uint32_t>(pair.at(0)), number<uint64_t>(pair.at(1)));
+    }
+    for (const Json& o : json.at("owners")) {
+        runq.owners.push_back({.cgroup_id = number<uint64_t>(o.at(0)),
+                               .cpu = number<uint32_t>(o.at(1)),
+                               .seen = number<uint64_t>(o.at(2)),
+                               .sum = number<uint64_t>(o.at(3))});
+    }
+    return runq;
+}
+
 std::vector<CgroupQuota> quotas_from(const Json& json)
 {
     if (!json.is_array()) // null is an empty range
@@ -286,6 +319,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"entities", to_json(snapshot.entities)},
         {"sched", to_json(snapshot.sched)},
         {"quotas", to_json(snapshot.quotas)},
+        {"runq", to_json(snapshot.runq)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -310,6 +344,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.entities = entities_from(json.at("entities"));
         snapshot.sched = sched_from(json.at("sched"));
         snapshot.quotas = quotas_from(json.at("quotas"));
+        snapshot.runq = runq_from(json.at("runq"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;
