@@ -24,8 +24,13 @@ def cpu_stat(cgroup):
 
 
 class Throttle(live.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.cgroups = []
+
     def cgroup(self, suffix, parent=None):
-        return self.enter(live.Cgroup(suffix, parent))
+        self.cgroups.append(self.enter(live.Cgroup(suffix, parent)))
+        return self.cgroups[-1]
 
     def waiters(self, cgroup, *arguments):
         return self.enter(Waiters(cgroup, *arguments))
@@ -34,6 +39,7 @@ class Throttle(live.TestCase):
         """Reports from before the workloads begin until all of them rest and the last throttling has ended."""
         with live.Tracer("throttle", *arguments, "--format", "json", 0.5) as tracer:
             tracer.wait_report()
+            self.before = {cgroup.path: cpu_stat(cgroup) for cgroup in self.cgroups}
             for workload in workloads:
                 workload.begin()
             time.sleep(SECONDS / 2)
@@ -43,8 +49,9 @@ class Throttle(live.TestCase):
                 workload.ask_to_rest()
             for workload in workloads:
                 workload.rest()
+            time.sleep(0.3)  # some periods are counted yet when nothing runs any more
             tracer.stop()
-            return tracer.reports()
+            return tracer.reports()[1:]
 
     def rows(self, reports, cgroup):
         rows = [live.row_of(report, cgroup.path) for report in reports]
@@ -53,9 +60,9 @@ class Throttle(live.TestCase):
     def value(self, rows, name):
         return sum(row["metrics"][name]["value"] for row in rows)
 
-    def check(self, reports, cgroup, before, waits=True):
+    def check(self, reports, cgroup, waits=True):
         """The counts are the kernel's; with one task per CPU the distribution adds up to its time."""
-        rows, after = self.rows(reports, cgroup), cpu_stat(cgroup)
+        rows, before, after = self.rows(reports, cgroup), self.before[cgroup.path], cpu_stat(cgroup)
         grown = {name: after[name] - before[name] for name in after}
         held = sum(row["metrics"]["throttled_wait"]["sum"] for row in rows)
         print(
@@ -82,9 +89,8 @@ class Throttle(live.TestCase):
         limited, free = self.cgroup("limited"), self.cgroup("free")
         limited.limit(20_000, 100_000)
         loads = [self.waiters(limited, "spin", 1, cpu) for cpu in CPUS]
-        before = cpu_stat(limited)
         reports = self.measure([*loads, self.waiters(free, "spin", 1, CPUS[0])])
-        rows = self.check(reports, limited, before)
+        rows = self.check(reports, limited)
         metrics = rows[-1]["metrics"]
         self.assertEqual(metrics["quota"]["value"], 20e6)
         self.assertEqual(metrics["period"]["value"], 100e6)
@@ -95,9 +101,8 @@ class Throttle(live.TestCase):
         parent = self.cgroup("parent")
         parent.limit(20_000, 100_000)
         child = self.cgroup("child", parent)
-        before = cpu_stat(parent)
         reports = self.measure([self.waiters(child, "spin", 1, CPUS[0])], f"--cgroup={parent.path}")
-        rows = self.check(reports, parent, before)
+        rows = self.check(reports, parent)
         self.assertEqual(self.rows(reports, child), [], "it has none of its own")
         heirs = {heir["entity"]["cgroup"] for row in rows for heir in row["inherited_by"]}
         self.assertEqual(heirs, {child.path})
@@ -107,9 +112,8 @@ class Throttle(live.TestCase):
         parent.limit(90_000, 100_000)
         child = self.cgroup("inner", parent)
         child.limit(10_000, 100_000)
-        before = cpu_stat(child)
         reports = self.measure([self.waiters(child, "spin", 1, CPUS[0])])
-        self.check(reports, child, before)
+        self.check(reports, child)
         outer = self.rows(reports, parent)
         self.assertEqual(sum(row["metrics"]["throttled_wait"]["count"] for row in outer), 0)
 
@@ -117,11 +121,10 @@ class Throttle(live.TestCase):
         """Until 6.17 it wakes up throttled, later it is throttled as it leaves the kernel."""
         limited = self.cgroup("naps")
         limited.limit(5_000, 50_000)
-        before = cpu_stat(limited)
         load = self.waiters(limited, "nap", 1, CPUS[0], 3_000)
         busy = self.waiters(limited, "spin", 1, CPUS[0])
         reports = self.measure([load, busy])
-        rows = self.check(reports, limited, before, waits=False)
+        rows = self.check(reports, limited, waits=False)
         held = sum(row["metrics"]["throttled_wait"]["sum"] for row in rows)
         time_of_cpu = self.value(rows, "throttled_time")
         self.assertGreater(held, time_of_cpu, "two tasks are held back at once")
@@ -130,13 +133,12 @@ class Throttle(live.TestCase):
     def test_a_quota_that_changes(self):
         limited = self.cgroup("changes")
         limited.limit(50_000, 100_000)
-        before = cpu_stat(limited)
         reports = self.measure(
             [self.waiters(limited, "spin", 1, CPUS[0])],
             f"--cgroup={limited.path}",
             meanwhile=lambda: limited.limit(10_000, 50_000),
         )
-        rows = self.check(reports, limited, before)
+        rows = self.check(reports, limited)
         quotas = [row["metrics"]["quota"]["value"] for row in rows]
         self.assertEqual((quotas[0], quotas[-1]), (50e6, 10e6))
         self.assertEqual(sum("was changed" in note for r in reports for note in r["notes"]), 1)
@@ -149,10 +151,9 @@ class Throttle(live.TestCase):
             self.skipTest("no CPU bursts: a kernel before 5.14")
         with open(limited.directory + name, "w") as burst:
             burst.write("4000")
-        before = cpu_stat(limited)
         reports = self.measure([self.waiters(limited, "spin", 1, CPUS[0])])
-        rows = self.check(reports, limited, before)
-        after = cpu_stat(limited)
+        rows = self.check(reports, limited)
+        before, after = self.before[limited.path], cpu_stat(limited)
         self.assertEqual(rows[-1]["metrics"]["burst"]["value"], 4e6)
         # A burst counts when its period ends, which may be after the last report.
         bursts = after["nr_bursts"] - before["nr_bursts"]
