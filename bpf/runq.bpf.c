@@ -75,8 +75,8 @@ static __always_inline bool waits(struct task_struct *task)
     return true;
 }
 
-static __always_inline void walk(struct vt_runq_cpu *cpu, struct rq *rq, struct task_struct *current,
-                                 __u32 number)
+static __always_inline void walk(struct vt_runq_cpu *cpu, struct rq *rq,
+                                 struct task_struct *current, __u32 number)
 {
     struct list_head *head = (void *)rq + bpf_core_field_offset(rq->cfs_tasks);
     struct list_head *at = BPF_CORE_READ(head, next);

@@ -74,11 +74,12 @@ struct rq {
     int cpu;                 /* CONFIG_SMP until 6.16 */
     __u64 clock_pelt;
     unsigned long lost_idle_time;
-    struct list_head cfs_tasks; /* sched_entity.group_node of fair tasks, the running one included */
+    struct list_head
+        cfs_tasks; /* sched_entity.group_node of fair tasks, the running one included */
 };
 
 /* Only to find rq.cfs: the queue of all groups of a CPU. */
-struct cfs_rq___with_runnable {  /* in 6.12.y and since 6.14 (c2a295bffeaf) */
+struct cfs_rq___with_runnable { /* in 6.12.y and since 6.14 (c2a295bffeaf) */
     unsigned int h_nr_queued;   /* tasks, with those that went to sleep and are queued still */
     unsigned int h_nr_runnable; /* tasks without those */
 };
@@ -113,7 +114,7 @@ struct cfs_rq___since_6_6 {
 
 struct sched_entity {
     struct list_head group_node; /* in rq.cfs_tasks */
-    struct cfs_rq *cfs_rq; /* CONFIG_FAIR_GROUP_SCHED; kept for real-time tasks, too */
+    struct cfs_rq *cfs_rq;       /* CONFIG_FAIR_GROUP_SCHED; kept for real-time tasks, too */
 };
 
 /* The task sleeps but is still queued ("delayed dequeue", since 6.12, 152e11f6df29). */

@@ -15,7 +15,7 @@
 namespace vtrace {
 namespace {
 
-constexpr size_t kFigures = 60; // columns right of the name
+constexpr size_t kFigures = 61; // columns right of the name
 
 std::optional<double> value_of(const Row& row, std::string_view name)
 {
