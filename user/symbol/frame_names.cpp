@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "symbol/frame_names.h"
+
+#include "base/fd.h"
+#include "base/files.h"
+#include "symbol/kernel_symbols.h"
+
+#include <cxxabi.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <memory>
+
+namespace vtrace {
+namespace {
+
+// The file that is mapped, also one that was deleted or lies in another mount namespace. Where only root
+// may do that, the file of that name, if it is still the same one.
+Fd open_mapped(uint32_t pid, const Mapping& map, struct stat& status)
+{
+    const std::array paths{fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, map.start, map.end),
+                           fmt::format("/proc/{}/root{}", pid, map.path)};
+    for (const std::string& path : paths) {
+        Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        if (fd && ::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode) &&
+            (&path == paths.data() || status.st_ino == map.inode))
+            return fd;
+    }
+    return {};
+}
+
+} // namespace
+
+std::string demangled(const std::string& name)
+{
+    constexpr size_t kLongest = 2048; // a hostile name can take the demangler long
+    if (!name.starts_with("_Z") || name.size() > kLongest)
+        return name;
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> plain(
+        abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), &std::free);
+    return status == 0 && plain ? std::string(plain.get()) : name;
+}
+
+const ElfSymbols* FrameNames::vdso()
+{
+    if (!vdso_) {
+        // Every process has the same one.
+        const uint64_t address = ::getauxval(AT_SYSINFO_EHDR);
+        const auto maps = read_maps(static_cast<uint32_t>(::getpid()));
+        const Mapping* map = maps ? find_mapping(*maps, address) : nullptr;
+        if (map == nullptr)
+            return nullptr;
+        auto read = ElfSymbols::read(reinterpret_cast<const char*>(address), map->end - map->start);
+        if (!read)
+            return nullptr;
+        vdso_ = std::move(*read);
+    }
+    return &*vdso_;
+}
+
+const ElfSymbols* FrameNames::symbols_of(uint32_t pid, const Mapping& map)
+{
+    constexpr size_t kMostBytes = 256U << 20U;
+    if (map.path == "[vdso]")
+        return vdso();
+    if (map.inode == 0)
+        return nullptr;
+    struct stat status {};
+    const Fd fd = open_mapped(pid, map, status);
+    if (!fd)
+        return nullptr;
+    const FileKey key{status.st_dev, status.st_ino, status.st_size,
+                      status.st_ctim.tv_sec * int64_t{1'000'000'000} + status.st_ctim.tv_nsec};
+    if (const auto known = files_.find(key); known != files_.end())
+        return &known->second;
+    auto read = ElfSymbols::read(fd.get());
+    if (!read)
+        return nullptr;
+    if (file_bytes_ + read->bytes() > kMostBytes) {
+        files_.clear();
+        file_bytes_ = 0;
+    }
+    file_bytes_ += read->bytes();
+    return &files_.emplace(key, std::move(*read)).first->second;
+}
+
+std::string FrameNames::user_frame(uint32_t pid, const Mapping& map, uint64_t address)
+{
+    const uint64_t offset = address - map.start + map.offset;
+    if (const ElfSymbols* symbols = symbols_of(pid, map)) {
+        if (const std::string_view name = symbols->find(offset); !name.empty())
+            return demangled(std::string(name));
+    }
+    if (map.path.empty())
+        return "[anonymous]"; // compiled at run time
+    if (map.path.front() == '[')
+        return map.path;
+    return fmt::format("[{}+{:#x}]", map.path.substr(map.path.rfind('/') + 1), offset);
+}
+
+std::vector<std::string> FrameNames::user(uint32_t pid, const std::vector<Mapping>& maps,
+                                          std::span<const uint64_t> frames)
+{
+    std::vector<std::string> names;
+    names.reserve(frames.size());
+    for (size_t i = 0; i < frames.size(); i++) {
+        // All but the first are where a call returns to: the next instruction, of another function if
+        // the call is the last one.
+        const uint64_t address = frames[i] - (i == 0 ? 0 : 1);
+        const Mapping* map = find_mapping(maps, address);
+        if (map == nullptr || !map->executable) {
+            names.emplace_back("[unknown]");
+            break;
+        }
+        names.push_back(user_frame(pid, *map, address));
+    }
+    return names;
+}
+
+std::vector<std::string> FrameNames::kernel(std::span<const uint64_t> frames)
+{
+    if (!kernel_) {
+        const auto text = read_file("/proc/kallsyms");
+        kernel_ = text ? parse_kallsyms(*text) : SymbolTable{};
+    }
+    std::vector<std::string> names;
+    names.reserve(frames.size());
+    for (const uint64_t frame : frames) {
+        const std::string_view name = kernel_->find(frame - 1);
+        names.push_back(name.empty() ? fmt::format("{:#x}", frame) : std::string(name));
+    }
+    return names;
+}
+
+} // namespace vtrace

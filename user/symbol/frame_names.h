@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "symbol/elf_symbols.h"
+#include "symbol/process_maps.h"
+#include "symbol/symbol_table.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace vtrace {
+
+// A C++ name as its source has it; any other name as it is.
+std::string demangled(const std::string& name);
+
+// Names the frames of stacks, the innermost first. Names are raw bytes: those of a process are what it
+// says.
+class FrameNames {
+public:
+    // Of a process as it is now. A frame without a symbol is "[file+0xoffset]"; a stack ends at an address
+    // that is no code, with "[unknown]": what lies behind it is not known.
+    std::vector<std::string> user(uint32_t pid, const std::vector<Mapping>& maps,
+                                  std::span<const uint64_t> frames);
+    // Where the kernel hides its symbols a frame is its address.
+    std::vector<std::string> kernel(std::span<const uint64_t> frames);
+    // Known after kernel(): the kernel hides them (kernel.kptr_restrict).
+    [[nodiscard]] bool kernel_hidden() const { return kernel_ && kernel_->empty(); }
+
+private:
+    using FileKey =
+        std::tuple<uint64_t, uint64_t, int64_t, int64_t>; // device, inode, size, changed
+
+    const ElfSymbols* symbols_of(uint32_t pid, const Mapping& map);
+    const ElfSymbols* vdso();
+    std::string user_frame(uint32_t pid, const Mapping& map, uint64_t address);
+
+    std::map<FileKey, ElfSymbols> files_;
+    size_t file_bytes_ = 0;
+    std::optional<ElfSymbols> vdso_;
+    std::optional<SymbolTable> kernel_;
+};
+
+} // namespace vtrace
