@@ -10,6 +10,7 @@
  *  - A field that was renamed or moved lives in flavours, `struct name___since_X_Y` and
  *    `struct name___until_X_Y`, with the kernel commit; it must match the kernels it names.
  *  - A field that depends on the kernel's configuration lives in `struct name___with_what`, with the option.
+ *  - A type of one machine is named `struct name___x86_64` or `struct name___aarch64`.
  *  - Array lengths are upper bounds for the compiler; the kernel's own length counts.
  */
 #ifndef VTRACE_VMLINUX_H
@@ -147,9 +148,71 @@ struct task_struct___since_7_2 {
 
 #define PF_KTHREAD 0x00200000 /* of task_struct.flags */
 
+/* CONFIG_PSI (in_memstall was a flag until 5.6, 1066d1b6974e). */
+struct task_struct___with_psi {
+    unsigned int in_memstall : 1; /* it waits for memory: psi_memstall_enter() */
+};
+
+/* CONFIG_CFS_BANDWIDTH; each task is throttled on its own since 6.18, e1fad12dcb66. */
+struct task_struct___since_6_18 {
+    bool throttled;
+};
+
+/* CONFIG_THREAD_INFO_IN_TASK: the first member of task_struct. */
+struct thread_info___x86_64 {
+    __u32 status; /* TS_COMPAT; arch/x86/include/asm/thread_info.h */
+};
+
+struct thread_info___aarch64 {
+    unsigned long flags; /* TIF_32BIT; arch/arm64/include/asm/thread_info.h */
+};
+
+/* The registers of user space, saved at the end of the kernel's stack of the task. */
+struct pt_regs___x86_64 {
+    unsigned long orig_ax; /* number of the system call, -1 in none */
+    unsigned long di;
+    unsigned long si;
+};
+
+struct pt_regs___aarch64 {
+    __u64 regs[31];
+    __u64 orig_x0;
+    __s32 syscallno; /* -1 in none */
+};
+
+/* A helper that finds them, whatever the layout of that stack (since 5.15, dd6e10fbd9fb). */
+enum bpf_func_id___since_5_15 {
+    BPF_FUNC_task_pt_regs___since_5_15 = 175,
+};
+
+struct inode {
+    __u16 i_mode;
+    unsigned int i_flags;
+};
+
+struct file {
+    struct inode *f_inode;
+};
+
+struct fdtable {
+    unsigned int max_fds;
+    struct file **fd; /* RCU, as the table itself */
+};
+
+struct files_struct {
+    struct fdtable *fdt;
+};
+
 struct task_struct {
     struct sched_entity se;
     struct sched_info sched_info;
+    void *stack;
+    unsigned int in_iowait : 1; /* in io_schedule() */
+    unsigned int frozen : 1;    /* by the freezer of cgroup v2 (since 5.2, 76f969e8948d) */
+    __u64 utime;                /* ns, by ticks unless CONFIG_VIRT_CPU_ACCOUNTING_*; with gtime */
+    __u64 stime;
+    __u64 gtime;
+    struct files_struct *files; /* NULL in a thread of the kernel */
     int pid;
     int tgid;
     int prio; /* below 100: real-time or deadline */

@@ -265,8 +265,19 @@ KernelVersion kernel_version(std::string_view release)
     return {std::stoi(match[1]), std::stoi(match[2])};
 }
 
+bool is_of_this_machine(std::string_view name)
+{
+#ifdef __x86_64__
+    return !name.ends_with("___aarch64");
+#else
+    return !name.ends_with("___x86_64");
+#endif
+}
+
 bool applies(std::string_view name, KernelVersion version)
 {
+    if (!is_of_this_machine(name))
+        return false;
     static const std::regex flavour(R"(.*___(since|until)_(\d+)_(\d+))");
     std::cmatch match;
     if (!std::regex_match(name.data(), name.data() + name.size(), match, flavour))

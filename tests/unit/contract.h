@@ -32,6 +32,9 @@ struct KernelVersion {
 // {0, 0} if the text does not begin with two numbers.
 KernelVersion kernel_version(std::string_view release);
 
+// False for a type that only kernels of another machine have, ___x86_64 or ___aarch64.
+bool is_of_this_machine(std::string_view name);
+
 // True if a kernel of that version has to match the type: a flavour, ___since_X_Y or ___until_X_Y,
 // holds for some versions only, any other type for all.
 bool applies(std::string_view name, KernelVersion version);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Why a task leaves its CPU (enum vt_reason). It runs at every switch that blocks, so what is common is
+ * tested first. What the kernel notes about the task comes before its system call: a read of a file that
+ * waits for memory waits for memory.
+ */
+#ifndef VTRACE_COMMON_REASON_BPF_H
+#define VTRACE_COMMON_REASON_BPF_H
+
+#include "common/kernel.bpf.h"
+#include "vtrace/reason.h"
+
+const volatile __u8 syscall_reasons[VT_SYSCALLS]; /* user/collect/syscall_reasons.cpp */
+
+/* The kernel's numbers, the same in all versions from 5.10 on. */
+#define PF_EXITING 0x00000004
+#define PF_IO_WORKER 0x00000010 /* of io_uring; in 5.10 PF_VCPU, which no task that blocks has */
+#define PF_MEMALLOC 0x00000800
+#define TASK_UNINTERRUPTIBLE 0x00000002
+#define TASK_STOPPED_OR_TRACED 0x0000000c
+#define TASK_DEAD 0x00000080
+#define TASK_RTLOCK_WAIT 0x00001000 /* of a real-time kernel; since 5.15, free before */
+#define TASK_FROZEN 0x00008000      /* since 6.1, free before */
+#define S_IFMT 0170000
+#define S_IFIFO 0010000
+#define S_IFBLK 0060000
+#define S_IFREG 0100000
+#define S_IFDIR 0040000
+#define S_IFSOCK 0140000
+#define S_ANON_INODE (1 << 19)
+
+static __always_inline __u32 task_state(struct task_struct *task)
+{
+    struct task_struct___since_5_14 *since_5_14 = (void *)task;
+    struct task_struct___until_5_13 *until_5_13 = (void *)task;
+
+    if (bpf_core_field_exists(since_5_14->__state))
+        return since_5_14->__state;
+    return until_5_13->state;
+}
+
+/* By what the kernel's notes say; VT_REASON_NONE if they do not. `state` is not 0. */
+static __always_inline __u8 noted_reason(struct task_struct *task, __u32 state)
+{
+    struct task_struct___with_psi *with_psi = (void *)task;
+    __u32 flags = task->flags;
+
+    if (state & (TASK_STOPPED_OR_TRACED | TASK_DEAD | TASK_RTLOCK_WAIT | TASK_FROZEN)) {
+        if (state & TASK_DEAD)
+            return VT_REASON_DEAD;
+        return state & TASK_RTLOCK_WAIT ? VT_REASON_LOCK : VT_REASON_STOPPED;
+    }
+    if (bpf_core_field_exists(with_psi->in_memstall) &&
+        BPF_CORE_READ_BITFIELD(with_psi, in_memstall))
+        return VT_REASON_MEMORY;
+    if (BPF_CORE_READ_BITFIELD(task, in_iowait))
+        return VT_REASON_DISK;
+    if (BPF_CORE_READ_BITFIELD(task, frozen))
+        return VT_REASON_STOPPED;
+    if (flags & (PF_MEMALLOC | PF_KTHREAD | PF_IO_WORKER))
+        return flags & (PF_KTHREAD | PF_IO_WORKER) ? VT_REASON_KTHREAD : VT_REASON_MEMORY;
+    return VT_REASON_NONE;
+}
+
+/* By the kind of file that a descriptor of the task names. */
+static __always_inline __u8 file_reason(struct task_struct *task, __u64 fd)
+{
+    struct fdtable *table = task->files->fdt;
+    struct file *file = NULL;
+    struct inode *inode;
+    __u32 kind;
+
+    if (fd >= table->max_fds)
+        return VT_REASON_NONE;
+    bpf_core_read(&file, sizeof(file), &table->fd[fd]);
+    inode = BPF_CORE_READ(file, f_inode);
+    kind = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+    if (kind == S_IFSOCK)
+        return VT_REASON_SOCKET;
+    if (kind == S_IFIFO)
+        return VT_REASON_PIPE;
+    if (kind == S_IFBLK || kind == S_IFDIR)
+        return VT_REASON_DISK;
+    /* What has no file behind it (an eventfd, say) is of no kind, or marked (since 6.16, 19bbfe7b5fcc). */
+    if (kind == S_IFREG && !(BPF_CORE_READ(inode, i_flags) & S_ANON_INODE))
+        return VT_REASON_DISK;
+    return VT_REASON_NONE;
+}
+
+struct system_call {
+    __s64 number; /* -1 in none: user code was interrupted by a fault */
+    __u64 first;
+    __u64 second;
+};
+
+#ifdef __TARGET_ARCH_x86
+
+#define TS_COMPAT 0x0002 /* in a system call of 32 bits, which have numbers of their own */
+
+static __always_inline bool find_system_call(struct task_struct *task, struct system_call *call)
+{
+    struct thread_info___x86_64 *info = (void *)task; /* its first member */
+    struct pt_regs___x86_64 *regs;
+
+    if (info->status & TS_COMPAT)
+        return false;
+    if (bpf_core_enum_value_exists(enum bpf_func_id___since_5_15,
+                                   BPF_FUNC_task_pt_regs___since_5_15)) {
+        regs = (void *)bpf_task_pt_regs(task);
+        call->number = regs->orig_ax;
+        call->first = regs->di;
+        call->second = regs->si;
+    } else {
+        /* At the end of its stack, of 16 KiB (32 with KASAN, which is not for production). */
+        regs = task->stack + 16384 - bpf_core_type_size(struct pt_regs___x86_64);
+        call->number = BPF_CORE_READ(regs, orig_ax);
+        call->first = BPF_CORE_READ(regs, di);
+        call->second = BPF_CORE_READ(regs, si);
+    }
+    return true;
+}
+
+#else
+
+#define TIF_32BIT (1UL << 22)
+
+static __always_inline bool find_system_call(struct task_struct *task, struct system_call *call)
+{
+    struct thread_info___aarch64 *info = (void *)task;
+    struct pt_regs___aarch64 *regs;
+
+    if (info->flags & TIF_32BIT)
+        return false;
+    /* Before 5.15 not known: the layout of the stack depends on the kernel's configuration. */
+    if (!bpf_core_enum_value_exists(enum bpf_func_id___since_5_15,
+                                    BPF_FUNC_task_pt_regs___since_5_15))
+        return false;
+    regs = (void *)bpf_task_pt_regs(task);
+    call->number = regs->syscallno;
+    call->first = regs->orig_x0;
+    call->second = regs->regs[1];
+    return true;
+}
+
+#endif
+
+#define F_SETLKW 7
+#define F_OFD_SETLKW 38
+
+/* By the system call that the task is in; VT_REASON_NONE if that does not tell. */
+static __always_inline __u8 called_reason(struct task_struct *task)
+{
+    struct system_call call;
+    __u8 reason;
+
+    if (!find_system_call(task, &call))
+        return VT_REASON_NONE;
+    if (call.number < 0)
+        return task->flags & PF_EXITING ? VT_REASON_NONE : VT_REASON_FAULT;
+    if (call.number >= VT_SYSCALLS)
+        return VT_REASON_NONE;
+    reason = syscall_reasons[call.number];
+    if (reason == VT_SYSCALL_FILE)
+        return file_reason(task, (__u32)call.first);
+    if (reason == VT_SYSCALL_FCNTL)
+        return call.second == F_SETLKW || call.second == F_OFD_SETLKW ? VT_REASON_LOCK
+                                                                      : VT_REASON_NONE;
+    return reason;
+}
+
+/* Of a task that leaves its CPU now, or has left it and did not come back. */
+static __always_inline __u8 off_reason(struct task_struct *task, bool preempted)
+{
+    struct task_struct___since_6_18 *since_6_18 = (void *)task;
+    __u32 state = task_state(task);
+    __u8 reason;
+
+    if (preempted || !state) {
+        if (bpf_core_field_exists(since_6_18->throttled) && since_6_18->throttled)
+            return VT_REASON_THROTTLED;
+        return VT_REASON_RUNNABLE;
+    }
+    reason = noted_reason(task, state);
+    if (!reason)
+        reason = called_reason(task);
+    if (!reason)
+        reason = state & TASK_UNINTERRUPTIBLE ? VT_REASON_BLOCKED : VT_REASON_OTHER;
+    return reason;
+}
+
+#endif
