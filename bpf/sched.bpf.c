@@ -147,16 +147,19 @@ static __always_inline struct vt_sched_task *find_task(struct task_struct *task)
     return bpf_map_lookup_elem(&sched_tasks_hash, &key);
 }
 
+#include "common/stacks.bpf.h"
+
 /* Creates the state of a task; allocates, so it is for process context only. */
-static __always_inline void add_task(struct task_struct *task)
+static __always_inline void add_task(struct task_struct *task, __u64 off_since, __u8 reason)
 {
-    struct vt_sched_task state = {};
+    struct vt_sched_task state = {.off_since = off_since};
     bool failed;
     long error;
 
     /* A switch-in between these two reads leaves a gap in pcount, which its next one counts. */
     state.pcount = task->sched_info.pcount;
     state.run_delay = task->sched_info.run_delay;
+    state.flags = reason << VT_TASK_REASON_SHIFT;
     if (use_task_storage) {
         failed = !bpf_task_storage_get(&sched_tasks, task, &state, BPF_LOCAL_STORAGE_GET_F_CREATE);
     } else {
@@ -165,6 +168,8 @@ static __always_inline void add_task(struct task_struct *task)
         error = bpf_map_update_elem(&sched_tasks_hash, &key, &state, BPF_NOEXIST);
         failed = error && error != -VT_EEXIST;
     }
+    if (stacks && !add_user_stack(task))
+        failed = true;
     if (failed)
         COUNT(task_failed);
 }
@@ -759,6 +764,41 @@ static __noinline __u32 slot_of_unseen(struct task_struct *task)
     return slot == VT_SLOT_OTHER ? VT_CODE_UNKNOWN : slot;
 }
 
+/* A task that may be asked for leaves its CPU: what only it can tell. */
+static __always_inline void leave(struct task_struct *task, struct vt_sched_task *state,
+                                  bool preempted)
+{
+    __u8 reason = off_reason(task, preempted);
+
+    state->flags = (state->flags & ~VT_TASK_REASON) | reason << VT_TASK_REASON_SHIFT;
+    if (!(blocked_only && is_runnable(reason)))
+        take_user_stack(task);
+}
+
+static __always_inline __u8 task_reason(struct vt_sched_task *state)
+{
+    return (state->flags & VT_TASK_REASON) >> VT_TASK_REASON_SHIFT;
+}
+
+/* The time off the CPU that ends with this switch. */
+static __always_inline void come_back(struct vt_switch *sw)
+{
+    struct vt_sched_task *state = sw->state;
+    __u64 ns;
+    __u8 reason;
+
+    if (!state || sw->charged == VT_SLOT_EXCLUDED || !state->off_since)
+        return;
+    if (sw->clock < state->off_since) { /* clocks of two CPUs */
+        COUNT(clock_anomaly);
+        return;
+    }
+    ns = sw->clock - state->off_since;
+    reason = task_reason(state);
+    if (block_selected(reason, ns))
+        add_block(sw->next, sw->charged, reason, ns);
+}
+
 /* Whose time it is from this switch on. */
 static __always_inline __u32 running_now(struct vt_switch *sw)
 {
@@ -780,7 +820,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 
     sw.rq = task_rq(next);
     sw.clock = sw.rq->clock;
-    if (next->pid && (waits || throttling || offcpu || by_cgroup))
+    if (next->pid && (waits || throttling || offcpu || stacks || by_cgroup))
         sw.state = find_task(next);
     if (sw.state)
         sw.charged = charged_slot(next, sw.state);
@@ -788,7 +828,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
         sw.charged = VT_SLOT_OTHER;
     if (waits || throttling)
         run_queue_wait(&sw);
-    if (throttling || offcpu)
+    if (throttling || offcpu || stacks)
         left = prev->pid ? find_task(prev) : NULL;
     if (throttling) {
         throttled_part(&sw);
@@ -797,17 +837,21 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
         if (left)
             throttle_leave(prev, left, preempt || !sleeps(prev), sw.clock);
     }
-    if (!blame && !slices && !offcpu)
+    if (!blame && !slices && !offcpu && !stacks)
         return 0;
     cpu = this_cpu();
     if (!cpu)
         return 0;
     if (slices && cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
         pair_add(cpu->charged, VT_CODE_SLICE, sw.clock - cpu->since);
-    if (offcpu) {
+    if (offcpu || stacks) {
         if (left)
             left->off_since = sw.clock;
-        if (sw.state && sw.state->off_since && sw.charged != VT_SLOT_EXCLUDED)
+        if (stacks && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
+            leave(prev, left, preempt);
+        if (stacks)
+            come_back(&sw);
+        if (offcpu && sw.state && sw.state->off_since && sw.charged != VT_SLOT_EXCLUDED)
             pair_add(sw.charged, VT_CODE_OFFCPU, sw.clock - sw.state->off_since);
     }
     if (blame) {
@@ -823,7 +867,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 SEC("tp_btf/task_newtask")
 int BPF_PROG(sched_newtask, struct task_struct *task)
 {
-    add_task(task);
+    add_task(task, 0, VT_REASON_NONE);
     return 0;
 }
 
@@ -903,19 +947,8 @@ int BPF_PROG(sched_free, struct task_struct *task)
     struct vt_sched_task_key key = task_key(task);
 
     bpf_map_delete_elem(&sched_tasks_hash, &key);
-    return 0;
-}
-
-/* Read once at start, by vtrace itself. */
-SEC("iter/task")
-int sched_add_tasks(struct bpf_iter__task *ctx)
-{
-    struct task_struct *task = ctx->task;
-
-    if (!task)
-        return 0;
-    self_tgid = bpf_get_current_pid_tgid() >> 32;
-    add_task(task);
+    if (stacks)
+        bpf_map_delete_elem(&user_stacks_hash, &key);
     return 0;
 }
 
@@ -927,6 +960,31 @@ static __always_inline bool on_cpu(struct task_struct *task)
     if (bpf_core_field_size(since_7_2->on_cpu) == sizeof(since_7_2->on_cpu))
         return BPF_CORE_READ(since_7_2, on_cpu);
     return BPF_CORE_READ(until_7_1, on_cpu);
+}
+
+/* The clock of an idle CPU stands still; the reader's CPU is not idle. */
+static __always_inline __u64 rq_clock_here(void)
+{
+    struct task_struct *current = (void *)bpf_get_current_task();
+
+    return BPF_CORE_READ(current, se.cfs_rq, rq, clock);
+}
+
+/* Read once at start, by vtrace itself. */
+SEC("iter/task")
+int sched_add_tasks(struct bpf_iter__task *ctx)
+{
+    struct task_struct *task = ctx->task;
+
+    if (!task)
+        return 0;
+    self_tgid = bpf_get_current_pid_tgid() >> 32;
+    /* What it is off its CPU for counts from now on. */
+    if (stacks && !on_cpu(task))
+        add_task(task, rq_clock_here(), off_reason(task, false));
+    else
+        add_task(task, 0, VT_REASON_NONE);
+    return 0;
 }
 
 /* Of a wait that goes on: who ran by now. That CPU may switch meanwhile: then a part is missing or twice. */
@@ -955,7 +1013,7 @@ static __always_inline void blame_open(struct task_struct *task, struct rq *rq,
 SEC("iter/task")
 int sched_open_waits(struct bpf_iter__task *ctx)
 {
-    struct task_struct *task = ctx->task, *current;
+    struct task_struct *task = ctx->task;
     struct vt_sched_task *state;
     __u64 queued, clock, now;
     struct cgroup *cgroup;
@@ -976,11 +1034,9 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     cgroup = read_task_cgroup(task);
     if (!cgroup_selected(cgroup) || (target_vm && task_vm(task) != target_vm))
         return 0;
-    /* The clock of an idle CPU stands still; the reader's CPU is not idle. */
     rq = BPF_CORE_READ(task, se.cfs_rq, rq);
     clock = BPF_CORE_READ(rq, clock);
-    current = (void *)bpf_get_current_task();
-    now = BPF_CORE_READ(current, se.cfs_rq, rq, clock);
+    now = rq_clock_here();
     if (now > clock)
         clock = now;
     if (clock < queued)
@@ -994,6 +1050,42 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (blame)
         blame_open(task, rq, state, queued, clock);
     bpf_seq_write(ctx->meta->seq, &open_wait, sizeof(open_wait));
+    return 0;
+}
+
+/* Read at each report, with stacks: who is off its CPU, for how long by now, and why. */
+SEC("iter/task")
+int sched_open_blocks(struct bpf_iter__task *ctx)
+{
+    struct task_struct *task = ctx->task;
+    struct vt_open_block open = {};
+    struct vt_sched_task *state;
+    __u64 clock, since;
+    __u32 slot;
+    __u8 reason;
+
+    if (!task || on_cpu(task))
+        return 0;
+    state = find_task(task);
+    if (!state || !state->off_since)
+        return 0;
+    slot = charged_slot(task, state);
+    if (slot == VT_SLOT_EXCLUDED)
+        return 0;
+    since = state->off_since;
+    reason = task_reason(state);
+    clock = rq_clock_here();
+    if (clock < since)
+        return 0;
+    open.ns = clock - since;
+    open.tid = task->pid;
+    if (reason == VT_REASON_DEAD || !block_selected(reason, open.ns) ||
+        !block_key(task, slot, reason, 1, &open.key))
+        return 0;
+    /* It came back meanwhile: then what was read is of two times. */
+    if (on_cpu(task) || state->off_since != since)
+        return 0;
+    bpf_seq_write(ctx->meta->seq, &open, sizeof(open));
     return 0;
 }
 

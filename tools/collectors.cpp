@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <ctime>
 #include <iterator>
 #include <utility>
@@ -159,6 +160,19 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const SchedParts& p
     return config;
 }
 
+StackConfig stack_config(const ToolOptions& options, const SchedConfig& sched)
+{
+    constexpr double kNsPerMs = 1e6;
+    StackConfig config{.on = sched.parts.stacks,
+                       .min_ns = static_cast<uint64_t>(options.min_ms * kNsPerMs),
+                       .blocked_only = options.blocked,
+                       .task_storage = sched.task_storage,
+                       .threads = sched.threads};
+    if (std::isfinite(options.max_ms))
+        config.max_ns = static_cast<uint64_t>(options.max_ms * kNsPerMs);
+    return config;
+}
+
 // Says what is missing, if that is why the kernel refused the programs.
 Error explain_refusal(const Error& error)
 {
@@ -180,6 +194,7 @@ Error explain_refusal(const Error& error)
 } // namespace
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
+                                                      const StackConfig& stacks,
                                                       const CgroupHierarchy& hierarchy,
                                                       bool with_entities)
 {
@@ -191,6 +206,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     SchedCollector::prepare(self->object_, config);
     if (config.parts.queues)
         RunqCollector::prepare(self->object_, runq);
+    StackCollector::prepare(self->object_, stacks);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -208,6 +224,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
             return vms.error();
         self->vms_ = std::move(*vms);
     }
+    if (stacks.on) {
+        auto started = StackCollector::start(self->object_, stacks);
+        if (!started)
+            return started.error();
+        self->stacks_ = std::move(*started);
+    }
     auto sched = SchedCollector::start(self->object_, config, [raw = self.get()](SlowWait wait) {
         raw->slow_waits_.push_back(std::move(wait));
     });
@@ -219,6 +241,10 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
         if (!started)
             return started.error();
         self->runq_ = std::move(*started);
+    }
+    if (self->stacks_) {
+        if (auto begun = self->stacks_->begin(); !begun)
+            return begun.error();
     }
     return self;
 }
@@ -238,13 +264,11 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
             return checked.error();
     }
     const bool with_entities = !options.group.empty() && options.group != "cgroup";
-    auto self = start(*config, *hierarchy, with_entities);
+    auto self = start(*config, stack_config(options, *config), *hierarchy, with_entities);
     if (!self && config->task_storage) {
         // Task storage exists since 5.11, for tracing programs since 5.12.
         config->task_storage = false;
-        auto with_hash = start(*config, *hierarchy, with_entities);
-        if (with_hash)
-            self = std::move(with_hash);
+        self = start(*config, stack_config(options, *config), *hierarchy, with_entities);
     }
     if (!self)
         return explain_refusal(self.error());
@@ -292,6 +316,8 @@ Result<std::vector<SlowWait>> Collectors::poll()
     }
     if (auto polled = sched_->poll(); !polled)
         return polled.error();
+    if (stacks_)
+        stacks_->poll();
     return std::exchange(slow_waits_, {});
 }
 
@@ -347,6 +373,11 @@ Result<Snapshot> Collectors::read()
         return read.error();
     if (runq_) {
         if (auto read = runq_->read(snapshot); !read)
+            return read.error();
+    }
+    if (stacks_) {
+        const auto owner_of = [&](uint32_t slot) { return sched_->owner_of(slot); };
+        if (auto read = stacks_->read(snapshot, owner_of); !read)
             return read.error();
     }
     // Names after figures: a cgroup that has a figure has been made before.

@@ -7,6 +7,7 @@
 #include "collect/quota_collector.h"
 #include "collect/runq_collector.h"
 #include "collect/sched_collector.h"
+#include "collect/stack_collector.h"
 #include "collect/vm_watcher.h"
 #include "tools/options.h"
 
@@ -43,6 +44,7 @@ public:
 private:
     explicit Collectors(BpfObject object) : object_(std::move(object)) {}
     static Result<std::unique_ptr<Collectors>> start(const SchedConfig& config,
+                                                     const StackConfig& stacks,
                                                      const CgroupHierarchy& hierarchy,
                                                      bool with_entities);
     void read_overhead(Snapshot& snapshot);
@@ -56,6 +58,7 @@ private:
     std::unique_ptr<RunqCollector> runq_; // null unless queues are asked for
     std::optional<QuotaCollector> quotas_;
     uint64_t target_cgroup_ = 0; // 0 is all
+    std::unique_ptr<StackCollector> stacks_; // null unless stacks are asked for
     std::vector<SlowWait> slow_waits_;
     std::chrono::steady_clock::time_point window_start_;
     std::vector<ProgramCost> costs_before_;

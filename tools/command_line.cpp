@@ -47,6 +47,8 @@ struct RawOptions {
     std::string pid;
     std::string top;
     std::string slower;
+    std::string min;
+    std::string max;
     std::string format = "text";
     std::string watch;
 };
@@ -83,12 +85,16 @@ Error bad_interval(const std::string& text)
                  "from 0.01 to 31536000, for example 1 or 0.5");
 }
 
-void add_output_options(CLI::App& app, RawOptions& raw, ToolOptions& options)
+void add_output_options(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions& options)
 {
+    const bool folded = tool.folded != nullptr;
     app.add_option("--top", raw.top, "Rows to show (text: 20, JSON: all)")->type_name("N");
-    app.add_option("--format", raw.format, "json: one document per report and line")
+    app.add_option("--format", raw.format,
+                   folded ? "json: one document per report and line; folded: for flame graphs"
+                          : "json: one document per report and line")
         ->type_name("FORMAT")
-        ->check(CLI::IsMember({"text", "json"}));
+        ->check(CLI::IsMember(folded ? std::vector<std::string>{"text", "json", "folded"}
+                                     : std::vector<std::string>{"text", "json"}));
     app.add_option("--output", options.output, "Write to FILE instead of stdout")
         ->type_name("FILE");
     app.add_flag("--timestamp", options.timestamp, "Print the time before each report");
@@ -111,12 +117,44 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
         sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
             ->type_name("MS");
     }
+    if (tool.block_times) {
+        sub->add_option("--min", raw.min, "Only times of at least MS milliseconds (default: 1)")
+            ->type_name("MS");
+        sub->add_option("--max", raw.max, "Only times of at most MS milliseconds")->type_name("MS");
+    }
     for (const ToolFlag& flag : tool.flags)
         sub->add_flag(std::string(flag.name), options.*flag.value, std::string(flag.help));
-    add_output_options(*sub, raw, options);
+    add_output_options(*sub, tool, raw, options);
     sub->add_option("INTERVAL", raw.interval, "Seconds per report (default: until Ctrl-C)")
         ->type_name("");
     sub->add_option("COUNT", raw.count, "Number of reports (default: without end)")->type_name("");
+}
+
+// A bound of a time in milliseconds.
+Status check_bound(const std::string& option, const std::string& text, double& ms)
+{
+    constexpr double kMost = 86'400'000;
+    if (text.empty())
+        return ok();
+    const auto given = number_in(text, 0.0, kMost);
+    if (!given)
+        return usage(option + " " + printable(text) + " is not a number of milliseconds",
+                     "from 0 to 86400000, for example 10");
+    ms = *given;
+    return ok();
+}
+
+Status check_bounds(const RawOptions& raw, ToolOptions& options)
+{
+    if (auto checked = check_bound("--min", raw.min, options.min_ms); !checked)
+        return checked;
+    if (auto checked = check_bound("--max", raw.max, options.max_ms); !checked)
+        return checked;
+    if (options.max_ms < options.min_ms)
+        return usage(fmt::format("no time is at least {} ms and at most {} ms", options.min_ms,
+                                 options.max_ms),
+                     "--max is to be at least --min, which is 1 by default");
+    return ok();
 }
 
 Status check_numbers(const RawOptions& raw, ToolOptions& options)
@@ -192,6 +230,9 @@ Status check_targets(const RawOptions& raw, ToolOptions& options)
 Status check_options(const RawOptions& raw, ToolOptions& options)
 {
     options.json = raw.format == "json";
+    options.folded = raw.format == "folded";
+    if (auto checked = check_bounds(raw, options); !checked)
+        return checked;
     if (auto checked = check_targets(raw, options); !checked)
         return checked;
     return check_numbers(raw, options);

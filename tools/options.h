@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace vtrace {
@@ -15,7 +16,11 @@ struct ToolOptions {
     std::string comm;        // glob, empty is every task
     size_t top = 0;          // 0: text shows 20 rows, JSON all
     double slower_ms = 0;
+    double min_ms = 1;                                       // offcputime
+    double max_ms = std::numeric_limits<double>::infinity(); // offcputime
+    bool blocked = false;                                    // offcputime
     bool json = false;
+    bool folded = false;
     std::string output; // file, empty is stdout
     bool timestamp = false;
     bool overhead = false;
@@ -25,6 +30,7 @@ struct ToolOptions {
     double interval = 0; // seconds; 0 is until Ctrl-C
     uint64_t count = 0;  // reports; 0 is without end
 
+    [[nodiscard]] bool text() const { return !json && !folded; }
     // The kind that single and open waits are shown by.
     [[nodiscard]] std::string wait_kind() const { return group.empty() ? "cgroup" : group; }
 };

@@ -3,6 +3,7 @@
 
 #include "tools/blame.h"
 #include "tools/cpudist.h"
+#include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
 #include "tools/throttle.h"
@@ -19,6 +20,7 @@ std::span<const ToolSpec> tools()
         cpudist_tool(),
         throttle_tool(),
         runqlen_tool(),
+        offcputime_tool(),
     };
     return specs;
 }

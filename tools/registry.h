@@ -30,10 +30,12 @@ struct ToolSpec {
     SchedParts (*parts)(const ToolOptions&); // what has to be measured for it
     Report (*build)(const Snapshot&, const ToolOptions&);
     ReportText text = histograms_text; // the rows for people
+    ReportText folded = nullptr;       // its --format folded, if it has that
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false; // has --slower
     bool quotas = false;       // shows what the kernel counts of CPU quotas
+    bool block_times = false;  // has --min and --max
 };
 
 // Every measuring tool, in the order of `vtrace list`.

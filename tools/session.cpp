@@ -112,7 +112,7 @@ private:
     // To a person who waits; stdout is for reports.
     void announce() const
     {
-        if (::isatty(STDERR_FILENO) == 0 || options_.json)
+        if (::isatty(STDERR_FILENO) == 0 || !options_.text())
             return;
         if (options_.interval == 0)
             say("measuring; Ctrl-C ends it and prints the report\n");
@@ -158,6 +158,16 @@ private:
         return output_.write(lines);
     }
 
+    [[nodiscard]] std::string render(const Report& report) const
+    {
+        if (options_.json)
+            return render_json(report, options_.overhead);
+        if (options_.text())
+            return render_text(report, style_, options_.overhead, tool_.text);
+        say(ledger_text(report.loss, {})); // a folded line has no place for it
+        return tool_.folded(report, style_);
+    }
+
     Status report_window(uint64_t number)
     {
         const auto start = steady_clock::now();
@@ -168,15 +178,13 @@ private:
             return snapshot.error();
         const auto drained = steady_clock::now();
         const Report report = tool_.build(*snapshot, options_);
-        const std::string text = options_.json
-                                     ? render_json(report, options_.overhead)
-                                     : render_text(report, style_, options_.overhead, tool_.text);
+        const std::string text = render(report);
         if (options_.verbose) {
             const auto ms = [](auto d) { return duration<double, std::milli>(d).count(); };
             say(fmt::format("report {}: drained in {:.1f} ms, rendered in {:.1f} ms\n", number,
                             ms(drained - start), ms(steady_clock::now() - drained)));
         }
-        const bool separate = number > 1 && !options_.json;
+        const bool separate = number > 1 && options_.text();
         return output_.write((separate ? "\n" : "") + text);
     }
 

@@ -153,11 +153,6 @@ struct task_struct___with_psi {
     unsigned int in_memstall : 1; /* it waits for memory: psi_memstall_enter() */
 };
 
-/* CONFIG_CFS_BANDWIDTH; each task is throttled on its own since 6.18, e1fad12dcb66. */
-struct task_struct___since_6_18 {
-    bool throttled;
-};
-
 /* CONFIG_THREAD_INFO_IN_TASK: the first member of task_struct. */
 struct thread_info___x86_64 {
     __u32 status; /* TS_COMPAT; arch/x86/include/asm/thread_info.h */
@@ -169,9 +164,12 @@ struct thread_info___aarch64 {
 
 /* The registers of user space, saved at the end of the kernel's stack of the task. */
 struct pt_regs___x86_64 {
-    unsigned long orig_ax; /* number of the system call, -1 in none */
-    unsigned long di;
+    unsigned long bp;
     unsigned long si;
+    unsigned long di;
+    unsigned long orig_ax; /* number of the system call, -1 in none */
+    unsigned long ip;
+    unsigned long sp;
 };
 
 struct pt_regs___aarch64 {
@@ -203,6 +201,11 @@ struct files_struct {
     struct fdtable *fdt;
 };
 
+struct mm_struct {
+    unsigned long start_code;  /* /proc/PID/stat, field 26 */
+    unsigned long start_stack; /* and 28 */
+};
+
 struct task_struct {
     struct sched_entity se;
     struct sched_info sched_info;
@@ -221,6 +224,8 @@ struct task_struct {
     __u64 start_boottime; /* ns; /proc/PID/stat shows it in 1/100 s (since 5.5, cf25e24db61c) */
     __u64 start_time;
     char comm[16];
+    __u64 self_exec_id;   /* u32 before 5.7 (d1e7fd6462ca) */
+    struct mm_struct *mm; /* NULL in a thread of the kernel, and in one that ends */
     struct css_set *cgroups;
 };
 

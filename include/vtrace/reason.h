@@ -17,17 +17,17 @@ enum vt_reason {
     VT_REASON_LOCK = 4,      /* a futex, a semaphore, a file lock */
     VT_REASON_SOCKET = 5,    /* in a system call on a socket */
     VT_REASON_POLL = 6,      /* for the first of many: poll, select, epoll */
-    VT_REASON_MEMORY = 7,    /* for memory: reclaim, compaction, a page that was evicted too early */
-    VT_REASON_FAULT = 8,     /* in a page fault, for neither memory nor storage */
-    VT_REASON_SLEEP = 9,     /* for a time to pass */
-    VT_REASON_PIPE = 10,     /* in a read or write of a pipe, or on a message queue */
-    VT_REASON_WAIT = 11,     /* for a child or a signal */
-    VT_REASON_AIO = 12,      /* for the completion of asynchronous I/O */
-    VT_REASON_KTHREAD = 13,  /* a thread of the kernel, for work */
-    VT_REASON_STOPPED = 14,  /* by a signal, a tracer or the freezer */
-    VT_REASON_BLOCKED = 15,  /* not interruptible ("D"), none of the above */
-    VT_REASON_OTHER = 16,    /* interruptible, none of the above */
-    VT_REASON_DEAD = 17,     /* it has ended */
+    VT_REASON_MEMORY = 7,   /* for memory: reclaim, compaction, a page that was evicted too early */
+    VT_REASON_FAULT = 8,    /* in a page fault, for neither memory nor storage */
+    VT_REASON_SLEEP = 9,    /* for a time to pass */
+    VT_REASON_PIPE = 10,    /* in a read or write of a pipe, or on a message queue */
+    VT_REASON_WAIT = 11,    /* for a child or a signal */
+    VT_REASON_AIO = 12,     /* for the completion of asynchronous I/O */
+    VT_REASON_KTHREAD = 13, /* a thread of the kernel, for work */
+    VT_REASON_STOPPED = 14, /* by a signal, a tracer or the freezer */
+    VT_REASON_BLOCKED = 15, /* not interruptible ("D"), none of the above */
+    VT_REASON_OTHER = 16,   /* interruptible, none of the above */
+    VT_REASON_DEAD = 17,    /* it has ended */
     VT_REASONS = 18,
 };
 

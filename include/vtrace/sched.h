@@ -17,6 +17,8 @@
 #define VT_TASK_MOVED 8U   /* but it was moved to another CPU since */
 #define VT_TASK_CPU_SHIFT 16
 #define VT_TASK_CPU_MASK 0xffff0000U /* the CPU that it left */
+#define VT_TASK_REASON_SHIFT 8
+#define VT_TASK_REASON (0xffU << VT_TASK_REASON_SHIFT) /* enum vt_reason: why it left its CPU */
 
 /*
  * Whom a figure is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. Two other

@@ -23,6 +23,7 @@ try:
     from measure import Setup, log
     from part_cpu import part_cpu
     from part_entities import part_entities
+    from part_offcpu import part_offcpu
     from part_scale import part_scale
     from part_small import part_small
     from part_startup import part_startup
@@ -30,8 +31,8 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
     sys.exit(f"bench: {error}")
 
 README = pathlib.Path("README.md")
-PARTS = {"small": part_small, "cpu": part_cpu, "startup": part_startup, "scale": part_scale,
-         "entities": part_entities}
+PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
+         "scale": part_scale, "entities": part_entities}
 
 
 def arguments() -> argparse.Namespace:

@@ -73,6 +73,20 @@ Snapshot full_snapshot()
     s.runq = {.samples_per_second = 199,
               .cpus = {{.cpu = 1, .samples = 2, .sum = 3, .cut = 4, .lengths = {{5, 6}, {7, 8}}}},
               .owners = {{.cgroup_id = UINT64_MAX - 7, .cpu = 9, .seen = 10, .sum = 11}}};
+    s.stacks = {.min_ns = 1,
+                .max_ns = UINT64_MAX,
+                .frames = {"main", every_byte()},
+                .ended = {{.owner = {.cgroup_id = 3, .vm = 4},
+                           .tgid = UINT32_MAX,
+                           .comm = every_byte(),
+                           .reason = "lock",
+                           .user = {1, 0},
+                           .kernel = {0},
+                           .tid = 5,
+                           .count = 6,
+                           .ns = UINT64_MAX,
+                           .max_ns = 7}},
+                .open = {{.owner = {.kthread = every_byte()}, .tid = UINT32_MAX}}};
     uint64_t count = 100;
     for (const LossCounter& counter : loss_counters())
         s.loss.*counter.count = count++;

@@ -28,9 +28,13 @@ struct SchedParts {
     bool slices = false;     // time on a CPU at a stretch
     bool offcpu = false;     // time between two slices
     bool queues = false;     // lengths of run queues, by RunqCollector
+    bool stacks = false;     // what it was spent for, by stack: user/collect/stack_collector.h
 
     // Anything of the hook on sched_switch.
-    [[nodiscard]] bool any() const { return waits || throttling || blame || slices || offcpu; }
+    [[nodiscard]] bool any() const
+    {
+        return waits || throttling || blame || slices || offcpu || stacks;
+    }
 };
 
 struct SchedConfig {
@@ -65,6 +69,9 @@ public:
     // Delivers single waits and makes room for new cgroups; call it about ten times a second.
     Status poll();
 
+    // Whose a slot is.
+    [[nodiscard]] OwnerId owner_of(uint32_t slot) const;
+
     // Adds what happened since the last read to the snapshot.
     Status read(Snapshot& snapshot);
 
@@ -91,7 +98,6 @@ private:
     Status keep_slots_free();
     void accumulate();
     [[nodiscard]] vt_owner key_of(uint32_t slot) const;
-    [[nodiscard]] OwnerId owner_of(uint32_t slot) const;
     [[nodiscard]] About about(uint32_t slot) const;
     [[nodiscard]] About about(uint32_t slot, uint32_t code) const;
     void release(uint32_t slot);

@@ -12,9 +12,8 @@ using Numbers = std::initializer_list<unsigned>;
 
 // Calls whose first argument is a descriptor: what they wait for is told by the kind of its file.
 constexpr Numbers kFile = {
-    __NR_read,   __NR_write,   __NR_readv,     __NR_writev,
-    __NR_pread64, __NR_pwrite64, __NR_preadv,    __NR_pwritev,
-    __NR_preadv2, __NR_pwritev2,
+    __NR_read,       __NR_write,  __NR_readv,   __NR_writev,  __NR_pread64,
+    __NR_pwrite64,   __NR_preadv, __NR_pwritev, __NR_preadv2, __NR_pwritev2,
 #ifdef __NR_getdents
     __NR_getdents,
 #endif
@@ -26,8 +25,8 @@ constexpr Numbers kDisk = {
 };
 
 constexpr Numbers kLock = {
-    __NR_futex,  __NR_futex_waitv, 455 /* futex_wait, since 6.7 */, __NR_semop, __NR_semtimedop,
-    __NR_flock,
+    __NR_futex, __NR_futex_waitv, 455 /* futex_wait, since 6.7 */,
+    __NR_semop, __NR_semtimedop,  __NR_flock,
 };
 
 constexpr Numbers kSocket = {
@@ -45,7 +44,7 @@ constexpr Numbers kPoll = {
 #ifdef __NR_epoll_wait
     __NR_epoll_wait,
 #endif
-    __NR_ppoll,  __NR_pselect6, __NR_epoll_pwait, __NR_epoll_pwait2,
+    __NR_ppoll,      __NR_pselect6, __NR_epoll_pwait, __NR_epoll_pwait2,
 };
 
 constexpr Numbers kSleep = {__NR_nanosleep, __NR_clock_nanosleep};

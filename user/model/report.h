@@ -4,6 +4,7 @@
 #include "model/snapshot.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,11 +39,21 @@ struct Metric {
     double value = 0; // exact up to 2^53, which is 104 days of nanoseconds
 };
 
+// Where and why a task was off its CPU.
+struct Stack {
+    std::string reason;
+    std::string comm; // raw bytes, as the frames
+    uint32_t pid = 0;
+    std::vector<std::string> user; // the innermost first
+    std::vector<std::string> kernel;
+};
+
 struct Row {
     Entity entity;
     Histogram histogram; // of Report::metric
     std::vector<Metric> metrics;
-    std::vector<Row> rows; // what it is made of, by Report::nested
+    std::vector<Row> rows;      // what it is made of, by Report::nested
+    std::optional<Stack> stack; // in place of an entity
 };
 
 // What held the CPU for a part of a wait.
@@ -55,6 +66,7 @@ struct OpenRow {
     Entity entity;
     OpenWait wait;
     std::vector<OpenPartRow> parts; // with blame, the longest first
+    std::optional<Stack> stack;     // of a time off the CPU
 };
 
 // What one tool says about one window. Data only.

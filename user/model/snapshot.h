@@ -165,6 +165,30 @@ struct CgroupQuota {
     bool operator==(const CgroupQuota&) const = default;
 };
 
+// Times off a CPU of one process, for one reason, with one stack.
+struct Block {
+    OwnerId owner;
+    uint32_t tgid = 0;
+    std::string comm; // of the thread, raw bytes
+    std::string reason;
+    std::vector<uint32_t> user; // numbers in StackSnapshot::frames, the innermost first
+    std::vector<uint32_t> kernel;
+    uint32_t tid = 0; // of one that has not ended
+    uint64_t count = 0;
+    uint64_t ns = 0;
+    uint64_t max_ns = 0;
+    bool operator==(const Block&) const = default;
+};
+
+struct StackSnapshot {
+    uint64_t min_ns = 0; // shorter and longer times off a CPU are in none
+    uint64_t max_ns = 0;
+    std::vector<std::string> frames; // their names, raw bytes
+    std::vector<Block> ended;        // worst first
+    std::vector<Block> open;         // what had not ended when the window did, longest first
+    bool operator==(const StackSnapshot&) const = default;
+};
+
 // Every way in which an event can be lost, counted over the window.
 struct Loss {
     uint64_t map_full = 0;         // events charged to `other`
@@ -176,7 +200,11 @@ struct Loss {
     uint64_t task_failed = 0;      // tasks that cannot be measured: no memory for their state
     uint64_t recursion_misses = 0; // runs of a program that the kernel skipped
     uint64_t cgroup_dropped = 0;   // changes of cgroups not seen: buffer full
-    uint64_t unresolved = 0;       // ids without a name; set when the report is made
+    uint64_t stacks_not_taken = 0; // user stacks that are not known
+    uint64_t stacks_lost = 0;      // stacks that found no room
+    uint64_t blocks_lost = 0;      // times off a CPU in no figure: no room for their stack
+    uint64_t blocks_lost_ns = 0;
+    uint64_t unresolved = 0;            // ids without a name; set when the report is made
     std::vector<std::string> fallbacks; // what serves in place of what, and why
 
     [[nodiscard]] bool clean() const;
@@ -217,6 +245,7 @@ struct Snapshot {
     SchedSnapshot sched;
     std::vector<CgroupQuota> quotas;
     RunqSnapshot runq;
+    StackSnapshot stacks;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

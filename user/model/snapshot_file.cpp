@@ -213,6 +213,68 @@ std::vector<CgroupQuota> quotas_from(const Json& json)
     return quotas;
 }
 
+Json to_json(const std::vector<Block>& blocks)
+{
+    Json list = Json::array();
+    for (const Block& b : blocks)
+        list.push_back({to_json(b.owner), b.tgid, latin1(b.comm), b.reason, b.user, b.kernel, b.tid,
+                        b.count, b.ns, b.max_ns});
+    return list;
+}
+
+std::vector<uint32_t> frames_from(const Json& json, size_t names)
+{
+    std::vector<uint32_t> frames;
+    for (const Json& frame : json) {
+        frames.push_back(number<uint32_t>(frame));
+        if (frames.back() >= names)
+            throw Json::other_error::create(505, "frame without a name", nullptr);
+    }
+    return frames;
+}
+
+std::vector<Block> blocks_from(const Json& json, size_t names)
+{
+    std::vector<Block> blocks;
+    for (const Json& b : json) {
+        blocks.push_back({.owner = owner_from(b.at(0)),
+                          .tgid = number<uint32_t>(b.at(1)),
+                          .comm = bytes_of(b.at(2).get<std::string>()),
+                          .reason = b.at(3).get<std::string>(),
+                          .user = frames_from(b.at(4), names),
+                          .kernel = frames_from(b.at(5), names),
+                          .tid = number<uint32_t>(b.at(6)),
+                          .count = number<uint64_t>(b.at(7)),
+                          .ns = number<uint64_t>(b.at(8)),
+                          .max_ns = number<uint64_t>(b.at(9))});
+    }
+    return blocks;
+}
+
+Json to_json(const StackSnapshot& stacks)
+{
+    Json frames = Json::array();
+    for (const std::string& frame : stacks.frames)
+        frames.push_back(latin1(frame));
+    return {{"min_ns", stacks.min_ns},
+            {"max_ns", stacks.max_ns},
+            {"frames", frames},
+            {"ended", to_json(stacks.ended)},
+            {"open", to_json(stacks.open)}};
+}
+
+StackSnapshot stacks_from(const Json& json)
+{
+    StackSnapshot stacks;
+    stacks.min_ns = number<uint64_t>(json.at("min_ns"));
+    stacks.max_ns = number<uint64_t>(json.at("max_ns"));
+    for (const Json& frame : json.at("frames"))
+        stacks.frames.push_back(bytes_of(frame.get<std::string>()));
+    stacks.ended = blocks_from(json.at("ended"), stacks.frames.size());
+    stacks.open = blocks_from(json.at("open"), stacks.frames.size());
+    return stacks;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -320,6 +382,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"sched", to_json(snapshot.sched)},
         {"quotas", to_json(snapshot.quotas)},
         {"runq", to_json(snapshot.runq)},
+        {"stacks", to_json(snapshot.stacks)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -345,6 +408,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.sched = sched_from(json.at("sched"));
         snapshot.quotas = quotas_from(json.at("quotas"));
         snapshot.runq = runq_from(json.at("runq"));
+        snapshot.stacks = stacks_from(json.at("stacks"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

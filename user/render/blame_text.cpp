@@ -119,8 +119,8 @@ std::string blame_text(const Report& report, const TextStyle& style)
     std::string text = victims(report, style);
     for (size_t i = 0; i < std::min(kWorst, report.rows.size()); i++) {
         const Row& row = report.rows[i];
-        text +=
-            "\n" + paint(wrapped(culprit_name(row.entity), style), kBold, style) + culprits(row, style);
+        text += "\n" + paint(wrapped(culprit_name(row.entity), style), kBold, style) +
+                culprits(row, style);
     }
     return text;
 }

@@ -73,6 +73,30 @@ std::string metric_json(const Metric& metric)
     return head.substr(0, head.size() - 1) + R"(,"value":)" + value + "}";
 }
 
+Json frames_json(const std::vector<std::string>& frames)
+{
+    Json json = Json::array();
+    for (const std::string& frame : frames)
+        json.push_back(printable(frame));
+    return json;
+}
+
+Json stack_json(const Stack& stack)
+{
+    return {{"reason", stack.reason},
+            {"comm", printable(stack.comm)},
+            {"pid", stack.pid},
+            {"user", frames_json(stack.user)},
+            {"kernel", frames_json(stack.kernel)}};
+}
+
+// The members of an object, without its braces.
+std::string members(const Json& object)
+{
+    const std::string text = object.dump();
+    return text.substr(1, text.size() - 2);
+}
+
 // `metric` names the histogram of the row; of the rows in it, too.
 std::string row_json(const Row& row, const std::string& metric, const std::string& nested)
 {
@@ -87,8 +111,9 @@ std::string row_json(const Row& row, const std::string& metric, const std::strin
     std::string rows;
     for (const Row& inner : row.rows)
         rows += (rows.empty() ? "" : ",") + row_json(inner, metric, "");
-    std::string text =
-        fmt::format(R"({{"entity":{},"metrics":{{{}}})", entity_json(row.entity).dump(), metrics);
+    const Json head =
+        row.stack ? stack_json(*row.stack) : Json{{"entity", entity_json(row.entity)}};
+    std::string text = fmt::format(R"({{{},"metrics":{{{}}})", members(head), metrics);
     if (!nested.empty())
         text += fmt::format(R"(,{}:[{}])", Json(nested).dump(), rows);
     return text + "}";
@@ -103,6 +128,11 @@ Json open_json(const OpenRow& open)
                  {"age_ns", open.wait.wait_ns}};
     for (const OpenPartRow& part : open.parts)
         json["held_by"].push_back({{"entity", entity_json(part.entity)}, {"ns", part.ns}});
+    if (open.stack) {
+        json["reason"] = open.stack->reason;
+        json["user"] = frames_json(open.stack->user);
+        json["kernel"] = frames_json(open.stack->kernel);
+    }
     return json;
 }
 
@@ -129,13 +159,6 @@ Json overhead_json(const Overhead& overhead)
             {"cpu_ns", overhead.cpu_ns},
             {"rss_bytes", overhead.rss_bytes},
             {"startup_ns", overhead.startup_ns}};
-}
-
-// The members of an object, without its braces.
-std::string members(const Json& object)
-{
-    const std::string text = object.dump();
-    return text.substr(1, text.size() - 2);
 }
 
 } // namespace

@@ -4,6 +4,7 @@
 #include "base/printable.h"
 #include "render/blame_text.h"
 #include "render/histogram_text.h"
+#include "render/stacks_text.h"
 #include "render/text_parts.h"
 #include "render/units.h"
 
@@ -92,20 +93,6 @@ std::string open_waits(const Report& report, const TextStyle& style)
     return text;
 }
 
-std::string ledger(const Loss& loss, const TextStyle& style)
-{
-    std::string text;
-    for (const LossCounter& counter : loss_counters()) {
-        if (loss.*counter.count != 0) {
-            text +=
-                wrapped(fmt::format("ledger: {} {}", loss.*counter.count, counter.meaning), style);
-        }
-    }
-    for (const std::string& fallback : loss.fallbacks)
-        text += wrapped("fallback: " + printable(fallback), style);
-    return text.empty() ? "" : "\n" + paint(std::move(text), kYellow, style);
-}
-
 std::string overhead_text(const Overhead& overhead, uint64_t duration_ns, const TextStyle& style)
 {
     std::string text = fmt::format("\n{:<24} {:>12} {:>10} {:>8}\n", "own cost: BPF program",
@@ -138,6 +125,20 @@ std::string histograms_text(const Report& report, const TextStyle& style)
     return histogram_rows(histogram, report.metric, style) + histogram_summary(histogram);
 }
 
+std::string ledger_text(const Loss& loss, const TextStyle& style)
+{
+    std::string text;
+    for (const LossCounter& counter : loss_counters()) {
+        if (loss.*counter.count != 0) {
+            text +=
+                wrapped(fmt::format("ledger: {} {}", loss.*counter.count, counter.meaning), style);
+        }
+    }
+    for (const std::string& fallback : loss.fallbacks)
+        text += wrapped("fallback: " + printable(fallback), style);
+    return text.empty() ? "" : "\n" + paint(std::move(text), kYellow, style);
+}
+
 std::string render_text(const Report& report, const TextStyle& style, bool with_overhead,
                         ReportText body)
 {
@@ -150,10 +151,11 @@ std::string render_text(const Report& report, const TextStyle& style, bool with_
                     style) +
             "\n";
     text += body(report, style);
-    text += open_waits(report, style);
+    if (body != stacks_text)
+        text += open_waits(report, style);
     for (const std::string& note : report.notes)
         text += "\n" + wrapped("note: " + note, style);
-    text += ledger(report.loss, style);
+    text += ledger_text(report.loss, style);
     if (with_overhead)
         text += overhead_text(report.overhead, report.duration_ns, style);
     return text;

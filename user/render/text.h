@@ -18,6 +18,9 @@ struct TextStyle {
 // The rows as histograms: a table with those of the worst two, or the one of the host.
 std::string histograms_text(const Report& report, const TextStyle& style);
 
+// What was lost, and what served in place of what; empty if that is nothing.
+std::string ledger_text(const Loss& loss, const TextStyle& style);
+
 // A report with its rows as `body` shows them.
 using ReportText = std::string (*)(const Report&, const TextStyle&);
 std::string render_text(const Report& report, const TextStyle& style, bool with_overhead,
