@@ -57,7 +57,7 @@ private:
     std::unique_ptr<SchedCollector> sched_;
     std::unique_ptr<RunqCollector> runq_; // null unless queues are asked for
     std::optional<QuotaCollector> quotas_;
-    uint64_t target_cgroup_ = 0; // 0 is all
+    uint64_t target_cgroup_ = 0;             // 0 is all
     std::unique_ptr<StackCollector> stacks_; // null unless stacks are asked for
     std::vector<SlowWait> slow_waits_;
     std::chrono::steady_clock::time_point window_start_;

@@ -15,12 +15,8 @@ namespace vtrace {
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(),
-        blame_tool(),
-        cpudist_tool(),
-        throttle_tool(),
-        runqlen_tool(),
-        offcputime_tool(),
+        runqlat_tool(),  blame_tool(),   cpudist_tool(),
+        throttle_tool(), runqlen_tool(), offcputime_tool(),
     };
     return specs;
 }

@@ -47,15 +47,15 @@ Snapshot blame_snapshot()
                             part(21, kIrq, 15 * kMs),
                             part(21, kSteal, 5 * kMs),
                             part(22, kThrottled, 800 * kMs)};
-    snapshot.sched.open = {{.wait_ns = 3000 * kMs,
-                            .cgroup_id = 22,
-                            .tid = 4711,
-                            .tgid = 4711,
-                            .comm = "starved",
-                            .parts = {{.about = std::string(kSelf), .ns = 1000 * kMs},
-                                      {.about = std::string(kNeighbour),
-                                       .culprit = {.cgroup_id = 21},
-                                       .ns = 2000 * kMs}}}};
+    snapshot.sched.open = {
+        {.wait_ns = 3000 * kMs,
+         .cgroup_id = 22,
+         .tid = 4711,
+         .tgid = 4711,
+         .comm = "starved",
+         .parts = {
+             {.about = std::string(kSelf), .ns = 1000 * kMs},
+             {.about = std::string(kNeighbour), .culprit = {.cgroup_id = 21}, .ns = 2000 * kMs}}}};
     return snapshot;
 }
 
