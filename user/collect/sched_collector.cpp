@@ -129,10 +129,9 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     bpf_map__set_autocreate(maps.vms, config.by_vm);
     bpf_map__set_max_entries(maps.sched_tasks_hash, std::max(kTasksAtLeast, 4 * config.threads));
     bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
-    bpf_map__set_autocreate(maps.sched_history, config.parts.blame);
-    bpf_map__set_max_entries(maps.sched_history, slots.cpus);
-    bpf_map__set_autocreate(maps.sched_pairs, has_pairs(config.parts));
-    bpf_map__set_max_entries(maps.sched_pairs, slots.cpus);
+    // Always there: until 6.7 the kernel verifies the functions that use them even if nobody calls them.
+    bpf_map__set_max_entries(maps.sched_history, config.parts.blame ? slots.cpus : 1);
+    bpf_map__set_max_entries(maps.sched_pairs, has_pairs(config.parts) ? slots.cpus : 1);
     bpf_map__set_max_entries(maps.owner_slots, slots.max_slots());
     bpf_map__set_max_entries(maps.slot_owner, slots.max_slots());
     bpf_map__set_max_entries(maps.free_slots, slots.max_slots());
