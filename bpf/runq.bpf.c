@@ -115,7 +115,10 @@ int runq_sample(void *ctx)
     bucket = length < VT_RUNQ_LENGTHS ? length : VT_RUNQ_LENGTHS - 1;
     cpu->samples++;
     cpu->sum += length;
-    cpu->lengths[bucket]++;
+    barrier_var(
+        bucket); /* the verifier of 5.10 sees the bound in the register that is used, or not at all */
+    if (bucket < VT_RUNQ_LENGTHS)
+        cpu->lengths[bucket]++;
     if (runq_owners_wanted && length)
         walk(cpu, rq, current, number);
     return 0;

@@ -16,12 +16,10 @@ SPIN = ["/bin/busybox", "sh", "-c", "while :; do :; done"]
 SLEEP = ["/bin/busybox", "sleep", "1000000"]
 
 
-IN_LAB = pathlib.Path("/run/lab/name").exists()
-
 
 def not_in_lab():
     """For daemons that are no quicker to start than a kernel, under emulation."""
-    if IN_LAB:
+    if live.EMULATED:
         raise unittest.SkipTest("engines with a daemon are tested on the host")
 
 
@@ -214,7 +212,7 @@ class Podman(Daemon):
 
     def __init__(self):
         # crun wants a host with cgroup v2 alone, as the lab's are.
-        self.runtime = "crun" if IN_LAB else "runc"
+        self.runtime = "crun" if live.EMULATED else "runc"
         need("podman", self.runtime, "busybox")
         super().__init__()
         self.graph = self.home / "graph"
@@ -229,7 +227,7 @@ class Podman(Daemon):
 
     def pod(self, name):
         """Makes a pod; returns its id. Only one with a container of its own has a cgroup."""
-        if IN_LAB:
+        if live.EMULATED:
             raise unittest.SkipTest("no devices below /tmp, which the image of a pod needs")
         archive = self.home / "root.tar"
         with tarfile.open(archive, "w") as tar:

@@ -18,7 +18,6 @@ from waiters_live import account, accounts
 
 BUILD = pathlib.Path(os.environ.get("VTRACE_BUILD", live.ROOT / "build"))
 KVM = pathlib.Path("/dev/kvm")
-LAB = pathlib.Path("/run/lab/name")  # in a lab machine only
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -243,7 +242,7 @@ class QemuGuest:
     beside it (kvm-pit), which would go on while the guest stands still. `more` are more options for QEMU;
     without a name it has none. In the lab the BIOS of a guest stalls now and then: it is started again."""
 
-    ATTEMPTS, PATIENCE = (3, 15) if LAB.exists() else (1, live.PATIENCE)
+    ATTEMPTS, PATIENCE = (3, 15) if live.EMULATED else (1, live.PATIENCE)
 
     def __init__(self, name, *more, spins=False, cgroup=None, cpu=None, cpus=1):
         qemu = shutil.which("qemu-system-x86_64")

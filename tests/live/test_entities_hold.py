@@ -43,8 +43,7 @@ def cpu_share(reports):
 
 class Storm(live.TestCase):
     # An emulated machine has its own idea of 20 ms, and of a share of a CPU.
-    EMULATED = pathlib.Path("/run/lab/name").exists()
-    CONTAINERS = 50 if EMULATED else 500
+    CONTAINERS = 50 if live.EMULATED else 500
     # In each a task naps and wakes: 20 ms.
     NAPS = 15
 
@@ -108,7 +107,7 @@ class Storm(live.TestCase):
         seconds = sum(r["duration_ns"] for r in reports[:-3]) / 1e9
         print(f"\n    {len(expected)} in {seconds:.0f} s: vtrace took {100 * busy:.2f} % of a CPU"
               f" ({100 * quiet:.2f} % before), {rss[0]:.1f} to {rss[-1]:.1f} MB", flush=True)
-        if not self.EMULATED:
+        if not live.EMULATED:
             self.assertLess(busy - quiet, 0.1, "expected names to cost next to nothing")
         self.assertLess(rss[-1] - rss[0], 4, "expected what has ended to be forgotten")
 

@@ -72,6 +72,10 @@ def figure(stacks, name="time"):
     return sum(s["metrics"][name]["value"] for s in stacks)
 
 
+# The workload times itself around each call; emulated, reading the clock and calling take their time, too.
+TOLERANCE = 0.15 if live.EMULATED else 0.02
+
+
 class OffCpuTime(live.TestCase):
     def trace(self, *arguments, interval=0.3):
         tracer = self.enter(live.Tracer("offcputime", *arguments, "--format", "json", interval))
@@ -97,7 +101,7 @@ class OffCpuTime(live.TestCase):
                 # On a busy machine it may be preempted there as well.
                 blocks = [s for s in found if s["reason"] not in ("runnable", "throttled")]
                 self.assertEqual(figure(blocks, "count"), rounds, found)
-                self.assertAlmostEqual(figure(found) / account[function], 1, delta=0.02)
+                self.assertAlmostEqual(figure(found) / account[function], 1, delta=TOLERANCE)
                 self.assertEqual({s["reason"] for s in blocks}, {reason})
                 for stack in blocks:
                     self.assertEqual(stack["user"][: 1 + len(CALLERS)], [function, *CALLERS])
@@ -213,7 +217,7 @@ class OffCpuTime(live.TestCase):
         for function in REASONS:
             stack = f"wl_blocker;.*;main;all_rounds;one_round;{function};-;.*sys.* ([0-9]+)\n"
             found = [int(m.group(1)) for m in (re.fullmatch(stack, line) for line in lines) if m]
-            self.assertAlmostEqual(sum(found) / account[function], 1, delta=0.02)
+            self.assertAlmostEqual(sum(found) / account[function], 1, delta=TOLERANCE)
 
     def test_text_fits_80_columns(self):
         blocker = self.enter(Blocker(3, 20))
