@@ -200,7 +200,8 @@ class OffCpuTime(live.TestCase):
         mine = [o for o in report["open"] if o["pid"] == blocker.pid and "main" in o["user"]]
         self.assertEqual([o["user"][0] for o in mine], ["block_in_sleep"], mine)
         self.assertEqual(mine[0]["reason"], "sleep")
-        self.assertGreater(mine[0]["age_ns"], 0.2e9)
+        # An emulated vtrace may take so long to the reports that it starts late.
+        self.assertGreater(mine[0]["age_ns"], 0.05e9 if live.EMULATED else 0.2e9)
         self.assertLess(mine[0]["age_ns"], 1.5e9)
 
     def test_folded(self):

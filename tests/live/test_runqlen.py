@@ -57,7 +57,8 @@ class Runqlen(live.TestCase):
         rows = {row["entity"]["name"]: row for row in report["rows"]}
         self.assertEqual(len(rows), os.cpu_count(), "a row for each CPU")
         found = self.figures(rows[f"cpu {CPUS[-1]}"])
-        self.assertGreater(found["waiting"], 0.99)
+        # Emulated, samples come late, and more of them are taken for those of an idle CPU.
+        self.assertGreater(found["waiting"], 0.9 if live.EMULATED else 0.99)
         self.assertLess(found["error"], 0.02)
         # Others may wait there, too.
         self.assertGreater(found["length"], spinners - 1 - 0.05)

@@ -80,9 +80,9 @@ class Throttle(live.TestCase):
         ):
             self.assertAlmostEqual(self.value(rows, ours), grown[name], delta=slack, msg=name)
         if waits:
-            self.assertAlmostEqual(
-                held, grown["throttled_time"], delta=0.05 * grown["throttled_time"]
-            )
+            # With two CPUs the waits come to 2 to 5 % more than the kernel's account; emulated, to 6 %.
+            slack = (0.1 if live.EMULATED else 0.05) * grown["throttled_time"]
+            self.assertAlmostEqual(held, grown["throttled_time"], delta=slack)
         return rows
 
     def test_one_thread_per_cpu(self):

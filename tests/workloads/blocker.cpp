@@ -48,13 +48,14 @@ int64_t now_ns()
 #ifdef __x86_64__
     long result = 0;
     register long fourth asm("r10") = d;
+    register long fifth asm("r8") = 0; // of epoll_pwait: no signal mask
     asm volatile("syscall"
                  : "=a"(result)
-                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
+                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
                  : "rcx", "r11", "memory");
     return result;
 #else
-    return ::syscall(number, a, b, c, d);
+    return ::syscall(number, a, b, c, d, 0L);
 #endif
 }
 
