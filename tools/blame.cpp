@@ -72,7 +72,7 @@ void complete(Row& row, Victim& victim)
     for (const auto& [name, ns] : victim.classes)
         known += ns;
     victim.classes[kUnknown] += wait - std::min(wait, known);
-    const uint64_t whole = std::max<uint64_t>({wait, known, 1});
+    const uint64_t whole = std::max(std::max(wait, known), uint64_t{1});
     for (const std::string_view name : kClasses) {
         row.metrics.push_back({.name = std::string(name),
                                .unit = "ns",

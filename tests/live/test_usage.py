@@ -235,7 +235,7 @@ class Completion(unittest.TestCase):
         return done.stdout.split()
 
     def test_tools(self):
-        self.assertEqual(self.complete("vtrace", "r"), ["runqlat"], "expected the tool")
+        self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen"], "expected the tools")
         offered = self.complete("vtrace", "")
         for word in ("runqlat", "list", "check", "ps", "completion"):
             self.assertIn(word, offered, "expected every subcommand")

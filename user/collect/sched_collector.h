@@ -85,7 +85,7 @@ private:
         OwnerId owner;
         std::string_view about;
         OwnerId culprit;
-        auto operator<=>(const About&) const = default;
+        auto operator<=>(const About&) const = default; // NOLINT(modernize-use-nullptr)
     };
 
     SchedCollector(BpfObject& object, const SchedConfig& config, HistogramStore store,

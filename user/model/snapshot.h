@@ -61,7 +61,7 @@ struct OwnerId {
     uint64_t cgroup_id = 0; // 0: not known, or cgroups were not asked for
     uint64_t vm = 0;        // EntityFact::vm; 0 is none, or VMs were not asked for
     std::string kthread;    // the name of the threads, raw bytes; cgroup_id and vm are 0 then
-    auto operator<=>(const OwnerId&) const = default;
+    auto operator<=>(const OwnerId&) const = default; // NOLINT(modernize-use-nullptr)
     bool operator==(const OwnerId&) const = default;
 };
 

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 #include <string_view>
 
 namespace vtrace {
@@ -37,7 +36,8 @@ std::string reasons_of(const Row& row, size_t width)
 {
     constexpr std::string_view kMore = ", ...";
     std::string text;
-    for (const Metric& reason : row.metrics | std::views::drop(kReasons)) {
+    for (size_t i = kReasons; i < row.metrics.size(); i++) {
+        const Metric& reason = row.metrics[i];
         const double share = reason.value / std::max(row.metrics[kTime].value, 1.0);
         const std::string part =
             fmt::format("{}{} {}", text.empty() ? "" : ", ", reason.name, percent(share));
@@ -125,6 +125,15 @@ std::string folded_frame(std::string_view name)
     return word;
 }
 
+// The outermost first.
+std::string folded_frames(const std::vector<std::string>& frames)
+{
+    std::string text;
+    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame)
+        text += ";" + folded_frame(*frame);
+    return text;
+}
+
 } // namespace
 
 std::string stacks_text(const Report& report, const TextStyle& style)
@@ -151,11 +160,7 @@ std::string stacks_folded(const Report& report, const TextStyle& /*style*/)
             if (!report.group.empty())
                 text += folded_frame(row.entity.name) + ";";
             text += folded_frame(stack.comm);
-            for (const std::string& frame : stack.user | std::views::reverse)
-                text += ";" + folded_frame(frame);
-            text += ";-";
-            for (const std::string& frame : stack.kernel | std::views::reverse)
-                text += ";" + folded_frame(frame);
+            text += folded_frames(stack.user) + ";-" + folded_frames(stack.kernel);
             text += fmt::format(" {}\n", ns_of(line.metrics[kTime]));
         }
     }

@@ -56,7 +56,9 @@ const ElfSymbols* FrameNames::vdso()
         const Mapping* map = maps ? find_mapping(*maps, address) : nullptr;
         if (map == nullptr)
             return nullptr;
-        auto read = ElfSymbols::read(reinterpret_cast<const char*>(address), map->end - map->start);
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives the address as a number
+        const auto* image = reinterpret_cast<const char*>(address);
+        auto read = ElfSymbols::read(image, map->end - map->start);
         if (!read)
             return nullptr;
         vdso_ = std::move(*read);

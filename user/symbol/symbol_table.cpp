@@ -24,8 +24,10 @@ void SymbolTable::sort()
     std::ranges::stable_sort(symbols_, [](const Symbol& a, const Symbol& b) {
         return a.start != b.start ? a.start < b.start : a.size != 0 && b.size == 0;
     });
-    const auto same = std::ranges::unique(symbols_, {}, &Symbol::start);
-    symbols_.erase(same.begin(), same.end());
+    const auto same =
+        std::unique(symbols_.begin(), symbols_.end(),
+                    [](const Symbol& a, const Symbol& b) { return a.start == b.start; });
+    symbols_.erase(same, symbols_.end());
     symbols_.shrink_to_fit();
     names_.shrink_to_fit();
 }
