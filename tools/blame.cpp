@@ -124,7 +124,7 @@ ToolSpec blame_tool()
 {
     return {
         .name = "blame",
-        .summary = "who or what made tasks wait for a CPU, per VM or container",
+        .summary = "who made tasks wait for a CPU, per VM or container",
         .details =
             "Splits each wait for a CPU by what that CPU did meanwhile: the own CPU quota was\n"
             "used up (throttled), others of the same owner ran (self), another owner ran\n"

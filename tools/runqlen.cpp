@@ -114,7 +114,7 @@ ToolSpec runqlen_tool()
 {
     return {
         .name = "runqlen",
-        .summary = "how many tasks wait in the run queues, per CPU or container",
+        .summary = "how many tasks wait in the run queues, per CPU",
         .details =
             "Each CPU is looked at 199 times a second: how many tasks wait for it, the running\n"
             "one not counted, and those held back by a CPU quota not either. The length is the\n"

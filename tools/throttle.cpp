@@ -128,7 +128,7 @@ ToolSpec throttle_tool()
 {
     return {
         .name = "throttle",
-        .summary = "CPU quotas: how often they ran out, and how long tasks were held back",
+        .summary = "how often CPU quotas ran out, and for how long",
         .details =
             "Of each cgroup with a CPU quota: the periods it was active in, the share of them in\n"
             "which the quota ran out, and the time that it was throttled for, summed over CPUs,\n"

@@ -129,8 +129,8 @@ std::string folded_frame(std::string_view name)
 std::string folded_frames(const std::vector<std::string>& frames)
 {
     std::string text;
-    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame)
-        text += ";" + folded_frame(*frame);
+    std::for_each(frames.rbegin(), frames.rend(),
+                  [&](const std::string& frame) { text += ";" + folded_frame(frame); });
     return text;
 }
 
