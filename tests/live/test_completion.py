@@ -59,7 +59,7 @@ class Completion(live.TestCase):
             self.assertEqual(self.bash.run(line), ["runqlat", *words])
 
     def test_options_and_values(self):
-        self.check("vtrace runql\t--form\tj\t", "--format", "json")
+        self.check("vtrace runqla\t--form\tj\t", "--format", "json")
         self.check("vtrace runqlat --format=j\t", "--format=json")
 
     def test_units(self):
