@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import vtrace_live as live
@@ -191,18 +192,17 @@ class OffCpuTime(live.TestCase):
         self.check(stacks_of(tracer.reports(), blocker.pid), account, 10)
 
     def test_what_has_not_ended(self):
-        blocker = self.enter(Blocker(1, 1500))
+        blocker = self.enter(Blocker(1, 3000))
         tracer = self.trace()
         blocker.begin()
-        first = tracer.wait_report(len(tracer.reports()) + 3)
-        self.assertTrue(first)
+        time.sleep(0.5)  # reports that are late come in a row: they alone say nothing about time
+        tracer.wait_report(len(tracer.reports()) + 1)
         report = tracer.reports()[-1]
         mine = [o for o in report["open"] if o["pid"] == blocker.pid and "main" in o["user"]]
         self.assertEqual([o["user"][0] for o in mine], ["block_in_sleep"], mine)
         self.assertEqual(mine[0]["reason"], "sleep")
-        # An emulated vtrace may take so long to the reports that it starts late.
-        self.assertGreater(mine[0]["age_ns"], 0.05e9 if live.EMULATED else 0.2e9)
-        self.assertLess(mine[0]["age_ns"], 1.5e9)
+        self.assertGreater(mine[0]["age_ns"], 0.2e9)
+        self.assertLess(mine[0]["age_ns"], 3e9)
 
     def test_folded(self):
         blocker = self.enter(Blocker(5, 20))

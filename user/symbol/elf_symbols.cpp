@@ -42,7 +42,7 @@ struct ElfReader {
     // A full table first, whose names are then preferred; a stripped file has the dynamic one.
     void add_tables()
     {
-        for (const GElf_Word type : {SHT_SYMTAB, SHT_DYNSYM}) {
+        for (const GElf_Word type : {GElf_Word{SHT_SYMTAB}, GElf_Word{SHT_DYNSYM}}) {
             for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr;
                  section = elf_nextscn(elf, section)) {
                 GElf_Shdr header{};
