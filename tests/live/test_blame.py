@@ -76,10 +76,10 @@ class Blame(live.TestCase):
             tracer.stop()
             return tracer.reports()[1:]
 
-    def check_sum(self, split):
+    def check_sum(self, split, within=0.002):
         """The parts make up the whole."""
         self.assertAlmostEqual(
-            sum(split.classes.values()), split.wait, delta=0.002 * split.wait, msg=split.classes
+            sum(split.classes.values()), split.wait, delta=within * split.wait, msg=split.classes
         )
 
     def test_the_own_quota(self):
@@ -182,7 +182,8 @@ class Blame(live.TestCase):
         self.assertAlmostEqual(split.wait, a.run_delay, delta=0.01 * a.run_delay)
         self.assertLess(split.share("unknown"), 0.05)
         self.assertGreater(split.by(hog.path), 0.2)
-        self.check_sum(split)
+        # What a move charges may be in the report before the one that has the wait.
+        self.check_sum(split, within=0.01)
 
     def test_fork_storm_of_victims_that_exit(self):
         """A thousand short processes beside a hog: each waits, and none is left out."""
