@@ -177,11 +177,11 @@ class Blame(live.TestCase):
         b = self.waiters(hog, "spin", 4, -1)
         c = self.waiters(hog, "nap", 4, -1, 500)
         reports = self.measure([a, b, c], "--cgroup")
-        print({k: live.losses(reports, k) for k in reports[0]["loss"] if k != "fallbacks"})
         split = Split(reports, victim.path)
         self.assertAlmostEqual(split.wait, a.run_delay, delta=0.01 * a.run_delay)
         self.assertLess(split.share("unknown"), 0.05)
-        self.assertGreater(split.by(hog.path), 0.2)
+        # Who shares a CPU with whom is the load balancer's choice.
+        self.assertGreater(split.share("self") + split.by(hog.path), 0.94)
         # What a move charges may be in the report before the one that has the wait.
         self.check_sum(split, within=0.01)
 
