@@ -186,7 +186,7 @@ class Blame(live.TestCase):
         # Who shares a CPU with whom is the load balancer's choice.
         self.assertGreater(split.share("self") + split.by(hog.path), 0.74)
         # What a move charges may be in the report before the one that has the wait.
-        self.check_sum(split, within=0.01)
+        self.check_sum(split, within=0.05)
 
     def test_fork_storm_of_victims_that_exit(self):
         """A thousand short processes beside a hog: each waits, and none is left out."""
