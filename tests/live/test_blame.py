@@ -7,9 +7,8 @@ import time
 import unittest
 
 import vtrace_live as live
-from waiters_live import Waiters
+from waiters_live import SECONDS, Waiters, measure
 
-SECONDS = 2.5
 CPUS = sorted(os.sched_getaffinity(0))
 
 
@@ -63,18 +62,8 @@ class Blame(live.TestCase):
     def waiters(self, cgroup, *arguments):
         return self.enter(Waiters(cgroup, *arguments))
 
-    def measure(self, workloads, *arguments, seconds=SECONDS, interval=0.5):
-        with live.Tracer("blame", *arguments, "--format", "json", interval) as tracer:
-            tracer.wait_report()
-            for workload in workloads:
-                workload.begin()
-            time.sleep(seconds)
-            for workload in workloads:
-                workload.ask_to_rest()
-            for workload in workloads:
-                workload.rest()
-            tracer.stop()
-            return tracer.reports()[1:]
+    def measure(self, workloads, *arguments, seconds=SECONDS):
+        return measure(workloads, *arguments, tool="blame", seconds=seconds)
 
     def check_sum(self, split, within=0.002):
         """The parts make up the whole."""

@@ -130,11 +130,11 @@ class HostAccount:
         return Account(*(round(b - a) for a, b in zip(self._at(start), self._at(end))))
 
 
-def measure(workloads, *arguments, prefix=(), interval=0.5, seconds=SECONDS):
+def measure(workloads, *arguments, tool="runqlat", prefix=(), interval=0.5, seconds=SECONDS):
     """Runs the workloads while vtrace measures; returns the reports after the first, which only
     shows that vtrace is there."""
     with live.Tracer(
-        "runqlat", *arguments, "--format", "json", interval, prefix=prefix
+        tool, *arguments, "--format", "json", interval, prefix=prefix
     ) as tracer:
         tracer.wait_report()
         for workload in workloads:

@@ -32,13 +32,6 @@ double value_of(const Row& row, std::string_view name)
     return found == row.metrics.end() ? 0 : found->value;
 }
 
-std::string percent(double share)
-{
-    if (share > 0 && share < 0.0005)
-        return "<0.1%";
-    return fmt::format("{:.1f}%", 100 * share);
-}
-
 std::string victims(const Report& report, const TextStyle& style)
 {
     const size_t width = std::clamp<size_t>(style.width, 72, 160) - kFigures;
@@ -54,7 +47,7 @@ std::string victims(const Report& report, const TextStyle& style)
                 fmt::format("{:>8}", format_duration(row.histogram.sum));
         for (const auto& [name, metrics] : kColumns) {
             const double ns = value_of(row, metrics[0]) + value_of(row, metrics[1]);
-            text += fmt::format(" {:>{}}", percent(whole == 0 ? 0 : ns / whole),
+            text += fmt::format(" {:>{}}", format_share(whole == 0 ? 0 : ns / whole),
                                 std::max<size_t>(name.size(), 6));
         }
         text += "\n";
@@ -78,7 +71,7 @@ std::string culprits(const Row& row, const TextStyle& style)
         const Row& culprit = row.rows[i];
         const Histogram& h = culprit.histogram;
         text += fmt::format("{:>7} {:>8} {:>7} {:>7} {:>7} {:>7}  {}\n",
-                            percent(value_of(culprit, "share")), format_duration(h.sum),
+                            format_share(value_of(culprit, "share")), format_duration(h.sum),
                             format_count(h.count()), format_duration(h.quantile(0.5)),
                             format_duration(h.quantile(0.99)), format_duration(h.max),
                             shorten(culprit_name(culprit.entity), width, style.utf8));

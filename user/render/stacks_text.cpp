@@ -24,13 +24,6 @@ uint64_t ns_of(const Metric& metric)
     return static_cast<uint64_t>(metric.value);
 }
 
-std::string percent(double share)
-{
-    if (share > 0 && share < 0.0005)
-        return "<0.1%";
-    return fmt::format("{:.1f}%", 100 * share);
-}
-
 // The largest ones, as many as fit.
 std::string reasons_of(const Row& row, size_t width)
 {
@@ -40,7 +33,7 @@ std::string reasons_of(const Row& row, size_t width)
         const Metric& reason = row.metrics[i];
         const double share = reason.value / std::max(row.metrics[kTime].value, 1.0);
         const std::string part =
-            fmt::format("{}{} {}", text.empty() ? "" : ", ", reason.name, percent(share));
+            fmt::format("{}{} {}", text.empty() ? "" : ", ", reason.name, format_share(share));
         const bool last = &reason == &row.metrics.back();
         if (columns(text + part) + (last ? 0 : kMore.size()) > width)
             return text + std::string(kMore);
@@ -85,8 +78,8 @@ std::string stack_text(const Row& row, const TextStyle& style)
     const Stack& stack = *row.stack;
     const std::string head = fmt::format(
         "{:>7} {:>8}  {} in {} (pid {}), {} time{} of at most {}",
-        percent(row.metrics.back().value), format_duration(ns_of(row.metrics[kTime])), stack.reason,
-        printable(stack.comm), stack.pid, ns_of(row.metrics[kCount]),
+        format_share(row.metrics.back().value), format_duration(ns_of(row.metrics[kTime])),
+        stack.reason, printable(stack.comm), stack.pid, ns_of(row.metrics[kCount]),
         row.metrics[kCount].value == 1 ? "" : "s", format_duration(ns_of(row.metrics[kMax])));
     std::string text = shorten(head, std::max<size_t>(style.width, 72), style.utf8) + "\n" +
                        frames(stack.kernel, style);

@@ -95,4 +95,11 @@ std::string format_clock(int64_t ns)
                        rest / 1'000'000);
 }
 
+std::string format_share(double share)
+{
+    if (share > 0 && share < 0.0005)
+        return "<0.1%";
+    return fmt::format("{:.1f}%", 100 * share);
+}
+
 } // namespace vtrace

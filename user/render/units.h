@@ -19,4 +19,7 @@ std::string format_time(int64_t ns_since_1970);
 // Local time of day with milliseconds, for people.
 std::string format_clock(int64_t ns_since_1970);
 
+// 0.25 is 25.0%; what is there, but less than would show, is <0.1%.
+std::string format_share(double share);
+
 } // namespace vtrace
