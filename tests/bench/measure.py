@@ -117,3 +117,14 @@ def bpf_ns_per_switch(own: set[int], name: str, seconds: float, problems: list[s
     if seen and not CLOSE_TO_ALL * fewest <= seen <= most:
         problems.append(f"{name}: its program saw {seen} of {fewest} to {most} context switches")
     return spent / (seen or (fewest + most) / 2)
+
+
+def ns_per_switch(setup: Setup, part: str, tools: dict[str, Tool]) -> dict[str, list]:
+    """bpf_ns_per_switch() of an empty program and of each tool while the ping-pong runs, round by round."""
+
+    def measure(name: str) -> float:
+        with attached(tools.get(name)) as own, setup.pingpong.running(setup.seconds + 5):
+            time.sleep(0.1)
+            return bpf_ns_per_switch(own, name, setup.seconds, setup.problems)
+
+    return interleaved(setup, part, [EMPTY, *tools], measure)

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Part "cpu": the other questions that are put to the switch, per context switch, beside their twins."""
 
-import time
-
 import tracers
-from measure import EMPTY, Setup, attached, bpf_ns_per_switch, interleaved
+from measure import EMPTY, Setup, ns_per_switch
 from table import Section, ratios, spread, times
 from tracers import Tool
 
@@ -21,12 +19,7 @@ def part_cpu(setup: Setup) -> Section:
     ]
     tools = setup.present(*subjects, runqlat, twin)
 
-    def measure(name: str) -> float:
-        with attached(tools.get(name)) as own, setup.pingpong.running(setup.seconds + 5):
-            time.sleep(0.1)
-            return bpf_ns_per_switch(own, name, setup.seconds, setup.problems)
-
-    cost = interleaved(setup, "cpu", [EMPTY, *tools], measure)
+    cost = ns_per_switch(setup, "cpu", tools)
     section = Section(
         "Cost of the other questions, same load",
         ["tracer", "of an empty program", "of its twin", "ns of BPF per switch", "targets"],

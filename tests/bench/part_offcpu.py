@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Part "offcpu": cost per context switch of time off the CPU by stack, none of it long enough to show."""
 
-import time
-
 import tracers
-from measure import EMPTY, Setup, attached, bpf_ns_per_switch, interleaved
+from measure import EMPTY, Setup, ns_per_switch
 from table import Section, ratios, spread, times
 from tracers import Tool
 
@@ -25,12 +23,7 @@ def part_offcpu(setup: Setup) -> Section:
     )
     tools = setup.present(subject, peer)
 
-    def measure(name: str) -> float:
-        with attached(tools.get(name)) as own, setup.pingpong.running(setup.seconds + 5):
-            time.sleep(0.1)
-            return bpf_ns_per_switch(own, name, setup.seconds, setup.problems)
-
-    cost = interleaved(setup, "offcpu", [EMPTY, *tools], measure)
+    cost = ns_per_switch(setup, "offcpu", tools)
     section = Section(
         "Cost of stacks: the same load, times off the CPU from 1 ms on",
         ["tracer", "of an empty program", "of libbpf-tools", "ns of BPF per switch", "targets"],
