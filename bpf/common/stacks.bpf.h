@@ -9,6 +9,8 @@
 #define VTRACE_COMMON_STACKS_BPF_H
 
 #include "common/reason.bpf.h"
+#include "common/tasks.bpf.h"
+#include "common/vm.bpf.h"
 #include "vtrace/stacks.h"
 
 const volatile bool stacks = false;

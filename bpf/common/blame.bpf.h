@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who ran on a CPU while a task waited for it. Each CPU keeps its last changes of owner exactly, and what was
+ * before in coarser and coarser blocks; a wait is walked back over them as it ends.
+ */
+#ifndef VTRACE_COMMON_BLAME_BPF_H
+#define VTRACE_COMMON_BLAME_BPF_H
+
+#include "common/pairs.bpf.h"
+
+/* By CPU, only with blame. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_history);
+} sched_history SEC(".maps");
+
+/*
+ * The iterator's record. Not on its stack: the verifier would tell apart every state that it can be in.
+ * vtrace runs one iterator at a time.
+ */
+struct vt_open_wait open_wait;
+
+/* Who ran for how long during a wait, into that record. */
+static __always_inline void open_add(__u32 code, __u64 ns)
+{
+#pragma clang loop unroll(full)
+    for (int i = 0; i < VT_OPEN_PARTS; i++) {
+        if (!open_wait.ns[i])
+            open_wait.code[i] = code;
+        if (open_wait.code[i] == code) {
+            open_wait.ns[i] += ns;
+            return;
+        }
+    }
+}
+
+/* Not inlined, and with everything that does not change in vt_ask: else the verifier takes half a second. */
+__noinline int blame_add(__u32 slot, __u32 code, __u64 ns, bool open)
+{
+    if (!ns)
+        return 0;
+    if (code == slot)
+        code = VT_CODE_SELF;
+    if (open)
+        open_add(code, ns);
+    else
+        pair_add(slot, code, ns);
+    return 0;
+}
+
+static __always_inline struct vt_ask *find_ask(bool open)
+{
+    __u32 cpu = bpf_get_smp_processor_id();
+    struct vt_pairs *pairs = bpf_map_lookup_elem(&sched_pairs, &cpu);
+
+    if (!pairs)
+        return NULL;
+    return open ? &pairs->open : &pairs->ask;
+}
+
+/* ns of a slice that were taken off it, of those that fall into a part of it. */
+static __always_inline __u64 part_of(__u64 ns, __u64 part, __u64 whole)
+{
+    if (part == whole || !ns)
+        return ns;
+    return whole ? ns * part / whole : 0; /* u32 of ns, and parts of seconds: no overflow */
+}
+
+static __always_inline __u64 overlap(__u64 from, __u64 to, __u64 other_from, __u64 other_to)
+{
+    if (other_from > from)
+        from = other_from;
+    if (other_to < to)
+        to = other_to;
+    return to > from ? to - from : 0;
+}
+
+/* A slice, as far as it lies in the wait. */
+__noinline int blame_slice(__u32 slot, __u32 code, __u64 start, __u64 end, bool open)
+{
+    struct vt_ask *ask = find_ask(open);
+    __u64 whole = end - start, ns = whole, steal, irq;
+
+    if (!ask)
+        return 0;
+    if (start < ask->from) {
+        start = ask->from;
+        ns = end - start;
+    }
+    if (ask->throttled)
+        ns -= overlap(start, end, ask->throttled_to - ask->throttled, ask->throttled_to);
+    if (ask->steal | ask->irq) {
+        steal = part_of(ask->steal, ns, whole);
+        if (steal > ns)
+            steal = ns;
+        ns -= steal;
+        blame_add(slot, VT_CODE_STEAL, steal, open);
+        irq = part_of(ask->irq, ns, whole);
+        if (irq > ns)
+            irq = ns;
+        ns -= irq;
+        blame_add(slot, VT_CODE_IRQ, irq, open);
+    }
+    blame_add(slot, code, ns, open);
+    return 0;
+}
+
+/* A block, as far as it lies in the wait. Its owners share its time evenly. */
+__noinline int blame_block(__u32 number, __u32 slot, __u64 index, __u64 end, bool open)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_ask *ask = find_ask(open);
+    struct vt_block *block;
+    __u64 part;
+
+    if (!history || !ask)
+        return 0;
+    block = &history->blocks[index % VT_BLOCKS];
+    part = overlap(block->start, end, ask->from, ask->to);
+    if (!part)
+        return 0;
+    for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
+        if (!block->ns[i])
+            break;
+        blame_add(slot, block->running[i], block->ns[i] * part / (end - block->start), open);
+    }
+    return 0;
+}
+
+/* What is older than the slices that are remembered, in coarse steps. */
+__noinline int blame_blocks(__u32 number, __u32 slot, __u64 from, bool open)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    __u64 end, start, last;
+
+    if (!history)
+        return 0;
+    end = history->until;
+    last = history->block;
+    for (int i = 0; i < VT_BLOCKS; i++) {
+        start = history->blocks[(last - i) % VT_BLOCKS].start;
+        if (!start || start > end || end <= from)
+            break;
+        blame_block(number, slot, last - i, end, open);
+        end = start;
+    }
+    return 0;
+}
+
+/*
+ * Charges a wait on a CPU, from ask->from to ask->to, to who ran there meanwhile, the latest first. What is
+ * older than the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
+ */
+__noinline int blame_between(__u32 number, __u32 slot, bool open)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    struct vt_ask *ask = find_ask(open);
+    __u64 start, end, from, head;
+    struct vt_slice *slice;
+    __u32 code;
+
+    if (!history || !cpu || !ask)
+        return 0;
+    from = ask->from;
+    end = ask->to;
+    start = cpu->since;
+    code = cpu->running;
+    head = history->head;
+    for (int i = 0; i <= VT_HISTORY; i++) {
+        if (!start || end <= from || start > end)
+            return 0;
+        blame_slice(slot, code, start, end, open);
+        if (i == VT_HISTORY || (__u64)i >= head)
+            break;
+        slice = &history->slices[(head - 1 - i) % VT_HISTORY];
+        end = start;
+        start = slice->start;
+        code = slice->running;
+        ask->steal = slice->steal;
+        ask->irq = slice->irq;
+    }
+    if (start <= from)
+        return 0;
+    ask->to = start;
+    if (ask->throttled_to > from) /* it was first */
+        ask->from = ask->throttled_to;
+    return blame_blocks(number, slot, from, open);
+}
+
+/* What the clock of a CPU was not a task's, since boot; 0 where the kernel does not count it. */
+static __always_inline __u64 rq_steal(struct rq *rq)
+{
+    struct rq___with_steal *with = (void *)rq;
+
+    return bpf_core_field_exists(with->prev_steal_time_rq) ? with->prev_steal_time_rq : 0;
+}
+
+static __always_inline __u64 rq_irq(struct rq *rq)
+{
+    struct rq___with_irq *with = (void *)rq;
+
+    return bpf_core_field_exists(with->prev_irq_time) ? with->prev_irq_time : 0;
+}
+
+static __always_inline __u32 at_most_u32(__u64 ns)
+{
+    return ns > 0xffffffffU ? 0xffffffffU : ns;
+}
+
+/* The same as a part of the present block. */
+static __always_inline void add_to_block(struct vt_history *history, __u32 running, __u64 since,
+                                         __u64 clock)
+{
+    struct vt_block *block = &history->blocks[history->block % VT_BLOCKS];
+
+    if (!block->start)
+        block->start = since;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
+        if (!block->ns[i])
+            block->running[i] = running;
+        if (block->running[i] == running) {
+            block->ns[i] = at_most_u32(block->ns[i] + (clock - since));
+            break;
+        }
+    }
+    history->until = clock;
+    if (clock - block->start < VT_BLOCK_NS)
+        return;
+    history->block++;
+    block = &history->blocks[history->block % VT_BLOCKS];
+    block->start = clock;
+    __builtin_memset(block->ns, 0, sizeof(block->ns));
+}
+
+/* The slice that ends with this switch becomes history; `running` has the CPU from now on. */
+__noinline int add_to_history(__u64 clock, __u64 steal_now, __u64 irq_now, __u32 running)
+{
+    __u32 number = bpf_get_smp_processor_id();
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    struct vt_slice *slice;
+    __u64 steal, irq;
+    __u32 ran;
+
+    if (!history || !cpu)
+        return 0;
+    steal = steal_now - cpu->steal;
+    irq = irq_now - cpu->irq;
+    cpu->steal = steal_now;
+    cpu->irq = irq_now;
+    ran = cpu->running;
+    cpu->running = running;
+    if (!cpu->since)
+        return 0;
+    add_to_block(history, ran, cpu->since, clock);
+    slice = &history->slices[(history->head - 1) % VT_HISTORY];
+    if (history->head && slice->running == ran) {
+        slice->steal = at_most_u32(slice->steal + steal);
+        slice->irq = at_most_u32(slice->irq + irq);
+        return 0;
+    }
+    slice = &history->slices[history->head % VT_HISTORY];
+    slice->start = cpu->since;
+    slice->running = ran;
+    slice->steal = at_most_u32(steal);
+    slice->irq = at_most_u32(irq);
+    history->head++;
+    return 0;
+}
+
+#endif

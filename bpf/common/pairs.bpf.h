@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Histograms of an owner about something: another owner, or an enum vt_code. */
+#ifndef VTRACE_COMMON_PAIRS_BPF_H
+#define VTRACE_COMMON_PAIRS_BPF_H
+
+#include "common/histogram.bpf.h"
+#include "common/owners.bpf.h"
+
+/* How many (victim, neighbour) get a histogram of their own. */
+const volatile __u32 neighbour_pairs = 0;
+
+__u32 neighbour_pairs_taken = 0;
+__u32 pair_changes = 1; /* counts the pairs given back */
+
+/* By CPU, only where pairs are. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_pairs);
+} sched_pairs SEC(".maps");
+
+static __always_inline __u32 find_pair(__u32 slot, __u32 code)
+{
+    __u64 kind = (__u64)VT_OWNER_PAIR << VT_OWNER_KIND_SHIFT;
+    struct vt_owner owner = {.cgroup_id = (__u64)slot << 32 | code, .vm = kind};
+
+    if (code < VT_CODE_FIRST && !bpf_map_lookup_elem(&owner_slots, &owner)) {
+        if (neighbour_pairs_taken >= neighbour_pairs)
+            owner.cgroup_id = (__u64)slot << 32 | VT_CODE_NEIGHBOURS;
+        else
+            __sync_fetch_and_add(&neighbour_pairs_taken, 1);
+    }
+    return find_slot(owner.cgroup_id, kind);
+}
+
+/* Adds a time to the histogram of an owner about something. */
+__noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
+{
+    __u32 cpu = bpf_get_smp_processor_id();
+    struct vt_pairs *pairs = bpf_map_lookup_elem(&sched_pairs, &cpu);
+    __u32 changes = pair_changes;
+    struct vt_pair *pair;
+    struct vt_hist *hist;
+
+    if (!pairs)
+        return 0;
+    pair = &pairs->known[(slot * 31 + code) % VT_PAIR_CACHE];
+    if (pair->slot != slot || pair->code != code || pair->changes != changes) {
+        __u32 found = find_pair(slot, code);
+
+        if (found == VT_SLOT_OTHER) {
+            COUNT(map_full);
+            return 0;
+        }
+        pair->slot = slot;
+        pair->code = code;
+        pair->changes = changes;
+        pair->pair = found;
+    }
+    hist = hist_find(pair->pair);
+    if (hist)
+        hist_add(hist, ns);
+    return 0;
+}
+
+#endif
