@@ -14,6 +14,7 @@
 #include "common/owners.bpf.h"
 #include "common/pairs.bpf.h"
 #include "common/stacks.bpf.h"
+#include "common/states.bpf.h"
 #include "common/tasks.bpf.h"
 #include "common/throttle.bpf.h"
 
@@ -23,7 +24,8 @@ struct {
 } slow_waits SEC(".maps");
 
 /* Creates the state of a task; allocates, so it is for process context only. */
-static __always_inline void add_task(struct task_struct *task, __u64 off_since, __u8 reason)
+static __always_inline void add_task(struct task_struct *task, __u64 off_since, __u8 reason,
+                                     bool is_new)
 {
     struct vt_sched_task state = {.off_since = off_since};
     bool failed;
@@ -42,6 +44,8 @@ static __always_inline void add_task(struct task_struct *task, __u64 off_since, 
         failed = error && error != -VT_EEXIST;
     }
     if (stacks && !add_user_stack(task))
+        failed = true;
+    if (states && !begin_states(task, is_new))
         failed = true;
     if (failed)
         COUNT(task_failed);
@@ -85,16 +89,6 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
     return 0;
 }
 
-static __always_inline bool sleeps(struct task_struct *task)
-{
-    struct task_struct___since_5_14 *since_5_14 = (void *)task;
-    struct task_struct___until_5_13 *until_5_13 = (void *)task;
-
-    if (bpf_core_field_exists(since_5_14->__state))
-        return BPF_CORE_READ(since_5_14, __state) != 0;
-    return BPF_CORE_READ(until_5_13, state) != 0;
-}
-
 /* One context switch. */
 struct vt_switch {
     struct task_struct *prev;
@@ -103,12 +97,35 @@ struct vt_switch {
     struct rq *rq;
     __u64 clock;
     __u64 queued;       /* when the last piece of the wait began */
-    __u64 wait;         /* the whole of it */
+    __u64 wait;         /* the whole of it, by the kernel's account */
     __u64 throttled;    /* of it, in one piece … */
     __u64 throttled_to; /* … that ended then */
     __u32 charged;      /* charged_slot() of next */
     bool waited;        /* queued and wait are good */
 };
+
+/* What moves have charged of a wait is in the sum already, see moved(). */
+static __always_inline void add_wait(struct vt_switch *sw)
+{
+    struct vt_hist *hist = waits ? hist_find(sw->charged) : NULL;
+
+    if (!hist)
+        return;
+    hist_add_rest(hist, sw->wait, throttling ? sw->state->blamed : 0);
+}
+
+/* A wait before this one, whose end was not seen. */
+static __always_inline void add_missed_wait(struct vt_switch *sw, __u64 ns)
+{
+    struct vt_hist *hist = waits ? hist_find(sw->charged) : NULL;
+
+    if (by_cgroup && sw->charged == VT_SLOT_OTHER)
+        COUNT(map_full);
+    if (hist)
+        hist_add(hist, ns);
+    if (blame)
+        pair_add(sw->charged, VT_CODE_UNKNOWN, ns);
+}
 
 /* The run-queue wait that ends with this switch, charged to the task that waited. */
 static __always_inline void run_queue_wait(struct vt_switch *sw)
@@ -118,7 +135,6 @@ static __always_inline void run_queue_wait(struct vt_switch *sw)
     __u64 queued = next->sched_info.last_queued;
     __u64 waited, wait, missed = 0;
     __u32 pcount, expected;
-    struct vt_hist *hist;
 
     if (!queued) /* the idle task; the kernel, too, counts no wait then */
         return;
@@ -132,6 +148,7 @@ static __always_inline void run_queue_wait(struct vt_switch *sw)
     expected = state->pcount;
     state->run_delay = waited;
     state->pcount = pcount + 1;
+    sw->wait = wait;
     if (state->flags & VT_TASK_STALE) {
         state->flags &= ~VT_TASK_STALE;
         COUNT(clock_anomaly);
@@ -153,21 +170,15 @@ static __always_inline void run_queue_wait(struct vt_switch *sw)
         COUNT(recovered);
         missed = wait - (sw->clock - queued);
         wait = sw->clock - queued;
+        sw->wait = wait;
     }
     sw->queued = queued;
-    sw->wait = wait;
     sw->waited = true;
     if (sw->charged == VT_SLOT_EXCLUDED)
         return;
-    hist = waits ? hist_find(sw->charged) : NULL;
-    if (hist) {
-        hist_add(hist, wait);
-        if (expected != pcount) {
-            hist_add(hist, missed);
-            if (by_cgroup && sw->charged == VT_SLOT_OTHER)
-                COUNT(map_full);
-        }
-    }
+    add_wait(sw);
+    if (expected != pcount)
+        add_missed_wait(sw, missed);
     if (slower_ns && wait > slower_ns)
         report_slow(sw->prev, next, wait);
 }
@@ -179,8 +190,11 @@ static __always_inline void throttled_part(struct vt_switch *sw)
         return;
     sw->throttled = throttled_in_wait(sw->next, sw->state, sw->charged, sw->queued, sw->clock,
                                       &sw->throttled_to);
-    if (sw->throttled && sw->charged != VT_SLOT_EXCLUDED)
-        pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
+    if (!sw->throttled || sw->charged == VT_SLOT_EXCLUDED)
+        return;
+    pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
+    if (states)
+        add_throttled(sw->next, sw->throttled);
 }
 
 static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
@@ -202,19 +216,15 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
 }
 
 /* A task that may be asked for leaves its CPU: what only it can tell. */
-static __always_inline void leave(struct task_struct *task, struct vt_sched_task *state,
-                                  bool preempted)
+static __always_inline void leave(struct vt_switch *sw, struct vt_sched_task *state, bool preempted)
 {
-    __u8 reason = off_reason(task, preempted);
+    __u8 reason = off_reason(sw->prev, preempted);
 
     state->flags = (state->flags & ~VT_TASK_REASON) | reason << VT_TASK_REASON_SHIFT;
-    if (!(blocked_only && is_runnable(reason)))
-        take_user_stack(task);
-}
-
-static __always_inline __u8 task_reason(struct vt_sched_task *state)
-{
-    return (state->flags & VT_TASK_REASON) >> VT_TASK_REASON_SHIFT;
+    if (stacks && !(blocked_only && is_runnable(reason)))
+        take_user_stack(sw->prev);
+    if (states && reason == VT_REASON_DEAD)
+        tell_owner(sw->prev, state, by_cgroup ? state->slot : VT_SLOT_OTHER, sw->clock);
 }
 
 /* The time off the CPU that ends with this switch. */
@@ -231,6 +241,12 @@ static __always_inline void come_back(struct vt_switch *sw)
         return;
     }
     ns = sw->clock - state->off_since;
+    if (offcpu)
+        pair_add(sw->charged, VT_CODE_OFFCPU, ns);
+    if (states)
+        add_blocked(sw->next, state, ns, sw->wait, sw->waited || !sw->wait);
+    if (!stacks)
+        return;
     reason = task_reason(state);
     if (block_selected(reason, ns))
         add_block(sw->next, sw->charged, reason, ns);
@@ -248,55 +264,138 @@ static __always_inline __u32 running_now(struct vt_switch *sw)
     return sw->state->slot == VT_SLOT_OTHER ? VT_CODE_UNKNOWN : sw->state->slot;
 }
 
+/* The slice that ends with this switch. */
+static __always_inline void end_slice(struct vt_sched_cpu *cpu, __u64 clock_task)
+{
+    if (cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
+        pair_add(cpu->charged, VT_CODE_SLICE, clock_task - cpu->ran);
+    cpu->ran = clock_task;
+}
+
+static __always_inline void find_charged(struct vt_switch *sw)
+{
+    struct task_struct *next = sw->next;
+    __u32 before;
+
+    if (next->pid && (waits || throttling || offcpu || stacks || by_cgroup))
+        sw->state = find_task(next);
+    if (!sw->state) {
+        if (next->pid && !by_cgroup && task_selected(next))
+            sw->charged = VT_SLOT_OTHER;
+        return;
+    }
+    before = sw->state->slot;
+    sw->charged = charged_slot(next, sw->state);
+    /* It was moved to another owner: what it did by now was the former's. */
+    if (states && by_cgroup && before && sw->state->slot != before)
+        tell_owner(next, sw->state, before, sw->clock);
+}
+
+/* The wait of a task that was not seen as it got its CPU. */
+static __always_inline void unseen_wait(struct vt_switch *sw)
+{
+    struct vt_sched_task *state = sw->state;
+    __u32 unseen = sw->next->sched_info.pcount - state->pcount;
+    __u64 wait = sw->next->sched_info.run_delay - state->run_delay;
+
+    if (!unseen)
+        return;
+    state->pcount += unseen;
+    state->run_delay += wait;
+    if (state->flags & VT_TASK_STALE || unseen != 1 || (__s64)(wait - state->blamed) < 0) {
+        state->flags &= ~VT_TASK_STALE;
+        COUNT(missed_start);
+        return;
+    }
+    COUNT(recovered);
+    sw->wait = wait;
+    sw->queued = sw->clock - (wait - state->blamed);
+    sw->waited = true;
+    if (sw->charged != VT_SLOT_EXCLUDED)
+        add_wait(sw);
+}
+
+/* What follows from a wait that has ended. */
+static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
+{
+    throttled_part(sw);
+    if (sw->state)
+        sw->state->blamed = 0;
+    if (blame)
+        blame_wait(sw, cpu);
+}
+
+/*
+ * A task leaves that was not seen to come: some kernels hide some tasks from the hook (those of the sandbox that they
+ * run in). The switch that was not seen is made up for: the kernel has noted when it was.
+ */
+static __noinline int switch_unseen(struct task_struct *task, struct vt_sched_cpu *cpu)
+{
+    struct vt_switch sw = {.prev = task, .next = task, .charged = VT_SLOT_EXCLUDED};
+
+    cpu->tid = task->pid;
+    sw.rq = task_rq(task);
+    sw.clock = task->sched_info.last_arrival;
+    find_charged(&sw);
+    if (cpu->since && sw.clock > cpu->since) {
+        if (slices)
+            end_slice(cpu, cpu->ran + (sw.clock - cpu->since));
+        if (sw.state && (waits || throttling))
+            unseen_wait(&sw);
+        if (throttling)
+            split_wait(&sw, cpu);
+        if (states || offcpu)
+            come_back(&sw);
+        if (blame)
+            add_to_history(sw.clock, cpu->steal, cpu->irq, running_now(&sw));
+        cpu->since = sw.clock;
+    }
+    cpu->charged = sw.charged;
+    return 0;
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
     struct vt_switch sw = {.prev = prev, .next = next, .charged = VT_SLOT_EXCLUDED};
+    const bool by_cpu = blame || slices || offcpu || stacks || states;
     struct vt_sched_cpu *cpu = NULL;
     struct vt_sched_task *left = NULL; /* of prev */
 
     sw.rq = task_rq(next);
     sw.clock = sw.rq->clock;
-    if (next->pid && (waits || throttling || offcpu || stacks || by_cgroup))
-        sw.state = find_task(next);
-    if (sw.state)
-        sw.charged = charged_slot(next, sw.state);
-    else if (next->pid && !by_cgroup && task_selected(next))
-        sw.charged = VT_SLOT_OTHER;
+    if (by_cpu) {
+        cpu = this_cpu();
+        if (!cpu)
+            return 0;
+        if (cpu->tid != (__u32)prev->pid)
+            switch_unseen(prev, cpu);
+    }
+    find_charged(&sw);
     if (waits || throttling)
         run_queue_wait(&sw);
+    if (throttling)
+        split_wait(&sw, cpu);
     if (throttling || offcpu || stacks)
         left = prev->pid ? find_task(prev) : NULL;
-    if (throttling) {
-        throttled_part(&sw);
-        if (sw.state)
-            sw.state->blamed = 0;
-        if (left)
-            throttle_leave(prev, left, preempt || !sleeps(prev), sw.clock);
-    }
-    if (!blame && !slices && !offcpu && !stacks)
+    if (throttling && left)
+        throttle_leave(prev, left, preempt || !task_state(prev), sw.clock);
+    if (!by_cpu)
         return 0;
-    cpu = this_cpu();
-    if (!cpu)
-        return 0;
-    if (slices && cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
-        pair_add(cpu->charged, VT_CODE_SLICE, sw.clock - cpu->since);
-    if (offcpu || stacks) {
+    if (slices)
+        end_slice(cpu, sw.rq->clock_task);
+    if (offcpu || stacks || states) {
         if (left)
             left->off_since = sw.clock;
-        if (stacks && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
-            leave(prev, left, preempt);
-        if (stacks)
-            come_back(&sw);
-        if (offcpu && sw.state && sw.state->off_since && sw.charged != VT_SLOT_EXCLUDED)
-            pair_add(sw.charged, VT_CODE_OFFCPU, sw.clock - sw.state->off_since);
+        if ((stacks || states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
+            leave(&sw, left, preempt);
+        come_back(&sw);
     }
-    if (blame) {
-        blame_wait(&sw, cpu);
+    if (blame)
         add_to_history(sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
-    }
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
+    cpu->tid = next->pid;
     return 0;
 }
 
@@ -304,7 +403,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 SEC("tp_btf/task_newtask")
 int BPF_PROG(sched_newtask, struct task_struct *task)
 {
-    add_task(task, 0, VT_REASON_NONE);
+    add_task(task, 0, VT_REASON_NONE, true);
     return 0;
 }
 
@@ -328,9 +427,10 @@ static __always_inline bool is_delayed(struct task_struct *task)
 }
 
 /* A wait goes on on another CPU: the part on this one is charged now. Its CPU's lock is held. */
-static __always_inline void blame_moved(struct task_struct *task, struct vt_sched_task *state)
+static __always_inline void moved(struct task_struct *task, struct vt_sched_task *state)
 {
     __u64 piece = BPF_CORE_READ(task, sched_info.run_delay) - state->run_delay - state->blamed;
+    struct vt_hist *hist;
     struct vt_ask *ask;
     __u64 throttled;
     struct rq *rq;
@@ -343,10 +443,16 @@ static __always_inline void blame_moved(struct task_struct *task, struct vt_sche
     slot = charged_slot(task, state);
     if (slot == VT_SLOT_EXCLUDED)
         return;
+    hist = waits ? hist_find(slot) : NULL;
+    if (hist)
+        hist->sum += piece;
     if (throttled > piece)
         throttled = piece;
-    if (throttled)
+    if (throttled) {
         pair_add(slot, VT_CODE_THROTTLED, throttled);
+        if (states)
+            add_throttled(task, throttled);
+    }
     ask = find_ask(false);
     if (!blame || !ask)
         return;
@@ -373,7 +479,7 @@ int BPF_PROG(sched_migrate, struct task_struct *task)
     if (delayed)
         state->flags |= VT_TASK_STALE;
     else if (throttling)
-        blame_moved(task, state);
+        moved(task, state);
     return 0;
 }
 
@@ -386,6 +492,8 @@ int BPF_PROG(sched_free, struct task_struct *task)
     bpf_map_delete_elem(&sched_tasks_hash, &key);
     if (stacks)
         bpf_map_delete_elem(&user_stacks_hash, &key);
+    if (states)
+        bpf_map_delete_elem(&state_tasks_hash, &key);
     return 0;
 }
 
@@ -399,10 +507,10 @@ int sched_add_tasks(struct bpf_iter__task *ctx)
         return 0;
     self_tgid = bpf_get_current_pid_tgid() >> 32;
     /* What it is off its CPU for counts from now on. */
-    if (stacks && !on_cpu(task))
-        add_task(task, rq_clock_here(), off_reason(task, false));
+    if ((stacks || states) && !on_cpu(task))
+        add_task(task, rq_clock_here(), off_reason(task, false), false);
     else
-        add_task(task, 0, VT_REASON_NONE);
+        add_task(task, 0, VT_REASON_NONE, false);
     return 0;
 }
 
@@ -443,7 +551,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     __builtin_memset(&open_wait, 0, sizeof(open_wait));
     queued = task->sched_info.last_queued;
     /* A mark of being queued may be left over: from a task moved while it fell asleep (sched_migrate). */
-    if (!queued || on_cpu(task) || sleeps(task))
+    if (!queued || on_cpu(task) || task_state(task))
         return 0;
     state = find_task(task);
     if (!state || state->pcount != task->sched_info.pcount || !task_selected(task))
@@ -505,6 +613,35 @@ int sched_open_blocks(struct bpf_iter__task *ctx)
     if (on_cpu(task) || state->off_since != since)
         return 0;
     bpf_seq_write(ctx->meta->seq, &open, sizeof(open));
+    return 0;
+}
+
+/* Read at each report, with states: what is new of each thread. */
+SEC("iter/task")
+int sched_thread_states(struct bpf_iter__task *ctx)
+{
+    struct task_struct *task = ctx->task;
+    struct vt_sched_task *state;
+    struct vt_state_task *of;
+
+    if (!task)
+        return 0;
+    state = find_task(task);
+    of = find_state_task(task);
+    if (!state || !of)
+        return 0;
+    thread_state.slot = charged_slot(task, state);
+    /* One that has ended and is there still: its last switch told it. */
+    if (task_reason(state) == VT_REASON_DEAD && !on_cpu(task))
+        return 0;
+    __builtin_memset(&thread_state.times, 0, sizeof(thread_state.times));
+    tell(task, state, of, rq_clock_here(), &thread_state.times);
+    if (thread_state.slot == VT_SLOT_EXCLUDED)
+        return 0;
+    thread_state.tid = task->pid;
+    thread_state.tgid = task->tgid;
+    bpf_probe_read_kernel(thread_state.comm, sizeof(thread_state.comm), task->comm);
+    bpf_seq_write(ctx->meta->seq, &thread_state, sizeof(thread_state));
     return 0;
 }
 

@@ -202,11 +202,16 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     if (!object)
         return object.error();
     std::unique_ptr<Collectors> self(new Collectors(std::move(*object)));
+    const StateConfig states{.on = config.parts.states,
+                             .by_thread = config.parts.threads,
+                             .task_storage = config.task_storage,
+                             .threads = config.threads};
     const RunqConfig runq{.by_cgroup = config.by_cgroup, .entities = config.entities};
     SchedCollector::prepare(self->object_, config);
     if (config.parts.queues)
         RunqCollector::prepare(self->object_, runq);
     StackCollector::prepare(self->object_, stacks);
+    StateCollector::prepare(self->object_, states);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -244,6 +249,14 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
+            return begun.error();
+    }
+    if (states.on) {
+        auto started = StateCollector::start(self->object_, states);
+        if (!started)
+            return started.error();
+        self->states_ = std::move(*started);
+        if (auto begun = self->states_->begin(self->sched_->slots()); !begun)
             return begun.error();
     }
     return self;
@@ -378,6 +391,11 @@ Result<Snapshot> Collectors::read()
     if (stacks_) {
         const auto owner_of = [&](uint32_t slot) { return sched_->owner_of(slot); };
         if (auto read = stacks_->read(snapshot, owner_of); !read)
+            return read.error();
+    }
+    if (states_) {
+        const auto owner_of = [&](uint32_t slot) { return sched_->owner_of(slot); };
+        if (auto read = states_->read(snapshot, sched_->slots(), owner_of); !read)
             return read.error();
     }
     // Names after figures: a cgroup that has a figure has been made before.

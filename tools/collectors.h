@@ -8,6 +8,7 @@
 #include "collect/runq_collector.h"
 #include "collect/sched_collector.h"
 #include "collect/stack_collector.h"
+#include "collect/state_collector.h"
 #include "collect/vm_watcher.h"
 #include "tools/options.h"
 
@@ -59,6 +60,7 @@ private:
     std::optional<QuotaCollector> quotas_;
     uint64_t target_cgroup_ = 0;             // 0 is all
     std::unique_ptr<StackCollector> stacks_; // null unless stacks are asked for
+    std::unique_ptr<StateCollector> states_; // null unless states are asked for
     std::vector<SlowWait> slow_waits_;
     std::chrono::steady_clock::time_point window_start_;
     std::vector<ProgramCost> costs_before_;

@@ -25,7 +25,8 @@ struct ToolOptions {
     bool timestamp = false;
     bool overhead = false;
     bool include_self = false;
-    bool offcpu = false; // cpudist
+    bool offcpu = false;  // cpudist
+    bool threads = false; // states
     bool verbose = false;
     double interval = 0; // seconds; 0 is until Ctrl-C
     uint64_t count = 0;  // reports; 0 is without end

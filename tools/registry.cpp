@@ -6,6 +6,7 @@
 #include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
+#include "tools/states.h"
 #include "tools/throttle.h"
 
 #include <array>
@@ -15,7 +16,7 @@ namespace vtrace {
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(),  blame_tool(),   cpudist_tool(),
+        runqlat_tool(),  blame_tool(),   cpudist_tool(),    states_tool(),
         throttle_tool(), runqlen_tool(), offcputime_tool(),
     };
     return specs;

@@ -16,7 +16,7 @@ size_t unresolved(const Report& report)
 {
     std::unordered_set<uint64_t> ids;
     const auto look_at = [&](const Entity& entity) {
-        if (entity.id != 0 && entity.cgroup.empty())
+        if (entity.id != 0 && entity.cgroup.empty() && entity.kind != "thread")
             ids.insert(entity.id);
     };
     for (const Row& row : report.rows) {

@@ -60,6 +60,7 @@ enum cgroup_subsys_id {
 struct sched_info { /* CONFIG_SCHED_INFO; kernel/sched/stats.h says when each field is written */
     unsigned long pcount;           /* times the task was given a CPU after waiting for one */
     unsigned long long run_delay;   /* ns waited for a CPU, summed; /proc/PID/schedstat, field 2 */
+    unsigned long long last_arrival; /* rq clock when the task was last given a CPU */
     unsigned long long last_queued; /* rq clock when the present wait began, 0 while none */
 };
 
@@ -71,6 +72,7 @@ struct list_head {
 
 struct rq {
     __u64 clock;             /* ns; comparable between CPUs only as far as sched_clock is */
+    __u64 clock_task;        /* the same without steal and interrupts, where the kernel counts them */
     unsigned int nr_running; /* the running one included; throttled ones not */
     int cpu;                 /* CONFIG_SMP until 6.16 */
     __u64 clock_pelt;
@@ -115,6 +117,8 @@ struct cfs_rq___since_6_6 {
 
 struct sched_entity {
     struct list_head group_node; /* in rq.cfs_tasks */
+    __u64 exec_start;            /* rq clock_task up to which sum_exec_runtime goes while it runs */
+    __u64 sum_exec_runtime;      /* ns; /proc/PID/schedstat, field 1 */
     struct cfs_rq *cfs_rq;       /* CONFIG_FAIR_GROUP_SCHED; kept for real-time tasks, too */
 };
 

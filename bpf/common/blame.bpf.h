@@ -65,7 +65,11 @@ static __always_inline __u64 part_of(__u64 ns, __u64 part, __u64 whole)
 {
     if (part == whole || !ns)
         return ns;
-    return whole ? ns * part / whole : 0; /* u32 of ns, and parts of seconds: no overflow */
+    if (whole >> 32) { /* ns has 32 bits: the product must fit into 64 */
+        part >>= 16;
+        whole >>= 16;
+    }
+    return whole ? ns * part / whole : 0;
 }
 
 static __always_inline __u64 overlap(__u64 from, __u64 to, __u64 other_from, __u64 other_to)
@@ -108,52 +112,80 @@ __noinline int blame_slice(__u32 slot, __u32 code, __u64 start, __u64 end, bool 
 }
 
 /* A block, as far as it lies in the wait. Its owners share its time evenly. */
-__noinline int blame_block(__u32 number, __u32 slot, __u64 index, __u64 end, bool open)
+__noinline int blame_block(__u32 number, __u32 slot, __u32 where, __u64 end, bool open)
 {
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_ask *ask = find_ask(open);
     struct vt_block *block;
-    __u64 part;
+    __u64 part, ns;
 
     if (!history || !ask)
         return 0;
-    block = &history->blocks[index % VT_BLOCKS];
+    block = &history->levels[where / VT_BLOCKS % VT_LEVELS].blocks[where % VT_BLOCKS];
     part = overlap(block->start, end, ask->from, ask->to);
     if (!part)
         return 0;
     for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
         if (!block->ns[i])
             break;
-        blame_add(slot, block->running[i], block->ns[i] * part / (end - block->start), open);
+        ns = part_of(block->ns[i], part, end - block->start);
+        if (ns > ask->left)
+            ns = ask->left;
+        ask->left -= ns;
+        blame_add(slot, block->running[i], ns, open);
     }
+    return 0;
+}
+
+/* The blocks of one level, the latest first. What is older than they are is left to the next level. */
+__noinline int blame_level(__u32 number, __u32 slot, __u32 level, bool open)
+{
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_ask *ask = find_ask(open);
+    struct vt_level *blocks;
+    __u64 end, start, last;
+    bool any = false;
+
+    if (!history || !ask)
+        return 0;
+    blocks = &history->levels[level % VT_LEVELS];
+    end = blocks->until;
+    last = blocks->last;
+    for (int i = 0; i < VT_BLOCKS; i++) {
+        start = blocks->blocks[(last - i) % VT_BLOCKS].start;
+        if (!start || start > end || end <= ask->from)
+            break;
+        blame_block(number, slot, level * VT_BLOCKS + (last - i) % VT_BLOCKS, end, open);
+        end = start;
+        any = true;
+    }
+    if (any && end < ask->to)
+        ask->to = end;
     return 0;
 }
 
 /* What is older than the slices that are remembered, in coarse steps. */
-__noinline int blame_blocks(__u32 number, __u32 slot, __u64 from, bool open)
+__noinline int blame_blocks(__u32 number, __u32 slot, bool open)
 {
-    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
-    __u64 end, start, last;
+    struct vt_ask *ask = find_ask(open);
 
-    if (!history)
+    if (!ask)
         return 0;
-    end = history->until;
-    last = history->block;
-    for (int i = 0; i < VT_BLOCKS; i++) {
-        start = history->blocks[(last - i) % VT_BLOCKS].start;
-        if (!start || start > end || end <= from)
-            break;
-        blame_block(number, slot, last - i, end, open);
-        end = start;
+    if (ask->throttled && ask->throttled_to > ask->from) /* it was first */
+        ask->from = ask->throttled_to;
+    if (ask->to <= ask->from)
+        return 0;
+    ask->left = ask->to - ask->from;
+    for (int level = 0; level < VT_LEVELS; level++) {
+        if (ask->to > ask->from)
+            blame_level(number, slot, level, open);
     }
+    blame_add(slot, VT_CODE_UNKNOWN, ask->left, open);
     return 0;
 }
 
-/*
- * Charges a wait on a CPU, from ask->from to ask->to, to who ran there meanwhile, the latest first. What is
- * older than the history stays unknown: it is not charged. Called with that CPU's lock held, but for the iterator.
- */
-__noinline int blame_between(__u32 number, __u32 slot, bool open)
+/* What lies within the slices that are remembered; 1 if there is more. */
+__noinline int blame_slices(__u32 number, __u32 slot, bool open)
 {
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
@@ -166,28 +198,38 @@ __noinline int blame_between(__u32 number, __u32 slot, bool open)
         return 0;
     from = ask->from;
     end = ask->to;
+    if (end <= from)
+        return 0;
     start = cpu->since;
     code = cpu->running;
     head = history->head;
     for (int i = 0; i <= VT_HISTORY; i++) {
-        if (!start || end <= from || start > end)
-            return 0;
+        if (!start || start > end)
+            break;
         blame_slice(slot, code, start, end, open);
+        if (start <= from)
+            return 0;
+        end = start;
         if (i == VT_HISTORY || (__u64)i >= head)
             break;
         slice = &history->slices[(head - 1 - i) % VT_HISTORY];
-        end = start;
         start = slice->start;
         code = slice->running;
         ask->steal = slice->steal;
         ask->irq = slice->irq;
     }
-    if (start <= from)
-        return 0;
-    ask->to = start;
-    if (ask->throttled_to > from) /* it was first */
-        ask->from = ask->throttled_to;
-    return blame_blocks(number, slot, from, open);
+    ask->to = end;
+    return 1;
+}
+
+/*
+ * Charges a wait on a CPU, from ask->from to ask->to, to who ran there meanwhile, the latest first. What is
+ * older than the history is charged as unknown. Called with that CPU's lock held, but for the iterator.
+ */
+static __always_inline void blame_between(__u32 number, __u32 slot, bool open)
+{
+    if (blame_slices(number, slot, open))
+        blame_blocks(number, slot, open);
 }
 
 /* What the clock of a CPU was not a task's, since boot; 0 where the kernel does not count it. */
@@ -210,30 +252,81 @@ static __always_inline __u32 at_most_u32(__u64 ns)
     return ns > 0xffffffffU ? 0xffffffffU : ns;
 }
 
-/* The same as a part of the present block. */
-static __always_inline void add_to_block(struct vt_history *history, __u32 running, __u64 since,
-                                         __u64 clock)
+static __always_inline void add_to_block(struct vt_block *block, __u32 running, __u64 ns)
 {
-    struct vt_block *block = &history->blocks[history->block % VT_BLOCKS];
-
-    if (!block->start)
-        block->start = since;
 #pragma clang loop unroll(full)
     for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
         if (!block->ns[i])
             block->running[i] = running;
         if (block->running[i] == running) {
-            block->ns[i] = at_most_u32(block->ns[i] + (clock - since));
+            block->ns[i] = at_most_u32(block->ns[i] + ns);
             break;
         }
     }
-    history->until = clock;
-    if (clock - block->start < VT_BLOCK_NS)
-        return;
-    history->block++;
-    block = &history->blocks[history->block % VT_BLOCKS];
+}
+
+/* The present block of a level is full: it becomes a part of the next level's. */
+__noinline int end_block(__u32 level, __u64 clock)
+{
+    __u32 number = bpf_get_smp_processor_id();
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_level *fine, *coarse;
+    struct vt_block *block, *into;
+
+    if (!history)
+        return 0;
+    fine = &history->levels[level % VT_LEVELS];
+    block = &fine->blocks[fine->last % VT_BLOCKS];
+    if (level + 1 < VT_LEVELS) {
+        coarse = &history->levels[(level + 1) % VT_LEVELS];
+        into = &coarse->blocks[coarse->last % VT_BLOCKS];
+        if (!into->start)
+            into->start = block->start;
+        for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
+            if (!block->ns[i])
+                break;
+            add_to_block(into, block->running[i], block->ns[i]);
+        }
+        coarse->until = clock;
+    }
+    fine->last++;
+    block = &fine->blocks[fine->last % VT_BLOCKS];
     block->start = clock;
     __builtin_memset(block->ns, 0, sizeof(block->ns));
+    return 0;
+}
+
+__noinline int end_blocks(__u64 clock)
+{
+    __u32 number = bpf_get_smp_processor_id();
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    __u64 length = VT_BLOCK_NS;
+
+    if (!history)
+        return 0;
+    for (int level = 0; level < VT_LEVELS; level++) {
+        struct vt_level *blocks = &history->levels[level];
+
+        if (clock - blocks->blocks[blocks->last % VT_BLOCKS].start < length)
+            break;
+        end_block(level, clock);
+        length *= VT_COARSER;
+    }
+    return 0;
+}
+
+/* The slice that ends with this switch is a part of the present block, too. */
+static __always_inline void add_slice_to_block(struct vt_level *finest, __u32 running, __u64 since,
+                                               __u64 clock)
+{
+    struct vt_block *block = &finest->blocks[finest->last % VT_BLOCKS];
+
+    if (!block->start)
+        block->start = since;
+    add_to_block(block, running, clock - since);
+    finest->until = clock;
+    if (clock - block->start >= VT_BLOCK_NS)
+        end_blocks(clock);
 }
 
 /* The slice that ends with this switch becomes history; `running` has the CPU from now on. */
@@ -256,7 +349,7 @@ __noinline int add_to_history(__u64 clock, __u64 steal_now, __u64 irq_now, __u32
     cpu->running = running;
     if (!cpu->since)
         return 0;
-    add_to_block(history, ran, cpu->since, clock);
+    add_slice_to_block(&history->levels[0], ran, cpu->since, clock);
     slice = &history->slices[(history->head - 1) % VT_HISTORY];
     if (history->head && slice->running == ran) {
         slice->steal = at_most_u32(slice->steal + steal);

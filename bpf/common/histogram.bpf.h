@@ -59,13 +59,14 @@ static __always_inline struct vt_hist *hist_find(__u32 slot)
     return bpf_map_lookup_elem(more, &key);
 }
 
-static __always_inline void hist_add(struct vt_hist *hist, __u64 ns)
+/* `summed` of the time is in the sum by now. */
+static __always_inline void hist_add_rest(struct vt_hist *hist, __u64 ns, __u64 summed)
 {
     __u32 bucket = vt_hist_bucket(ns);
     __u32 epoch = hist_epoch;
     __u32 parity = epoch & 1;
 
-    hist->sum += ns;
+    hist->sum += ns - summed;
     if (hist->epoch[parity] != epoch) {
         hist->epoch[parity] = epoch;
         hist->max[parity] = ns;
@@ -74,6 +75,11 @@ static __always_inline void hist_add(struct vt_hist *hist, __u64 ns)
     }
     if (bucket < VT_HIST_BUCKETS)
         hist->buckets[bucket]++;
+}
+
+static __always_inline void hist_add(struct vt_hist *hist, __u64 ns)
+{
+    hist_add_rest(hist, ns, 0);
 }
 
 #endif

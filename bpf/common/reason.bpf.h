@@ -9,6 +9,7 @@
 
 #include "common/kernel.bpf.h"
 #include "vtrace/reason.h"
+#include "vtrace/sched.h"
 
 const volatile __u8 syscall_reasons[VT_SYSCALLS]; /* user/collect/syscall_reasons.cpp */
 
@@ -186,6 +187,16 @@ static __always_inline __u8 off_reason(struct task_struct *task, bool preempted)
     if (!reason)
         reason = state & TASK_UNINTERRUPTIBLE ? VT_REASON_BLOCKED : VT_REASON_OTHER;
     return reason;
+}
+
+static __always_inline __u8 task_reason(struct vt_sched_task *state)
+{
+    return (state->flags & VT_TASK_REASON) >> VT_TASK_REASON_SHIFT;
+}
+
+static __always_inline bool is_runnable(__u8 reason)
+{
+    return reason == VT_REASON_RUNNABLE || reason == VT_REASON_THROTTLED;
 }
 
 #endif

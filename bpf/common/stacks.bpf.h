@@ -97,11 +97,6 @@ static __always_inline bool add_user_stack(struct task_struct *task)
     return !error || error == -VT_EEXIST;
 }
 
-static __always_inline bool is_runnable(__u8 reason)
-{
-    return reason == VT_REASON_RUNNABLE || reason == VT_REASON_THROTTLED;
-}
-
 #ifdef __TARGET_ARCH_x86
 
 #define NR_EXECVE 59

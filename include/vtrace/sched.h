@@ -86,11 +86,13 @@ struct vt_sched_cpu {
     __u64 slow_window; /* the second that slow_count belongs to */
     __u64 slow_count;
     __u64 since;   /* rq clock at the last switch; 0 before the first that was seen */
+    __u64 ran;     /* rq clock_task then */
     __u64 steal;   /* rq.prev_steal_time_rq then */
     __u64 irq;     /* rq.prev_irq_time then */
     __u32 running; /* whose time it is since: an owner's slot or an enum vt_code */
     __u32 charged; /* the same slot if figures of it were asked for, else VT_SLOT_EXCLUDED */
-    __u64 unused[2];
+    __u32 tid;     /* whom that switch gave the CPU to */
+    __u32 zero;
 };
 
 /* Who ran on a CPU before the present task: slices of one owner in a row are one. */
@@ -106,26 +108,33 @@ struct vt_slice {
 
 /*
  * The same in coarse steps, for waits with more changes of owner than that: who had how much of the CPU in
- * VT_BLOCK_NS or a little more. What more owners than these had is not known.
+ * VT_BLOCK_NS or a little more, and what is older than those blocks in coarser ones, VT_COARSER times as
+ * long from level to level. What more owners than these had is not known.
  */
-#define VT_BLOCKS 128
-#define VT_BLOCK_NS 2000000
+#define VT_LEVELS 4  /* a power of 2, as VT_BLOCKS */
+#define VT_BLOCKS 64 /* of a level: 0.1, 2, 32 and 524 s at least */
+#define VT_BLOCK_NS 2000000ULL
+#define VT_COARSER 16
 #define VT_BLOCK_OWNERS 6
 
 struct vt_block {
     __u64 start; /* rq clock; it ends where the next one starts */
     __u32 running[VT_BLOCK_OWNERS];
-    __u32 ns[VT_BLOCK_OWNERS]; /* 0: no owner */
+    __u32 ns[VT_BLOCK_OWNERS]; /* at most 4.29 s; 0: no owner */
     __u64 unused;
 };
 
-struct vt_history {
-    __u64 head;  /* slices ever added */
-    __u64 block; /* blocks ever ended */
-    __u64 until; /* rq clock at the last switch: the end of the present block */
-    __u64 unused[5];
-    struct vt_slice slices[VT_HISTORY];
+struct vt_level {
+    __u64 last;  /* number of the present block */
+    __u64 until; /* rq clock: the end of what is in it by now */
     struct vt_block blocks[VT_BLOCKS];
+};
+
+struct vt_history {
+    __u64 head; /* slices ever added */
+    __u64 unused[7];
+    struct vt_slice slices[VT_HISTORY];
+    struct vt_level levels[VT_LEVELS];
 };
 
 /* Slots of pairs, as they were looked up last; by CPU. */
@@ -146,6 +155,7 @@ struct vt_ask {
     __u64 throttled_to; /* … that ended then */
     __u64 steal;        /* ns, of the slice in hand */
     __u64 irq;
+    __u64 left; /* of what is older than the slices: not charged by now */
 };
 
 /* Used by one CPU each. */

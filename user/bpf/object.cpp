@@ -5,7 +5,7 @@
 
 #include <bpf/bpf.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -26,11 +26,15 @@ int keep_message(libbpf_print_level level, const char* format, va_list args)
 {
     if (level == LIBBPF_DEBUG)
         return 0;
-    std::array<char, 4096> line{};
-    const int length = std::vsnprintf(line.data(), line.size(), format, args);
+    // The kernel's log of a program is one message, whose end says what is wrong.
+    va_list again;
+    va_copy(again, args);
+    const int length = std::vsnprintf(nullptr, 0, format, args);
+    std::string line(static_cast<size_t>(std::max(length, 0)), '\0');
+    std::vsnprintf(line.data(), line.size() + 1, format, again);
+    va_end(again);
     std::string& log = log_buffer();
-    if (length > 0)
-        log += line.data();
+    log += line;
     if (log.size() > kLogLimit)
         log.erase(0, log.size() - kLogLimit);
     return length;

@@ -4,6 +4,7 @@
 // Variables of the programs are of these types.
 #include "vtrace/sched.h"
 #include "vtrace/stacks.h"
+#include "vtrace/states.h"
 
 // bpftool copies C's name of the type into a header that C++ reads, too.
 #define _Bool bool

@@ -108,8 +108,11 @@ void HistogramStore::read(const std::function<void(uint32_t, const Histogram&)>&
         }
         added.sum = now.sum - before.sum;
         before = now;
-        if (added.buckets.empty())
+        if (added.buckets.empty()) {
+            if (added.sum != 0) // a part of a time that has not ended
+                found(slot, added);
             continue;
+        }
         // An event between the step of the epoch and this read is counted here, but its maximum is in the
         // next epoch; and the other way round at the last read. The highest bucket decides.
         const auto [low, high] = bucket_range(added.buckets.back().index);

@@ -29,11 +29,13 @@ struct SchedParts {
     bool offcpu = false;     // time between two slices
     bool queues = false;     // lengths of run queues, by RunqCollector
     bool stacks = false;     // what it was spent for, by stack: user/collect/stack_collector.h
+    bool states = false;     // where the time of threads goes; needs throttling
+    bool threads = false;    // with states: of each thread, too
 
     // Anything of the hook on sched_switch.
     [[nodiscard]] bool any() const
     {
-        return waits || throttling || blame || slices || offcpu || stacks;
+        return waits || throttling || blame || slices || offcpu || stacks || states;
     }
 };
 
@@ -69,6 +71,8 @@ public:
     // Delivers single waits and makes room for new cgroups; call it about ten times a second.
     Status poll();
 
+    // How many there are now.
+    [[nodiscard]] uint32_t slots() const { return store_.slots(); }
     // Whose a slot is.
     [[nodiscard]] OwnerId owner_of(uint32_t slot) const;
 

@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "model/cpu_quota.h"
 #include "model/histogram.h"
+#include "model/states.h"
 
 #include <compare>
 #include <cstdint>
@@ -189,6 +190,30 @@ struct StackSnapshot {
     bool operator==(const StackSnapshot&) const = default;
 };
 
+// Where the time of an owner's threads went.
+struct OwnerStates {
+    OwnerId owner;
+    uint64_t threads = 0; // at the end of the window
+    StateTimes times;
+    bool operator==(const OwnerStates&) const = default;
+};
+
+// Where the time of one thread went, which is there at the end of the window.
+struct ThreadStates {
+    OwnerId owner;
+    uint32_t tid = 0;
+    uint32_t tgid = 0;
+    std::string comm; // raw bytes
+    StateTimes times;
+    bool operator==(const ThreadStates&) const = default;
+};
+
+struct StateSnapshot {
+    std::vector<OwnerStates> owners;   // with what their threads had that ended in the window
+    std::vector<ThreadStates> threads; // if they were asked for
+    bool operator==(const StateSnapshot&) const = default;
+};
+
 // Every way in which an event can be lost, counted over the window.
 struct Loss {
     uint64_t map_full = 0;         // events charged to `other`
@@ -246,6 +271,7 @@ struct Snapshot {
     std::vector<CgroupQuota> quotas;
     RunqSnapshot runq;
     StackSnapshot stacks;
+    StateSnapshot states;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

@@ -115,6 +115,52 @@ OpenWait open_wait_from(const Json& json)
     return wait;
 }
 
+Json to_json(const StateTimes& times)
+{
+    return {times.lived, times.ns, times.utime, times.stime, times.gtime};
+}
+
+StateTimes state_times_from(const Json& json)
+{
+    StateTimes times;
+    times.lived = number<uint64_t>(json.at(0));
+    for (size_t i = 0; i < kStates; i++)
+        times.ns.at(i) = number<uint64_t>(json.at(1).at(i));
+    times.utime = number<uint64_t>(json.at(2));
+    times.stime = number<uint64_t>(json.at(3));
+    times.gtime = number<uint64_t>(json.at(4));
+    return times;
+}
+
+Json to_json(const StateSnapshot& states)
+{
+    Json owners = Json::array();
+    for (const OwnerStates& o : states.owners)
+        owners.push_back({to_json(o.owner), o.threads, to_json(o.times)});
+    Json threads = Json::array();
+    for (const ThreadStates& t : states.threads)
+        threads.push_back({to_json(t.owner), t.tid, t.tgid, latin1(t.comm), to_json(t.times)});
+    return {{"owners", owners}, {"threads", threads}};
+}
+
+StateSnapshot states_from(const Json& json)
+{
+    StateSnapshot states;
+    for (const Json& o : json.at("owners")) {
+        states.owners.push_back({.owner = owner_from(o.at(0)),
+                                 .threads = number<uint64_t>(o.at(1)),
+                                 .times = state_times_from(o.at(2))});
+    }
+    for (const Json& t : json.at("threads")) {
+        states.threads.push_back({.owner = owner_from(t.at(0)),
+                                  .tid = number<uint32_t>(t.at(1)),
+                                  .tgid = number<uint32_t>(t.at(2)),
+                                  .comm = bytes_of(t.at(3).get<std::string>()),
+                                  .times = state_times_from(t.at(4))});
+    }
+    return states;
+}
+
 Json to_json(const SchedSnapshot& sched)
 {
     Json times = Json::array();
@@ -383,6 +429,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"quotas", to_json(snapshot.quotas)},
         {"runq", to_json(snapshot.runq)},
         {"stacks", to_json(snapshot.stacks)},
+        {"states", to_json(snapshot.states)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -409,6 +456,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.quotas = quotas_from(json.at("quotas"));
         snapshot.runq = runq_from(json.at("runq"));
         snapshot.stacks = stacks_from(json.at("stacks"));
+        snapshot.states = states_from(json.at("states"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

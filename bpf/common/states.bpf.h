@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where the time of threads goes. How long a thread ran and waited for a CPU the kernel keeps itself; the hook
+ * adds what it cannot tell: for what a thread was off its CPU. All else is read at each report, thread by
+ * thread (tell()), and as a thread ends.
+ */
+#ifndef VTRACE_COMMON_STATES_BPF_H
+#define VTRACE_COMMON_STATES_BPF_H
+
+#include "common/owners.bpf.h"
+#include "common/reason.bpf.h"
+#include "common/tasks.bpf.h"
+#include "common/throttle.bpf.h"
+#include "vtrace/states.h"
+
+const volatile bool states = false;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct vt_state_task);
+} state_tasks SEC(".maps");
+
+/* In place of state_tasks where there is no task storage. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct vt_sched_task_key);
+    __type(value, struct vt_state_task);
+} state_tasks_hash SEC(".maps");
+
+/* What threads had since their last report as they ended, by the slot of their owner. Only ever grows. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_thread_times);
+} states_ended SEC(".maps");
+
+static __always_inline struct vt_state_task *find_state_task(struct task_struct *task)
+{
+    struct vt_sched_task_key key;
+
+    if (use_task_storage)
+        return bpf_task_storage_get(&state_tasks, task, NULL, 0);
+    key = task_key(task);
+    return bpf_map_lookup_elem(&state_tasks_hash, &key);
+}
+
+/* Allocates, so it is for process context only. */
+static __always_inline struct vt_state_task *add_state_task(struct task_struct *task)
+{
+    static const struct vt_state_task none;
+    struct vt_sched_task_key key;
+
+    if (use_task_storage)
+        return bpf_task_storage_get(&state_tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    key = task_key(task);
+    bpf_map_update_elem(&state_tasks_hash, &key, &none, BPF_NOEXIST);
+    return bpf_map_lookup_elem(&state_tasks_hash, &key);
+}
+
+/* What a thread that is on a CPU ran since the kernel last added it up. */
+static __always_inline __u64 running_for(struct task_struct *task, __u64 clock)
+{
+    struct rq *rq = BPF_CORE_READ(task, se.cfs_rq, rq);
+    /* clock_task is clock without interrupts and what the hypervisor took. */
+    __u64 not_its_own = BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
+    __u64 start = task->se.exec_start + not_its_own;
+
+    return clock > start ? clock - start : 0;
+}
+
+/* The present state of a thread, as far as it is in no sum yet. */
+struct vt_present {
+    __u64 ran;
+    __u64 waits; /* for a CPU, throttled or not */
+    __u64 throttled;
+    __u64 blocked; /* for `reason`, before that wait */
+    __u32 reason;
+};
+
+static __always_inline void present_state(struct task_struct *task, struct vt_sched_task *state,
+                                          __u64 clock, struct vt_present *now)
+{
+    __u64 queued = task->sched_info.last_queued;
+    __u64 off, waited;
+
+    if (on_cpu(task)) {
+        now->ran = running_for(task, clock);
+        return;
+    }
+    if (queued && clock > queued && !task_state(task) && !(state->flags & VT_TASK_STALE)) {
+        now->waits = clock - queued;
+        now->throttled = throttled_by_now(task, state, clock);
+        if (now->throttled > now->waits)
+            now->throttled = now->waits;
+    }
+    now->reason = task_reason(state);
+    if (is_runnable(now->reason) || !state->off_since || clock < state->off_since)
+        return;
+    off = clock - state->off_since;
+    waited = task->sched_info.run_delay + now->waits - state->run_delay;
+    now->blocked = off > waited ? off - waited : 0;
+}
+
+static __always_inline void tell_one(__u64 *to, __u64 *told, __u64 now)
+{
+    __sync_fetch_and_add(to, now - *told);
+    *told = now;
+}
+
+/*
+ * Adds to `to` what a thread had since this was last done. It may switch meanwhile: then a part is told twice, and
+ * taken back the next time.
+ */
+static __noinline int tell(struct task_struct *task, struct vt_sched_task *state,
+                           struct vt_state_task *of, __u64 clock, struct vt_thread_times *to)
+{
+    struct vt_thread_times *sum = &of->sum, *told = &of->told;
+    struct vt_present now = {};
+    __u64 throttled, ns;
+
+    present_state(task, state, clock, &now);
+    throttled = sum->ns[VT_REASON_THROTTLED] + now.throttled;
+    tell_one(&to->lived, &told->lived, clock);
+    tell_one(&to->ns[VT_REASON_NONE], &told->ns[VT_REASON_NONE],
+             task->se.sum_exec_runtime + now.ran);
+    tell_one(&to->ns[VT_REASON_RUNNABLE], &told->ns[VT_REASON_RUNNABLE],
+             sum->ns[VT_REASON_RUNNABLE] + task->sched_info.run_delay + now.waits - throttled);
+    tell_one(&to->ns[VT_REASON_THROTTLED], &told->ns[VT_REASON_THROTTLED], throttled);
+    for (__u32 i = VT_REASON_THROTTLED + 1; i < VT_REASONS; i++) {
+        ns = sum->ns[i];
+        if (i == now.reason)
+            ns += now.blocked;
+        tell_one(&to->ns[i], &told->ns[i], ns);
+    }
+    tell_one(&to->utime, &told->utime, task->utime);
+    tell_one(&to->stime, &told->stime, task->stime);
+    tell_one(&to->gtime, &told->gtime, task->gtime);
+    return 0;
+}
+
+/* A thread leaves its CPU for the last time, or its owner for another. */
+static __noinline int tell_owner(struct task_struct *task, struct vt_sched_task *state, __u32 slot,
+                                 __u64 clock)
+{
+    struct vt_state_task *of = find_state_task(task);
+    struct vt_thread_times *to = bpf_map_lookup_elem(&states_ended, &slot);
+
+    if (of && to)
+        tell(task, state, of, clock, to);
+    return 0;
+}
+
+/*
+ * A thread was off its CPU for so long and got one again after a wait, in ns; `measured` if that is true, and not
+ * an error in the kernel's account.
+ */
+static __always_inline void add_blocked(struct task_struct *task, struct vt_sched_task *state,
+                                        __u64 off, __u64 wait, bool measured)
+{
+    __u32 reason = task_reason(state);
+    struct vt_state_task *of;
+
+    if (is_runnable(reason) && measured)
+        return;
+    of = find_state_task(task);
+    if (!of)
+        return;
+    if (!measured) {
+        of->sum.ns[VT_REASON_RUNNABLE] -= wait;
+        wait = 0;
+    }
+    asm volatile("" : "+r"(reason)); /* else the verifier does not see that it was tested */
+    if (off > wait && reason < VT_REASONS)
+        of->sum.ns[reason] += off - wait;
+}
+
+/* The iterator's record: see open_wait. */
+struct vt_thread_state thread_state;
+
+/* From now on the time of a thread counts. */
+static __always_inline bool begin_states(struct task_struct *task, bool is_new)
+{
+    struct vt_sched_task *state = find_task(task);
+    struct vt_state_task *of = add_state_task(task);
+
+    if (!state || !of)
+        return false;
+    if (of->told.lived)
+        return true;
+    if (is_new)
+        of->told.lived = rq_clock_here();
+    else
+        tell(task, state, of, rq_clock_here(), &thread_state.times);
+    return true;
+}
+
+static __always_inline void add_throttled(struct task_struct *task, __u64 ns)
+{
+    struct vt_state_task *of = find_state_task(task);
+
+    if (of)
+        of->sum.ns[VT_REASON_THROTTLED] += ns;
+}
+
+#endif

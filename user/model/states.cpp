@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "model/states.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace vtrace {
+namespace {
+
+void take(uint64_t& whole, uint64_t part)
+{
+    whole -= std::min(whole, part);
+}
+
+} // namespace
+
+uint64_t StateTimes::sum() const
+{
+    return std::accumulate(ns.begin(), ns.end(), uint64_t{0});
+}
+
+StateTimes& StateTimes::operator+=(const StateTimes& other)
+{
+    lived += other.lived;
+    for (size_t i = 0; i < kStates; i++)
+        ns.at(i) += other.ns.at(i);
+    utime += other.utime;
+    stime += other.stime;
+    gtime += other.gtime;
+    return *this;
+}
+
+StateTimes& StateTimes::operator-=(const StateTimes& other)
+{
+    take(lived, other.lived);
+    for (size_t i = 0; i < kStates; i++)
+        take(ns.at(i), other.ns.at(i));
+    take(utime, other.utime);
+    take(stime, other.stime);
+    take(gtime, other.gtime);
+    return *this;
+}
+
+} // namespace vtrace
