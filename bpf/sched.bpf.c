@@ -216,13 +216,16 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
 }
 
 /* A task that may be asked for leaves its CPU: what only it can tell. */
-static __always_inline void leave(struct vt_switch *sw, struct vt_sched_task *state, bool preempted)
+static __always_inline void leave(struct vt_switch *sw, struct vt_sched_task *state, bool preempted,
+                                  __u64 stolen)
 {
     __u8 reason = off_reason(sw->prev, preempted);
 
     state->flags = (state->flags & ~VT_TASK_REASON) | reason << VT_TASK_REASON_SHIFT;
     if (stacks && !(blocked_only && is_runnable(reason)))
         take_user_stack(sw->prev);
+    if (states && stolen)
+        add_stolen(sw->prev, stolen);
     if (states && reason == VT_REASON_DEAD)
         tell_owner(sw->prev, state, by_cgroup ? state->slot : VT_SLOT_OTHER, sw->clock);
 }
@@ -269,7 +272,14 @@ static __always_inline void end_slice(struct vt_sched_cpu *cpu, __u64 clock_task
 {
     if (cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
         pair_add(cpu->charged, VT_CODE_SLICE, clock_task - cpu->ran);
-    cpu->ran = clock_task;
+}
+
+/* Of its owner, as last looked up; VT_SLOT_OTHER if it was not, VT_SLOT_EXCLUDED if it was not asked for. */
+static __always_inline __u32 known_slot(struct vt_sched_task *state)
+{
+    if (!by_cgroup || !state->css_set)
+        return VT_SLOT_OTHER;
+    return state->flags & VT_TASK_OUTSIDE ? VT_SLOT_EXCLUDED : state->slot;
 }
 
 static __always_inline void find_charged(struct vt_switch *sw)
@@ -284,10 +294,10 @@ static __always_inline void find_charged(struct vt_switch *sw)
             sw->charged = VT_SLOT_OTHER;
         return;
     }
-    before = sw->state->slot;
+    before = known_slot(sw->state);
     sw->charged = charged_slot(next, sw->state);
     /* It was moved to another owner: what it did by now was the former's. */
-    if (states && by_cgroup && before && sw->state->slot != before)
+    if (states && before != VT_SLOT_OTHER && sw->state->slot != before)
         tell_owner(next, sw->state, before, sw->clock);
 }
 
@@ -340,6 +350,7 @@ static __noinline int switch_unseen(struct task_struct *task, struct vt_sched_cp
     if (cpu->since && sw.clock > cpu->since) {
         if (slices)
             end_slice(cpu, cpu->ran + (sw.clock - cpu->since));
+        cpu->ran += sw.clock - cpu->since;
         if (sw.state && (waits || throttling))
             unseen_wait(&sw);
         if (throttling)
@@ -388,13 +399,15 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
         if (left)
             left->off_since = sw.clock;
         if ((stacks || states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
-            leave(&sw, left, preempt);
+            leave(&sw, left, preempt, states ? stolen_from(cpu, sw.clock, sw.rq->clock_task) : 0);
         come_back(&sw);
     }
     if (blame)
         add_to_history(sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
+    if (slices || states)
+        cpu->ran = sw.rq->clock_task;
     cpu->tid = next->pid;
     return 0;
 }
@@ -407,10 +420,16 @@ int BPF_PROG(sched_newtask, struct task_struct *task)
     return 0;
 }
 
-SEC("raw_tp/cgroup_attach_task")
-int BPF_PROG(sched_cgroup_move)
+/* Of a process its first thread; the others are told of as they switch, or at the next report. */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(sched_cgroup_move, struct cgroup *to, const char *path, struct task_struct *task)
 {
+    struct vt_sched_task *state = states ? find_task(task) : NULL;
+    __u32 before = state ? known_slot(state) : VT_SLOT_OTHER;
+
     __sync_fetch_and_add(&owner_changes, 1);
+    if (before != VT_SLOT_OTHER)
+        tell_owner(task, state, before, rq_clock_here());
     return 0;
 }
 

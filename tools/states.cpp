@@ -62,6 +62,7 @@ Named divided(const StateTimes& times)
     }
     for (size_t i = VT_REASON_RUNNABLE; i < kStates; i++)
         states.emplace_back(reason_name(static_cast<uint32_t>(i)), times.ns.at(i));
+    states.emplace_back("stolen", times.stolen);
     states.emplace_back("unknown", unknown_ns(times));
     return states;
 }

@@ -62,25 +62,38 @@ static __always_inline struct vt_state_task *add_state_task(struct task_struct *
     return bpf_map_lookup_elem(&state_tasks_hash, &key);
 }
 
-/* What a thread that is on a CPU ran since the kernel last added it up. */
-static __always_inline __u64 running_for(struct task_struct *task, __u64 clock)
-{
-    struct rq *rq = BPF_CORE_READ(task, se.cfs_rq, rq);
-    /* clock_task is clock without interrupts and what the hypervisor took. */
-    __u64 not_its_own = BPF_CORE_READ(rq, clock) - BPF_CORE_READ(rq, clock_task);
-    __u64 start = task->se.exec_start + not_its_own;
-
-    return clock > start ? clock - start : 0;
-}
-
 /* The present state of a thread, as far as it is in no sum yet. */
 struct vt_present {
-    __u64 ran;
+    __u64 ran; /* since the kernel last added it up */
+    __u64 stolen;
     __u64 waits; /* for a CPU, throttled or not */
     __u64 throttled;
     __u64 blocked; /* for `reason`, before that wait */
     __u32 reason;
 };
+
+/* Of a slice that began at cpu->since. */
+static __always_inline __u64 stolen_from(struct vt_sched_cpu *cpu, __u64 clock, __u64 clock_task)
+{
+    __u64 stolen = (clock - cpu->since) - (clock_task - cpu->ran);
+
+    return cpu->since && (__s64)stolen > 0 ? stolen : 0;
+}
+
+static __always_inline void running_state(struct task_struct *task, __u64 clock,
+                                          struct vt_present *now)
+{
+    struct rq *rq = BPF_CORE_READ(task, se.cfs_rq, rq);
+    __u32 number = BPF_CORE_READ(rq, cpu);
+    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    __u64 rq_clock = BPF_CORE_READ(rq, clock), clock_task = BPF_CORE_READ(rq, clock_task);
+    __u64 start = task->se.exec_start + (rq_clock - clock_task);
+
+    if (clock > start)
+        now->ran = clock - start;
+    if (cpu && cpu->tid == (__u32)task->pid)
+        now->stolen = stolen_from(cpu, rq_clock, clock_task);
+}
 
 static __always_inline void present_state(struct task_struct *task, struct vt_sched_task *state,
                                           __u64 clock, struct vt_present *now)
@@ -89,7 +102,7 @@ static __always_inline void present_state(struct task_struct *task, struct vt_sc
     __u64 off, waited;
 
     if (on_cpu(task)) {
-        now->ran = running_for(task, clock);
+        running_state(task, clock, now);
         return;
     }
     if (queued && clock > queued && !task_state(task) && !(state->flags & VT_TASK_STALE)) {
@@ -106,10 +119,11 @@ static __always_inline void present_state(struct task_struct *task, struct vt_sc
     now->blocked = off > waited ? off - waited : 0;
 }
 
-static __always_inline void tell_one(__u64 *to, __u64 *told, __u64 now)
+static __always_inline __u64 tell_one(__u64 *to, __u64 *told, __u64 now)
 {
     __sync_fetch_and_add(to, now - *told);
     *told = now;
+    return now;
 }
 
 /*
@@ -121,27 +135,34 @@ static __noinline int tell(struct task_struct *task, struct vt_sched_task *state
 {
     struct vt_thread_times *sum = &of->sum, *told = &of->told;
     struct vt_present now = {};
-    __u64 throttled, ns;
+    __u64 throttled, all, ns;
 
     present_state(task, state, clock, &now);
     throttled = sum->ns[VT_REASON_THROTTLED] + now.throttled;
-    tell_one(&to->lived, &told->lived, clock);
-    tell_one(&to->ns[VT_REASON_NONE], &told->ns[VT_REASON_NONE],
-             task->se.sum_exec_runtime + now.ran);
-    tell_one(&to->ns[VT_REASON_RUNNABLE], &told->ns[VT_REASON_RUNNABLE],
-             sum->ns[VT_REASON_RUNNABLE] + task->sched_info.run_delay + now.waits - throttled);
-    tell_one(&to->ns[VT_REASON_THROTTLED], &told->ns[VT_REASON_THROTTLED], throttled);
+    all = tell_one(&to->ns[VT_REASON_NONE], &told->ns[VT_REASON_NONE],
+                   task->se.sum_exec_runtime + now.ran);
+    all +=
+        tell_one(&to->ns[VT_REASON_RUNNABLE], &told->ns[VT_REASON_RUNNABLE],
+                 sum->ns[VT_REASON_RUNNABLE] + task->sched_info.run_delay + now.waits - throttled);
+    all += tell_one(&to->ns[VT_REASON_THROTTLED], &told->ns[VT_REASON_THROTTLED], throttled);
     for (__u32 i = VT_REASON_THROTTLED + 1; i < VT_REASONS; i++) {
         ns = sum->ns[i];
         if (i == now.reason)
             ns += now.blocked;
-        tell_one(&to->ns[i], &told->ns[i], ns);
+        all += tell_one(&to->ns[i], &told->ns[i], ns);
     }
+    all += tell_one(&to->stolen, &told->stolen, sum->stolen + now.stolen);
+    /* A new thread: rq->clock was too old to note when it was made. */
+    if (!told->lived)
+        told->lived = clock - all;
+    tell_one(&to->lived, &told->lived, clock);
     tell_one(&to->utime, &told->utime, task->utime);
     tell_one(&to->stime, &told->stime, task->stime);
     tell_one(&to->gtime, &told->gtime, task->gtime);
     return 0;
 }
+
+struct vt_thread_times told_nobody; /* of threads that were not asked for */
 
 /* A thread leaves its CPU for the last time, or its owner for another. */
 static __noinline int tell_owner(struct task_struct *task, struct vt_sched_task *state, __u32 slot,
@@ -150,7 +171,9 @@ static __noinline int tell_owner(struct task_struct *task, struct vt_sched_task 
     struct vt_state_task *of = find_state_task(task);
     struct vt_thread_times *to = bpf_map_lookup_elem(&states_ended, &slot);
 
-    if (of && to)
+    if (!to)
+        to = &told_nobody;
+    if (of)
         tell(task, state, of, clock, to);
     return 0;
 }
@@ -182,6 +205,16 @@ static __always_inline void add_blocked(struct task_struct *task, struct vt_sche
 /* The iterator's record: see open_wait. */
 struct vt_thread_state thread_state;
 
+/* What a thread had before vtrace came is in no report. */
+static __always_inline void begin_old(struct task_struct *task, struct vt_sched_task *state,
+                                      struct vt_state_task *of)
+{
+    __u64 clock = rq_clock_here();
+
+    of->told.lived = clock;
+    tell(task, state, of, clock, &thread_state.times);
+}
+
 /* From now on the time of a thread counts. */
 static __always_inline bool begin_states(struct task_struct *task, bool is_new)
 {
@@ -190,13 +223,20 @@ static __always_inline bool begin_states(struct task_struct *task, bool is_new)
 
     if (!state || !of)
         return false;
-    if (of->told.lived)
+    if (of->begun)
         return true;
-    if (is_new)
-        of->told.lived = rq_clock_here();
-    else
-        tell(task, state, of, rq_clock_here(), &thread_state.times);
+    of->begun = 1;
+    if (!is_new)
+        begin_old(task, state, of);
     return true;
+}
+
+static __always_inline void add_stolen(struct task_struct *task, __u64 ns)
+{
+    struct vt_state_task *of = find_state_task(task);
+
+    if (of)
+        of->sum.stolen += ns;
 }
 
 static __always_inline void add_throttled(struct task_struct *task, __u64 ns)

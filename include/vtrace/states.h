@@ -11,6 +11,7 @@
 /* Of one thread, or of several. In ns; a difference may be a little below 0, which the next one takes back. */
 struct vt_thread_times {
     __u64 ns[VT_REASONS]; /* by the reason to be off a CPU; VT_REASON_NONE is on one */
+    __u64 stolen;         /* on a CPU that interrupts or the hypervisor had meanwhile */
     __u64 lived;          /* what these should add up to */
     __u64 utime;          /* as the kernel counts; with gtime */
     __u64 stime;
@@ -23,6 +24,7 @@ struct vt_state_task {
         sum; /* of blocks that have ended, and of throttling; of RUNNABLE what the
                                   * kernel counted that was no wait, below 0 */
     struct vt_thread_times told; /* what reports had by now */
+    __u64 begun;
 };
 
 /* What is new of a thread since the last report, from the task iterator. */

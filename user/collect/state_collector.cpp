@@ -7,10 +7,19 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <string>
 
 namespace vtrace {
 namespace {
+
+// The iterator takes the time from its CPU's run queue, whose clock stands still from one tick or switch to the
+// next: a switch brings it up to date.
+void refresh_clock()
+{
+    const timespec shortest = {.tv_sec = 0, .tv_nsec = 1};
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &shortest, nullptr);
+}
 
 // A time below 0 is none.
 uint64_t at_least_0(uint64_t ns)
@@ -24,6 +33,7 @@ StateTimes times_of(const vt_thread_times& raw)
     times.lived = at_least_0(raw.lived);
     for (size_t i = 0; i < kStates; i++)
         times.ns.at(i) = at_least_0(raw.ns[i]);
+    times.stolen = at_least_0(raw.stolen);
     times.utime = at_least_0(raw.utime);
     times.stime = at_least_0(raw.stime);
     times.gtime = at_least_0(raw.gtime);
@@ -35,6 +45,7 @@ void add(vt_thread_times& sum, const vt_thread_times& now, const vt_thread_times
 {
     for (size_t i = 0; i < VT_REASONS; i++)
         sum.ns[i] += now.ns[i] - before.ns[i];
+    sum.stolen += now.stolen - before.stolen;
     sum.lived += now.lived - before.lived;
     sum.utime += now.utime - before.utime;
     sum.stime += now.stime - before.stime;
@@ -46,6 +57,7 @@ vt_thread_times load(const vt_thread_times& shared)
     vt_thread_times now{};
     for (size_t i = 0; i < VT_REASONS; i++)
         now.ns[i] = load_relaxed(shared.ns[i]);
+    now.stolen = load_relaxed(shared.stolen);
     now.lived = load_relaxed(shared.lived);
     now.utime = load_relaxed(shared.utime);
     now.stime = load_relaxed(shared.stime);
@@ -94,6 +106,7 @@ Status StateCollector::begin(uint32_t slots)
 
 Status StateCollector::read(Snapshot& snapshot, uint32_t slots, const OwnerOf& owner_of)
 {
+    refresh_clock();
     const auto records = run_iterator(threads_.get(), "task");
     if (!records)
         return records.error();

@@ -117,7 +117,7 @@ OpenWait open_wait_from(const Json& json)
 
 Json to_json(const StateTimes& times)
 {
-    return {times.lived, times.ns, times.utime, times.stime, times.gtime};
+    return {times.lived, times.ns, times.stolen, times.utime, times.stime, times.gtime};
 }
 
 StateTimes state_times_from(const Json& json)
@@ -126,9 +126,10 @@ StateTimes state_times_from(const Json& json)
     times.lived = number<uint64_t>(json.at(0));
     for (size_t i = 0; i < kStates; i++)
         times.ns.at(i) = number<uint64_t>(json.at(1).at(i));
-    times.utime = number<uint64_t>(json.at(2));
-    times.stime = number<uint64_t>(json.at(3));
-    times.gtime = number<uint64_t>(json.at(4));
+    times.stolen = number<uint64_t>(json.at(2));
+    times.utime = number<uint64_t>(json.at(3));
+    times.stime = number<uint64_t>(json.at(4));
+    times.gtime = number<uint64_t>(json.at(5));
     return times;
 }
 

@@ -16,7 +16,7 @@ void take(uint64_t& whole, uint64_t part)
 
 uint64_t StateTimes::sum() const
 {
-    return std::accumulate(ns.begin(), ns.end(), uint64_t{0});
+    return std::accumulate(ns.begin(), ns.end(), stolen);
 }
 
 StateTimes& StateTimes::operator+=(const StateTimes& other)
@@ -24,6 +24,7 @@ StateTimes& StateTimes::operator+=(const StateTimes& other)
     lived += other.lived;
     for (size_t i = 0; i < kStates; i++)
         ns.at(i) += other.ns.at(i);
+    stolen += other.stolen;
     utime += other.utime;
     stime += other.stime;
     gtime += other.gtime;
@@ -35,6 +36,7 @@ StateTimes& StateTimes::operator-=(const StateTimes& other)
     take(lived, other.lived);
     for (size_t i = 0; i < kStates; i++)
         take(ns.at(i), other.ns.at(i));
+    take(stolen, other.stolen);
     take(utime, other.utime);
     take(stime, other.stime);
     take(gtime, other.gtime);

@@ -16,6 +16,7 @@ inline constexpr size_t kStates = VT_REASON_DEAD;
 struct StateTimes {
     uint64_t lived = 0; // how long the threads were there, summed: what the states should add up to
     std::array<uint64_t, kStates> ns{};
+    uint64_t stolen = 0; // on a CPU that interrupts or the hypervisor had meanwhile
     // What the kernel counted as run in user space (with the guest), in the kernel, and as a guest.
     uint64_t utime = 0;
     uint64_t stime = 0;

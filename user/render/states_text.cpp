@@ -22,13 +22,13 @@ struct Column {
 };
 
 // In the order in which they are shown.
-constexpr std::array<Column, 21> kColumns = {{
+constexpr std::array<Column, 22> kColumns = {{
     {"user", "USER"},     {"system", "SYS"},    {"guest", "GUEST"},   {"running", "RUN"},
     {"runnable", "WAIT"}, {"throttled", "THR"}, {"disk", "DISK"},     {"memory", "MEM"},
     {"fault", "FAULT"},   {"lock", "LOCK"},     {"socket", "SOCK"},   {"pipe", "PIPE"},
     {"aio", "AIO"},       {"poll", "POLL"},     {"sleep", "SLEEP"},   {"wait", "CHILD"},
     {"kthread", "KTHR"},  {"stopped", "STOP"},  {"blocked", "BLOCK"}, {"other", "OTHER"},
-    {"unknown", "UNKN"},
+    {"stolen", "STEAL"},  {"unknown", "UNKN"},
 }};
 constexpr size_t kColumnWidth = 6;
 constexpr size_t kThreadsWidth = 8;
