@@ -127,6 +127,9 @@ ToolSpec runqlen_tool()
         .parts = parts,
         .build = build,
         .text = runqlen_text,
+        .without_tasks =
+            "a queue is a CPU's, its tasks are counted by entity: --cgroup=PATH and its "
+            "like select one; how long a process waits is in `vtrace runqlat`",
     };
 }
 
