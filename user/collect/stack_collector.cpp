@@ -298,6 +298,7 @@ void StackCollector::read_losses(Loss& loss)
     loss.stacks_lost += now.lost - before_.lost;
     loss.blocks_lost += now.blocks_lost - before_.blocks_lost;
     loss.blocks_lost_ns += now.blocks_lost_ns - before_.blocks_lost_ns;
+    loss.stacks_unnoticed += now.unnoticed - before_.unnoticed;
     before_ = now;
     if (names_.kernel_hidden())
         loss.fallbacks.emplace_back(
