@@ -143,6 +143,11 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const SchedParts& p
         if (auto checked = check_pid_namespace("--vm"); !checked)
             return checked.error();
     }
+    // The kernel shows none of the tasks that were there before, and /proc shows other processes.
+    if (parts.stacks) {
+        if (auto checked = check_pid_namespace("offcputime"); !checked)
+            return checked.error();
+    }
     if (!options.target.empty()) {
         if (auto set = set_target(options, hierarchy, config); !set)
             return set.error();

@@ -50,10 +50,11 @@ std::string demangled(const std::string& name)
 const ElfSymbols* FrameNames::vdso()
 {
     if (!vdso_) {
-        // Every process has the same one.
+        // Every process has the same one. Which number this one has is a matter of PID namespaces.
         const uint64_t address = ::getauxval(AT_SYSINFO_EHDR);
-        const auto maps = read_maps(static_cast<uint32_t>(::getpid()));
-        const Mapping* map = maps ? find_mapping(*maps, address) : nullptr;
+        const auto text = read_file("/proc/self/maps");
+        const auto maps = parse_maps(text ? *text : "");
+        const Mapping* map = find_mapping(maps, address);
         if (map == nullptr)
             return nullptr;
         // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives the address as a number
