@@ -3,9 +3,9 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "symbol/demangle.h"
 #include "symbol/kernel_symbols.h"
 
-#include <cxxabi.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/auxv.h>
@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
-#include <memory>
 
 namespace vtrace {
 namespace {
@@ -35,17 +33,6 @@ Fd open_mapped(uint32_t pid, const Mapping& map, struct stat& status)
 }
 
 } // namespace
-
-std::string demangled(const std::string& name)
-{
-    constexpr size_t kLongest = 2048; // a hostile name can take the demangler long
-    if (!name.starts_with("_Z") || name.size() > kLongest)
-        return name;
-    int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> plain(
-        abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), &std::free);
-    return status == 0 && plain ? std::string(plain.get()) : name;
-}
 
 const ElfSymbols* FrameNames::vdso()
 {
