@@ -6,9 +6,14 @@
  */
 #include "common/cgroup.bpf.h"
 #include "common/kernel.bpf.h"
+#include "common/vm.bpf.h"
 #include "vtrace/runq.h"
 
 const volatile bool runq_owners_wanted = false; /* not only by CPU */
+const volatile bool runq_by_vm = false;         /* VMs apart from what else is in their cgroups */
+const volatile __u64 runq_target_vm = 0;        /* 0 is every VM, and what is in none */
+
+extern struct vt_vms vms SEC(".maps"); /* bpf/kvm.bpf.c */
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -35,14 +40,30 @@ static __always_inline __u32 asleep_in_queue(struct rq *rq)
     return BPF_CORE_READ(with, cfs.h_nr_queued) - BPF_CORE_READ(with, cfs.h_nr_runnable);
 }
 
+/* The VM that a task is part of, or serves. */
+static __always_inline __u64 read_task_vm(struct task_struct *task)
+{
+    struct vt_vm_process *process;
+    __u32 tgid;
+
+    if (!runq_by_vm)
+        return 0;
+    tgid = BPF_CORE_READ(task, tgid);
+    process = bpf_map_lookup_elem(&vms, &tgid);
+    if (!process || process->start_time != process_start_time(task))
+        return 0;
+    return process->vm;
+}
+
 static __always_inline void owner_waits(struct vt_runq_cpu *cpu, struct task_struct *task,
                                         __u32 number)
 {
     struct cgroup *cgroup = read_task_cgroup(task);
-    struct vt_runq_key key = {.cgroup_id = cgroup_id(cgroup), .cpu = number};
+    struct vt_runq_key key = {
+        .cgroup_id = cgroup_id(cgroup), .vm = read_task_vm(task), .cpu = number};
     struct vt_runq_owner *owner, none = {};
 
-    if (!cgroup_selected(cgroup))
+    if (!cgroup_selected(cgroup) || (runq_target_vm && key.vm != runq_target_vm))
         return;
     owner = bpf_map_lookup_elem(&runq_owners, &key);
     if (!owner) {

@@ -143,6 +143,11 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const SchedParts& p
         if (auto checked = check_pid_namespace("--vm"); !checked)
             return checked.error();
     }
+    // The kernel shows none of the tasks that were there before, and /proc shows other processes.
+    if (parts.stacks) {
+        if (auto checked = check_pid_namespace("offcputime"); !checked)
+            return checked.error();
+    }
     if (!options.target.empty()) {
         if (auto set = set_target(options, hierarchy, config); !set)
             return set.error();
@@ -206,7 +211,10 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
                              .by_thread = config.parts.threads,
                              .task_storage = config.task_storage,
                              .threads = config.threads};
-    const RunqConfig runq{.by_cgroup = config.by_cgroup, .entities = config.entities};
+    const RunqConfig runq{.by_cgroup = config.by_cgroup,
+                          .by_vm = config.by_vm,
+                          .target_vm = config.target_vm,
+                          .entities = config.entities};
     SchedCollector::prepare(self->object_, config);
     if (config.parts.queues)
         RunqCollector::prepare(self->object_, runq);
@@ -371,6 +379,13 @@ void Collectors::release_cgroup(uint64_t id)
         runq_->release_cgroup(id);
 }
 
+void Collectors::release_vm(uint64_t vm)
+{
+    sched_->release_vm(vm);
+    if (runq_)
+        runq_->release_vm(vm);
+}
+
 Result<Snapshot> Collectors::read()
 {
     Snapshot snapshot;
@@ -408,7 +423,7 @@ Result<Snapshot> Collectors::read()
         if (auto read = vms_->read(snapshot); !read)
             return read.error();
         for (const uint64_t vm : vms_->forget_reported())
-            sched_->release_vm(vm);
+            release_vm(vm);
     }
     read_overhead(snapshot);
     return snapshot;

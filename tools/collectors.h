@@ -50,6 +50,7 @@ private:
                                                      bool with_entities);
     void read_overhead(Snapshot& snapshot);
     void release_cgroup(uint64_t id);
+    void release_vm(uint64_t vm);
 
     BpfObject object_;
     Fd stats_;

@@ -85,16 +85,23 @@ Error bad_interval(const std::string& text)
                  "from 0.01 to 31536000, for example 1 or 0.5");
 }
 
+std::vector<std::string> formats(const ToolSpec* tool)
+{
+    std::vector<std::string> names{"text", "json"};
+    if (tool != nullptr && tool->folded != nullptr)
+        names.emplace_back("folded");
+    return names;
+}
+
 void add_output_options(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions& options)
 {
-    const bool folded = tool.folded != nullptr;
     app.add_option("--top", raw.top, "Rows to show (text: 20, JSON: all)")->type_name("N");
     app.add_option("--format", raw.format,
-                   folded ? "json: one document per report and line; folded: for flame graphs"
-                          : "json: one document per report and line")
+                   tool.folded != nullptr
+                       ? "json: one document per report and line; folded: for flame graphs"
+                       : "json: one document per report and line")
         ->type_name("FORMAT")
-        ->check(CLI::IsMember(folded ? std::vector<std::string>{"text", "json", "folded"}
-                                     : std::vector<std::string>{"text", "json"}));
+        ->check(CLI::IsMember(formats(&tool)));
     app.add_option("--output", options.output, "Write to FILE instead of stdout")
         ->type_name("FILE");
     app.add_flag("--timestamp", options.timestamp, "Print the time before each report");
@@ -110,9 +117,11 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
     // Flags, so that the next word is never taken for their value.
     for (size_t i = 0; i < kTargets.size(); i++)
         sub->add_flag(flag_of(kTargets[i]), raw.targets[i], std::string(kTargets[i].help));
-    sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
-    sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
-        ->type_name("GLOB");
+    if (tool.without_tasks.empty()) {
+        sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
+        sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
+            ->type_name("GLOB");
+    }
     if (tool.single_waits) {
         sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
             ->type_name("MS");
@@ -251,11 +260,16 @@ Status check_watch(const RawOptions& raw, double& seconds)
     return ok();
 }
 
+const ToolSpec* find_tool(std::string_view name)
+{
+    const auto found = std::ranges::find(tools(), name, &ToolSpec::name);
+    return found == tools().end() ? nullptr : &*found;
+}
+
 bool is_subcommand(std::string_view word)
 {
     constexpr std::array<std::string_view, 4> kOthers = {"list", "check", "ps", "completion"};
-    return std::ranges::find(kOthers, word) != kOthers.end() ||
-           std::ranges::find(tools(), word, &ToolSpec::name) != tools().end();
+    return std::ranges::find(kOthers, word) != kOthers.end() || find_tool(word) != nullptr;
 }
 
 Status check_first_word(std::string_view word)
@@ -305,6 +319,21 @@ Status check_words(const std::vector<std::string>& words)
     return check_first_word(words.front());
 }
 
+// What other tools have, and why this one does not.
+Status check_words_of_tool(const std::vector<std::string>& words)
+{
+    const ToolSpec* tool = find_tool(words.front());
+    if (tool == nullptr || tool->without_tasks.empty())
+        return ok();
+    for (const std::string& word : words) {
+        const std::string option = word.substr(0, word.find('='));
+        if (option == "--pid" || option == "--comm")
+            return usage(std::string(tool->name) + " has no " + option,
+                         std::string(tool->without_tasks));
+    }
+    return ok();
+}
+
 Status check_words_of_ps(const std::vector<std::string>& words)
 {
     for (size_t i = 1; i < words.size(); i++) {
@@ -345,7 +374,7 @@ struct Parser {
         for (CLI::App* sub : {list, check, ps})
             sub->add_option("--format", raw.format, "Form of the output")
                 ->type_name("FORMAT")
-                ->check(CLI::IsMember({"text", "json"}));
+                ->check(CLI::IsMember(formats(nullptr)));
         ps->add_flag("--watch", raw.watch, "Again every 2 s, or =SECONDS, until Ctrl-C");
         list->footer("\nExample:\n  vtrace list --format json\n");
         check->footer("\nExample:\n  vtrace check\n");
@@ -430,12 +459,17 @@ bool takes_value(const CLI::App& app, const std::string& word)
 std::vector<std::string> words_of(const CLI::App& sub, const std::string& before,
                                   const std::string& word, const KnownNames& known)
 {
+    const ToolSpec* tool = find_tool(sub.get_name());
     if (before == "--format")
-        return {"text", "json"};
+        return formats(tool);
     if (takes_value(sub, before))
         return {};
-    if (word.starts_with("--format="))
-        return {"--format=text", "--format=json"};
+    if (word.starts_with("--format=")) {
+        std::vector<std::string> words = formats(tool);
+        for (std::string& format : words)
+            format.insert(0, "--format=");
+        return words;
+    }
     for (const TargetFlag& target : kTargets) {
         const std::string flag = flag_of(target);
         if (word.starts_with(flag + "=") && sub.get_option_no_throw(flag) != nullptr)
@@ -455,6 +489,8 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
 {
     std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
     if (auto checked = check_words(words); !checked)
+        return checked.error();
+    if (auto checked = check_words_of_tool(words); !checked)
         return checked.error();
     // A flag without a value must be told from every value.
     for (const TargetFlag& target : kTargets)

@@ -36,6 +36,8 @@ struct ToolSpec {
     bool single_waits = false; // has --slower
     bool quotas = false;       // shows what the kernel counts of CPU quotas
     bool block_times = false;  // has --min and --max
+    // Why there is no --pid and no --comm, and what to use; empty: there are.
+    std::string_view without_tasks = {};
 };
 
 // Every measuring tool, in the order of `vtrace list`.

@@ -40,18 +40,10 @@ std::vector<Metric> metrics_of(const Seen& seen)
             {.name = "samples", .unit = "1", .value = seen.samples}};
 }
 
-// An idle CPU may not be sampled: what is missing of the samples had no one waiting.
-double samples_of(const Snapshot& snapshot, const RunqCpu& cpu)
-{
-    const double due = static_cast<double>(snapshot.duration_ns) / 1e9 *
-                       static_cast<double>(snapshot.runq.samples_per_second);
-    return std::max(static_cast<double>(cpu.samples), std::round(due));
-}
-
 void add_cpus(Report& report, const Snapshot& snapshot)
 {
     for (const RunqCpu& cpu : snapshot.runq.cpus) {
-        Seen seen{.samples = samples_of(snapshot, cpu)};
+        Seen seen{.samples = static_cast<double>(cpu.samples)};
         seen.length = static_cast<double>(cpu.sum) / std::max(seen.samples, 1.0);
         uint64_t waiting = 0;
         for (const auto& [length, count] : cpu.lengths) {
@@ -73,10 +65,10 @@ void add_entities(Report& report, const Snapshot& snapshot)
     const Entities entities(snapshot.cgroups, snapshot.entities);
     std::map<uint32_t, double> samples;
     for (const RunqCpu& cpu : snapshot.runq.cpus)
-        samples[cpu.cpu] = std::max(samples_of(snapshot, cpu), 1.0);
+        samples[cpu.cpu] = std::max(static_cast<double>(cpu.samples), 1.0);
     std::map<std::string, std::pair<Entity, Seen>> found;
     for (const RunqOwner& owner : snapshot.runq.owners) {
-        Entity entity = entities.owner(owner.cgroup_id, 0, report.group);
+        Entity entity = entity_of(entities, owner.owner, report.group);
         auto& [known, seen] = found[key_of(entity)];
         known = std::move(entity);
         const double n = samples[owner.cpu];
@@ -119,14 +111,19 @@ ToolSpec runqlen_tool()
             "Each CPU is looked at 199 times a second: how many tasks wait for it, the running\n"
             "one not counted, and those held back by a CPU quota not either. The length is the\n"
             "mean; of an entity, of all CPUs together. WAITING is the share of samples in which\n"
-            "any waited; of an entity, on the CPU where it is largest. It is off by no more than\n"
-            "the error in 95 of 100 cases. Real-time tasks are in the rows of CPUs only.",
+            "any waited; of an entity, in the cgroup and on the CPU where it is largest. It is off\n"
+            "by no more than the error in 95 of 100 cases, of the samples that came: those that a\n"
+            "CPU was too late for are in the ledger. Real-time tasks are in the rows of CPUs only.\n"
+            "vtrace's own thread counts as any other.",
         .examples = "  vtrace runqlen 5 1                   each CPU, for 5 s\n"
                     "  vtrace runqlen --container 5 1       who has tasks waiting\n"
                     "  vtrace runqlen --format json 1 | jq '.rows[0].metrics.length.value'\n",
         .parts = parts,
         .build = build,
         .text = runqlen_text,
+        .without_tasks =
+            "a queue is a CPU's, its tasks are counted by entity: --cgroup=PATH and its "
+            "like select one; how long a process waits is in `vtrace runqlat`",
     };
 }
 

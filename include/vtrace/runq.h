@@ -20,11 +20,12 @@ struct vt_runq_cpu {
 
 struct vt_runq_key {
     __u64 cgroup_id;
+    __u64 vm; /* 0: in none, or VMs were not asked for */
     __u32 cpu;
     __u32 zero;
 };
 
-/* What was seen of the tasks of one cgroup in one CPU's queue. */
+/* What was seen of the tasks of one VM, or of what is in none, of one cgroup in one CPU's queue. */
 struct vt_runq_owner {
     __u64 sample; /* number of the last one that any waited in */
     __u64 seen;   /* samples that any waited in */

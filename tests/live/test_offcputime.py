@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -23,6 +24,9 @@ REASONS = {
     "block_in_epoll": "poll",
 }
 CALLERS = ["one_round", "all_rounds", "main"]
+
+
+STACKS = BLOCKER.with_name("wl_stacks")
 
 
 class Blocker:
@@ -191,6 +195,57 @@ class OffCpuTime(live.TestCase):
         tracer.stop()
         self.check(stacks_of(tracer.reports(), blocker.pid), account, 10)
 
+    def test_stacks_that_nobody_was_told_of_are_named_late(self):
+        """While vtrace stands still there is no room for all that it is to be told of."""
+        depth = 13
+        load = subprocess.Popen([STACKS, str(depth)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        with load:
+            self.assertEqual(load.stdout.readline(), "ready\n")
+            tracer = self.trace("--pid", load.pid, "--min", "0")
+            tracer.process.send_signal(signal.SIGSTOP)
+            load.stdin.write("\n")
+            load.stdin.flush()
+            self.assertEqual(load.stdout.readline(), "done\n")
+            tracer.process.send_signal(signal.SIGCONT)
+            live.until(lambda: live.losses(tracer.reports(), "stacks_unnoticed"), "a report that says so")
+            tracer.wait_report(len(tracer.reports()) + 1)
+            tracer.stop()
+            reports = tracer.reports()
+            load.stdin.close()
+        unnoticed = live.losses(reports, "stacks_unnoticed")
+        print(f"\n    {unnoticed} of {2 ** depth} stacks unnoticed", flush=True)
+        self.assertGreater(unnoticed, 2**depth // 4)
+        self.assertLessEqual(unnoticed, 2**depth + 100)
+        found = stacks_of(reports, load.pid)
+        self.assertEqual([s for s in found if s["user"] == ["[process ended]"]], [])
+        sleeps = [s for s in under(found, "descend") if s["reason"] == "sleep"]
+        for stack in sleeps:
+            self.assertEqual(stack["user"].count("descend"), depth)  # libc hides the innermost
+        # So short a sleep may be over before the task has left its CPU.
+        self.assertGreater(figure(sleeps, "count"), 0.95 * 2**depth, "expected each to be named")
+        self.assertLessEqual(figure(sleeps, "count"), 2**depth)
+
+    def test_in_another_time_namespace(self):
+        """What is measured is right, but which process in /proc it is of is not known."""
+        if not os.path.exists("/proc/self/ns/time"):
+            self.skipTest("no time namespaces: a kernel before 5.6, or without them")
+        blocker = self.enter(Blocker(5, 20))
+        prefix = ("unshare", "--time", "--boottime", "100000", "--fork", "--kill-child")
+        with live.Tracer("offcputime", "--format", "json", 1, 4, prefix=prefix) as tracer:
+            tracer.wait_report()
+            blocker.begin()
+            account = blocker.account()
+            self.assertEqual(tracer.wait(), 0)  # a signal would be lost: unshare passes none on
+            reports = tracer.reports()
+        found = stacks_of(reports, blocker.pid)
+        names = {name for stack in found for name in stack["user"]}
+        self.assertLessEqual(names, {"[unknown]", "[user stack not taken]"})
+        for reason in REASONS.values():
+            self.assertTrue([s for s in found if s["reason"] == reason], reason)
+        self.assertGreater(figure(found), 0.98 * sum(account.values()))
+        for report in reports:
+            self.assertIn("time namespace", str(report["loss"]["fallbacks"]))
+
     def test_what_has_not_ended(self):
         blocker = self.enter(Blocker(1, 3000))
         tracer = self.trace()
@@ -222,7 +277,7 @@ class OffCpuTime(live.TestCase):
 
     def test_text_fits_80_columns(self):
         blocker = self.enter(Blocker(3, 20))
-        tracer = self.enter(live.Tracer("offcputime", "--pid", blocker.pid))
+        tracer = self.enter(live.Tracer("offcputime", "--pid", blocker.pid, "--top", "20"))
         tracer.wait_attached()
         tracer.wait_poll()
         blocker.begin()
@@ -245,6 +300,11 @@ class WrongUsage(unittest.TestCase):
             self.refuse("--max", bad)
         self.refuse("--min", "5", "--max", "4")
         self.refuse("--max", "0.5")
+
+    def test_pid_namespace(self):
+        for options in (["--mount-proc"], []):
+            result = live.run("offcputime", "1", "1", prefix=["unshare", "--pid", "--fork", *options])
+            live.check_failure(self, result, 3, "PID namespace", "of the host")
 
     def test_format(self):
         self.refuse("--format", "flat")

@@ -256,6 +256,38 @@ TEST(CommandLine, RefusesWhatItDoesNotKnow)
     expect_usage({"\x1b[31m\n"}, "\\x1b");
 }
 
+// A filter that does nothing would be worse than none.
+TEST(CommandLine, RefusesFiltersByTaskWhereThereAreNoTasks)
+{
+    for (const Words& words : {Words{"runqlen", "--pid", "1"},
+                               {"runqlen", "--pid=1"},
+                               {"runqlen", "--comm", "x"},
+                               {"runqlen", "--cgroup", "--comm=x", "1"}}) {
+        expect_usage(words, words.at(1) == "--cgroup" ? "has no --comm" : "runqlen has no --");
+        expect_usage(words, "vtrace runqlat");
+    }
+    const auto help = parse({"runqlen", "--help"});
+    ASSERT_TRUE(help && help->text);
+    EXPECT_THAT(*help->text, Not(HasSubstr("--pid")));
+    EXPECT_THAT(*help->text, Not(HasSubstr("--comm")));
+    const KnownNames none = [](const std::string&, const std::string&) {
+        return std::vector<std::string>{};
+    };
+    EXPECT_EQ(complete({"runqlen", "--pi"}, none), "");
+    EXPECT_EQ(complete({"runqlat", "--pi"}, none), "--pid\n");
+}
+
+TEST(CommandLine, CompletesTheFormatsOfATool)
+{
+    const KnownNames none = [](const std::string&, const std::string&) {
+        return std::vector<std::string>{};
+    };
+    EXPECT_EQ(complete({"runqlat", "--format", ""}, none), "text\njson\n");
+    EXPECT_EQ(complete({"offcputime", "--format", "f"}, none), "folded\n");
+    EXPECT_EQ(complete({"offcputime", "--format=f"}, none), "--format=folded\n");
+    EXPECT_EQ(complete({"ps", "--format", "f"}, none), "");
+}
+
 TEST(CommandLine, OtherCommands)
 {
     const auto list = parse({"list"});

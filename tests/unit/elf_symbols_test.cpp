@@ -6,10 +6,12 @@
 #include "support.h"
 #include "symbol/process_maps.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <string>
 
 extern "C" [[gnu::noinline]] int vtrace_test_function(int x)
@@ -71,6 +73,44 @@ TEST(ElfSymbols, DamagedFilesDoNoHarm)
         if (const auto symbols = ElfSymbols::read(damaged.data(), damaged.size())) {
             EXPECT_EQ(symbols->find(~0ULL), "");
         }
+    }
+}
+
+// A sparse file costs nothing to make: what it says of itself must not be read into memory.
+TEST(ElfSymbols, TablesTooLargeAreLeftOut)
+{
+    const auto whole =
+        read_file(std::string(VTRACE_FIXTURES) + "/../fuzz/corpus/elf_symbols/program");
+    ASSERT_TRUE(whole);
+    const auto name_in = [](const std::string& content, off_t size) {
+        const test::TempDir dir;
+        dir.write("file", content);
+        const std::string path = dir.path() + "/file";
+        EXPECT_EQ(::truncate(path.c_str(), size), 0);
+        const auto symbols = read_elf(path);
+        EXPECT_TRUE(symbols);
+        std::string found;
+        for (uint64_t offset = 0; symbols && offset < content.size() && found.empty(); offset++)
+            found = symbols->find(offset);
+        return found;
+    };
+    constexpr off_t kHuge = off_t{1} << 34U;
+    EXPECT_EQ(name_in(*whole, static_cast<off_t>(whole->size())), "two");
+    EXPECT_EQ(name_in(*whole, kHuge), "two");
+
+    Elf64_Ehdr header{};
+    std::memcpy(&header, whole->data(), sizeof(header));
+    for (unsigned i = 0; i < header.e_shnum; i++) {
+        const size_t at = header.e_shoff + i * sizeof(Elf64_Shdr);
+        Elf64_Shdr section{};
+        std::memcpy(&section, whole->data() + at, sizeof(section));
+        if (section.sh_type != SHT_SYMTAB && section.sh_type != SHT_STRTAB)
+            continue;
+        section.sh_size = kHuge - static_cast<off_t>(section.sh_offset);
+        std::string content = *whole;
+        std::memcpy(content.data() + at, &section, sizeof(section));
+        // The names of sections are in a table of their own.
+        EXPECT_EQ(name_in(content, kHuge), i == header.e_shstrndx ? "two" : "") << i;
     }
 }
 

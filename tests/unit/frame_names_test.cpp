@@ -35,17 +35,6 @@ std::vector<std::string> of_this_process(const std::vector<uint64_t>& frames)
     return FrameNames().user(pid, *maps, frames);
 }
 
-TEST(FrameNames, DemanglesOnlyCppNames)
-{
-    EXPECT_EQ(demangled("_ZN6vtrace4test4hereEi"), "vtrace::test::here(int)");
-    EXPECT_EQ(demangled("_Zbroken"), "_Zbroken");
-    EXPECT_EQ(demangled("main"), "main");
-    EXPECT_EQ(demangled("i"), "i");
-    EXPECT_EQ(demangled(""), "");
-    const std::string long_name = "_Z" + std::string(4000, '9');
-    EXPECT_EQ(demangled(long_name), long_name);
-}
-
 TEST(FrameNames, NamesFunctionsOfAProcess)
 {
     EXPECT_THAT(

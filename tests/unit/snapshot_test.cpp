@@ -70,9 +70,11 @@ Snapshot full_snapshot()
                             .bursts = 16,
                             .burst_ns = 17}},
                 {.cgroup_id = 18}};
-    s.runq = {.samples_per_second = 199,
-              .cpus = {{.cpu = 1, .samples = 2, .sum = 3, .cut = 4, .lengths = {{5, 6}, {7, 8}}}},
-              .owners = {{.cgroup_id = UINT64_MAX - 7, .cpu = 9, .seen = 10, .sum = 11}}};
+    s.runq = {.cpus = {{.cpu = 1, .samples = 2, .sum = 3, .cut = 4, .lengths = {{5, 6}, {7, 8}}}},
+              .owners = {{.owner = {.cgroup_id = UINT64_MAX - 7, .vm = UINT64_MAX - 8},
+                          .cpu = 9,
+                          .seen = 10,
+                          .sum = 11}}};
     s.stacks = {.min_ns = 1,
                 .max_ns = UINT64_MAX,
                 .frames = {"main", every_byte()},

@@ -11,12 +11,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 namespace vtrace {
 namespace {
 
 // No divisor of the kernel's own ticks: samples in step with those would always see the same.
 constexpr uint32_t kSamplesPerSecond = 199;
+// The kernel rounds it like this, and keeps to it: a sample that comes late does not delay the next one.
+constexpr std::chrono::nanoseconds kPeriod(1'000'000'000 / kSamplesPerSecond);
 
 // Of a CPU that is not online: nothing.
 Result<Fd> cpu_clock(int cpu)
@@ -41,6 +44,8 @@ void RunqCollector::prepare(BpfObject& object, const RunqConfig& config)
     constexpr uint32_t kOwnersAtLeast = 16384;
     const auto cpus = static_cast<uint32_t>(libbpf_num_possible_cpus());
     object->rodata->runq_owners_wanted = config.by_cgroup;
+    object->rodata->runq_by_vm = config.by_vm;
+    object->rodata->runq_target_vm = config.target_vm;
     bpf_map__set_max_entries(object->maps.runq_cpus, cpus);
     bpf_map__set_max_entries(object->maps.runq_owners,
                              config.by_cgroup ? std::max(kOwnersAtLeast, 4 * config.entities) : 1);
@@ -52,27 +57,38 @@ Result<std::unique_ptr<RunqCollector>> RunqCollector::start(BpfObject& object,
 {
     std::unique_ptr<RunqCollector> self(new RunqCollector(object));
     self->config_ = config;
-    const int cpus = libbpf_num_possible_cpus();
-    auto mapped = MappedArray<vt_runq_cpu>::map(bpf_map__fd(object->maps.runq_cpus),
-                                                static_cast<size_t>(cpus));
+    const auto cpus = static_cast<uint32_t>(libbpf_num_possible_cpus());
+    auto mapped = MappedArray<vt_runq_cpu>::map(bpf_map__fd(object->maps.runq_cpus), cpus);
     if (!mapped)
         return mapped.error();
-    self->cpus_ = std::move(*mapped);
-    self->before_.resize(static_cast<size_t>(cpus));
-    for (int cpu = 0; cpu < cpus; cpu++) {
-        auto event = cpu_clock(cpu);
-        if (!event)
-            return event.error();
-        if (!*event)
-            continue;
-        // The link has the event from here on.
-        const int fd = ::fcntl((*event).get(), F_DUPFD_CLOEXEC, 0);
-        Link link(bpf_program__attach_perf_event(object->progs.runq_sample, fd));
-        if (!link)
-            return errno_error("cannot sample CPU " + std::to_string(cpu));
-        self->links_.push_back(std::move(link));
+    self->counts_ = std::move(*mapped);
+    self->cpus_.resize(cpus);
+    for (uint32_t cpu = 0; cpu < cpus; cpu++) {
+        if (auto sampled = self->sample(cpu); !sampled)
+            return sampled.error();
     }
     return self;
+}
+
+Status RunqCollector::sample(uint32_t number)
+{
+    Cpu& cpu = cpus_[number];
+    cpu.link.reset();
+    cpu.heard = Clock::now();
+    auto event = cpu_clock(static_cast<int>(number));
+    if (!event)
+        return event.error();
+    if (!*event)
+        return ok();
+    // The link has the event from here on.
+    const int fd = ::fcntl((*event).get(), F_DUPFD_CLOEXEC, 0);
+    cpu.link.reset(bpf_program__attach_perf_event((*object_)->progs.runq_sample, fd));
+    if (!cpu.link)
+        return errno_error("cannot sample CPU " + std::to_string(number));
+    cpu.since = Clock::now();
+    cpu.came = 0;
+    cpu.missed = 0;
+    return ok();
 }
 
 std::map<RunqCollector::Key, vt_runq_owner> RunqCollector::owners() const
@@ -86,38 +102,64 @@ std::map<RunqCollector::Key, vt_runq_owner> RunqCollector::owners() const
     for (vt_runq_key next{}; bpf_map_get_next_key(fd, previous, &next) == 0;) {
         vt_runq_owner owner{};
         if (bpf_map_lookup_elem(fd, &next, &owner) == 0)
-            found[{next.cgroup_id, next.cpu}] = owner;
+            found[{OwnerId{.cgroup_id = next.cgroup_id, .vm = next.vm}, next.cpu}] = owner;
         key = next;
         previous = &key;
     }
     return found;
 }
 
+// Of the samples that were due by now.
+uint64_t RunqCollector::newly_missed(Cpu& cpu, uint64_t came, Clock::time_point now)
+{
+    cpu.came += came;
+    if (!cpu.link)
+        return 0;
+    // The last one may be on its way.
+    const auto due = static_cast<uint64_t>((now - cpu.since) / kPeriod);
+    const uint64_t missed = std::max(due, cpu.came + 1) - cpu.came - 1;
+    const uint64_t known = std::exchange(cpu.missed, std::max(cpu.missed, missed));
+    return cpu.missed - known;
+}
+
+Status RunqCollector::read_cpu(uint32_t number, Snapshot& snapshot)
+{
+    constexpr std::chrono::seconds kSilent(1);
+    Cpu& cpu = cpus_[number];
+    const auto now = Clock::now();
+    const vt_runq_cpu counts = counts_.values()[number];
+    const vt_runq_cpu before = std::exchange(cpu.before, counts);
+    RunqCpu added{.cpu = number,
+                  .samples = counts.samples - before.samples,
+                  .sum = counts.sum - before.sum,
+                  .cut = counts.cut - before.cut,
+                  .lengths = {}};
+    for (uint32_t length = 0; length < VT_RUNQ_LENGTHS; length++) {
+        if (const uint64_t count = counts.lengths[length] - before.lengths[length]; count != 0)
+            added.lengths.emplace_back(length, count);
+    }
+    snapshot.loss.map_full += counts.map_full - before.map_full;
+    snapshot.loss.samples_missed += newly_missed(cpu, added.samples, now);
+    if (added.samples != 0)
+        cpu.heard = now;
+    if (cpu.link || added.samples != 0)
+        snapshot.runq.cpus.push_back(std::move(added));
+    // It has gone offline, or come back: the event of a CPU does not outlive that.
+    return now - cpu.heard < kSilent ? ok() : sample(number);
+}
+
 Status RunqCollector::read(Snapshot& snapshot)
 {
     RunqSnapshot& runq = snapshot.runq;
-    runq.samples_per_second = kSamplesPerSecond;
-    for (uint32_t cpu = 0; cpu < before_.size(); cpu++) {
-        const vt_runq_cpu now = cpus_.values()[cpu];
-        vt_runq_cpu& before = before_[cpu];
-        RunqCpu added{.cpu = cpu,
-                      .samples = now.samples - before.samples,
-                      .sum = now.sum - before.sum,
-                      .cut = now.cut - before.cut,
-                      .lengths = {}};
-        for (uint32_t length = 0; length < VT_RUNQ_LENGTHS; length++) {
-            if (const uint64_t count = now.lengths[length] - before.lengths[length]; count != 0)
-                added.lengths.emplace_back(length, count);
-        }
-        snapshot.loss.map_full += now.map_full - before.map_full;
-        before = now;
-        runq.cpus.push_back(std::move(added));
+    for (uint32_t cpu = 0; cpu < cpus_.size(); cpu++) {
+        if (auto read = read_cpu(cpu, snapshot); !read)
+            return read;
     }
     auto now = owners();
     for (const auto& [key, owner] : now) {
         const vt_runq_owner before = owners_before_[key];
         if (owner.seen != before.seen) {
-            runq.owners.push_back({.cgroup_id = key.first,
+            runq.owners.push_back({.owner = key.first,
                                    .cpu = key.second,
                                    .seen = owner.seen - before.seen,
                                    .sum = owner.sum - before.sum});
@@ -127,15 +169,27 @@ Status RunqCollector::read(Snapshot& snapshot)
     return ok();
 }
 
-void RunqCollector::release_cgroup(uint64_t cgroup_id)
+void RunqCollector::release(const std::function<bool(const OwnerId&)>& is_gone)
 {
     const int fd = bpf_map__fd((*object_)->maps.runq_owners);
-    for (auto at = owners_before_.lower_bound({cgroup_id, 0});
-         at != owners_before_.end() && at->first.first == cgroup_id;) {
-        const vt_runq_key key{.cgroup_id = cgroup_id, .cpu = at->first.second, .zero = 0};
+    std::erase_if(owners_before_, [&](const auto& known) {
+        const auto& [owner, cpu] = known.first;
+        if (!is_gone(owner))
+            return false;
+        const vt_runq_key key{.cgroup_id = owner.cgroup_id, .vm = owner.vm, .cpu = cpu, .zero = 0};
         bpf_map_delete_elem(fd, &key);
-        at = owners_before_.erase(at);
-    }
+        return true;
+    });
+}
+
+void RunqCollector::release_cgroup(uint64_t cgroup_id)
+{
+    release([&](const OwnerId& owner) { return owner.cgroup_id == cgroup_id; });
+}
+
+void RunqCollector::release_vm(uint64_t vm)
+{
+    release([&](const OwnerId& owner) { return owner.vm == vm; });
 }
 
 } // namespace vtrace

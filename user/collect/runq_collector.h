@@ -7,7 +7,9 @@
 #include "model/snapshot.h"
 #include "vtrace/runq.h"
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -17,7 +19,9 @@ namespace vtrace {
 
 struct RunqConfig {
     bool by_cgroup = false;
-    uint32_t entities = 0; // cgroups present
+    bool by_vm = false;     // with by_cgroup: VMs apart from what else is in their cgroups
+    uint64_t target_vm = 0; // 0 is every VM, and what is in none
+    uint32_t entities = 0;  // cgroups present
 };
 
 // The lengths of run queues, by samples, from bpf/runq.bpf.c.
@@ -30,20 +34,34 @@ public:
 
     // Adds what was seen since the last read to the snapshot.
     Status read(Snapshot& snapshot);
-    // A removed cgroup, when its last figures have been reported.
+    // A removed cgroup, or a VM that has ended, when its last figures have been reported.
     void release_cgroup(uint64_t cgroup_id);
+    void release_vm(uint64_t vm);
 
 private:
-    using Key = std::pair<uint64_t, uint32_t>; // cgroup id and CPU
+    using Clock = std::chrono::steady_clock;
+    using Key = std::pair<OwnerId, uint32_t>; // whose, on which CPU
+    struct Cpu {
+        Link link; // null while it is not online
+        vt_runq_cpu before{};
+        Clock::time_point since; // samples are due from here on
+        uint64_t came = 0;       // of these
+        uint64_t missed = 0;
+        Clock::time_point heard; // the last time that it was asked for, or known to give, samples
+    };
 
     explicit RunqCollector(BpfObject& object) : object_(&object) {}
     [[nodiscard]] std::map<Key, vt_runq_owner> owners() const;
+    // Nothing on a CPU that is not online.
+    Status sample(uint32_t number);
+    uint64_t newly_missed(Cpu& cpu, uint64_t came, Clock::time_point now);
+    Status read_cpu(uint32_t number, Snapshot& snapshot);
+    void release(const std::function<bool(const OwnerId&)>& is_gone);
 
     BpfObject* object_;
     RunqConfig config_;
-    MappedArray<vt_runq_cpu> cpus_;
-    std::vector<Link> links_;
-    std::vector<vt_runq_cpu> before_;
+    MappedArray<vt_runq_cpu> counts_;
+    std::vector<Cpu> cpus_; // by number, all that there can be
     std::map<Key, vt_runq_owner> owners_before_;
 };
 

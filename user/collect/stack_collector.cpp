@@ -20,6 +20,7 @@ namespace {
 constexpr const char* kNotTaken = "[user stack not taken]";
 constexpr const char* kLost = "[stack lost]";
 constexpr const char* kEnded = "[process ended]";
+constexpr const char* kUnnamed = "[unknown]";
 
 std::string comm_string(const char (&comm)[VT_COMM_LEN])
 {
@@ -175,6 +176,13 @@ void StackCollector::name_new()
 void StackCollector::name_process(uint32_t pid,
                                   const std::vector<std::pair<uint64_t, vt_stack>>& stacks)
 {
+    if (!knows_processes_) {
+        for (const auto& [id, stack] : stacks) {
+            named_[id].used = window_;
+            named_[id].frames = {kUnnamed};
+        }
+        return;
+    }
     const auto before = read_image(pid);
     const auto maps = read_maps(pid);
     for (const auto& [id, stack] : stacks) {
@@ -298,10 +306,15 @@ void StackCollector::read_losses(Loss& loss)
     loss.stacks_lost += now.lost - before_.lost;
     loss.blocks_lost += now.blocks_lost - before_.blocks_lost;
     loss.blocks_lost_ns += now.blocks_lost_ns - before_.blocks_lost_ns;
+    loss.stacks_unnoticed += now.unnoticed - before_.unnoticed;
     before_ = now;
     if (names_.kernel_hidden())
         loss.fallbacks.emplace_back(
             "the kernel hides its symbols (kernel.kptr_restrict): addresses serve");
+    if (!knows_processes_)
+        loss.fallbacks.emplace_back(
+            "in a time namespace of its own vtrace cannot tell processes apart: "
+            "their functions have no names");
 }
 
 Status StackCollector::read(Snapshot& snapshot, const OwnerOf& owner_of)

@@ -72,6 +72,7 @@ private:
     BpfObject* object_;
     StackConfig config_;
     FrameNames names_;
+    bool knows_processes_ = clock_is_of_host(); // else none is the one that had the stack
     Link open_blocks_;
     Ring ring_;
     std::vector<uint64_t> new_;                          // ids of stacks to name

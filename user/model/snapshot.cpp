@@ -23,6 +23,10 @@ const std::vector<LossCounter>& loss_counters()
         {"stacks_lost", &Loss::stacks_lost, "stacks not shown: their table was full"},
         {"blocks_lost", &Loss::blocks_lost, "times off a CPU not shown: the table was full"},
         {"blocks_lost_ns", &Loss::blocks_lost_ns, "ns in these"},
+        {"stacks_unnoticed", &Loss::stacks_unnoticed,
+         "user stacks named late, if at all: the buffer was full"},
+        {"samples_missed", &Loss::samples_missed,
+         "samples not taken: a CPU was late for them, or offline"},
         {"unresolved", &Loss::unresolved, "cgroups without a known path"},
     };
     return counters;

@@ -141,9 +141,9 @@ struct RunqCpu {
     bool operator==(const RunqCpu&) const = default;
 };
 
-// What they saw of one cgroup's tasks there.
+// What they saw of one owner's tasks there.
 struct RunqOwner {
-    uint64_t cgroup_id = 0;
+    OwnerId owner;
     uint32_t cpu = 0;
     uint64_t seen = 0; // samples that any waited in
     uint64_t sum = 0;  // of how many
@@ -151,7 +151,6 @@ struct RunqOwner {
 };
 
 struct RunqSnapshot {
-    uint32_t samples_per_second = 0; // of each CPU that is not idle
     std::vector<RunqCpu> cpus;
     std::vector<RunqOwner> owners;
     bool operator==(const RunqSnapshot&) const = default;
@@ -229,6 +228,8 @@ struct Loss {
     uint64_t stacks_lost = 0;      // stacks that found no room
     uint64_t blocks_lost = 0;      // times off a CPU in no figure: no room for their stack
     uint64_t blocks_lost_ns = 0;
+    uint64_t stacks_unnoticed = 0;      // user stacks named late, or not at all
+    uint64_t samples_missed = 0;        // of run queues: due, but they did not come
     uint64_t unresolved = 0;            // ids without a name; set when the report is made
     std::vector<std::string> fallbacks; // what serves in place of what, and why
 

@@ -209,14 +209,13 @@ Json to_json(const RunqSnapshot& runq)
         cpus.push_back({c.cpu, c.samples, c.sum, c.cut, Json(c.lengths)});
     Json owners = Json::array();
     for (const RunqOwner& o : runq.owners)
-        owners.push_back({o.cgroup_id, o.cpu, o.seen, o.sum});
-    return {{"rate", runq.samples_per_second}, {"cpus", cpus}, {"owners", owners}};
+        owners.push_back({to_json(o.owner), o.cpu, o.seen, o.sum});
+    return {{"cpus", cpus}, {"owners", owners}};
 }
 
 RunqSnapshot runq_from(const Json& json)
 {
     RunqSnapshot runq;
-    runq.samples_per_second = number<uint32_t>(json.at("rate"));
     for (const Json& c : json.at("cpus")) {
         RunqCpu& cpu = runq.cpus.emplace_back();
         cpu.cpu = number<uint32_t>(c.at(0));
@@ -227,7 +226,7 @@ RunqSnapshot runq_from(const Json& json)
             cpu.lengths.emplace_back(number<uint32_t>(pair.at(0)), number<uint64_t>(pair.at(1)));
     }
     for (const Json& o : json.at("owners")) {
-        runq.owners.push_back({.cgroup_id = number<uint64_t>(o.at(0)),
+        runq.owners.push_back({.owner = owner_from(o.at(0)),
                                .cpu = number<uint32_t>(o.at(1)),
                                .seen = number<uint64_t>(o.at(2)),
                                .sum = number<uint64_t>(o.at(3))});

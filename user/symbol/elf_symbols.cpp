@@ -10,9 +10,15 @@ namespace vtrace {
 
 using ElfHandle = std::unique_ptr<Elf, decltype([](Elf* elf) { elf_end(elf); })>;
 
+// What a hostile file may cost: sparse, it is small and says that it is large.
+constexpr uint64_t kMostBytes = 512U << 20U; // of tables and their strings
+constexpr size_t kMostSegments = 4096;
+constexpr size_t kMostNames = 256U << 20U; // bytes; tables can name one long string again and again
+
 struct ElfReader {
     Elf* elf;
     ElfSymbols symbols{};
+    uint64_t bytes = 0; // read by now
 
     static Result<ElfSymbols> read(const ElfHandle& elf)
     {
@@ -27,7 +33,7 @@ struct ElfReader {
     void add_segments()
     {
         size_t count = 0;
-        if (elf_getphdrnum(elf, &count) != 0)
+        if (elf_getphdrnum(elf, &count) != 0 || count > kMostSegments)
             return;
         for (size_t i = 0; i < count; i++) {
             GElf_Phdr header{};
@@ -53,16 +59,27 @@ struct ElfReader {
         symbols.table_.sort();
     }
 
+    // libelf reads a section whole, as soon as anything of it is asked for.
+    bool afford(const GElf_Shdr& header)
+    {
+        if (header.sh_size > kMostBytes - bytes)
+            return false;
+        bytes += header.sh_size;
+        return true;
+    }
+
     void add_table(Elf_Scn* section, const GElf_Shdr& header)
     {
-        constexpr uint64_t kMostBytes = 256U << 20U; // more is no program's: a hostile file
-        if (header.sh_size > kMostBytes || header.sh_entsize == 0)
+        GElf_Shdr strings{};
+        if (header.sh_entsize == 0 ||
+            gelf_getshdr(elf_getscn(elf, header.sh_link), &strings) == nullptr || !afford(header) ||
+            !afford(strings))
             return;
         Elf_Data* data = elf_getdata(section, nullptr);
         if (data == nullptr)
             return;
         const uint64_t count = header.sh_size / header.sh_entsize;
-        for (uint64_t i = 0; i < count; i++) {
+        for (uint64_t i = 0; i < count && symbols.table_.bytes() < kMostNames; i++) {
             GElf_Sym symbol{};
             if (gelf_getsym(data, static_cast<int>(i), &symbol) == nullptr)
                 return;

@@ -3,9 +3,9 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "symbol/demangle.h"
 #include "symbol/kernel_symbols.h"
 
-#include <cxxabi.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/auxv.h>
@@ -13,8 +13,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
-#include <memory>
 
 namespace vtrace {
 namespace {
@@ -36,24 +34,14 @@ Fd open_mapped(uint32_t pid, const Mapping& map, struct stat& status)
 
 } // namespace
 
-std::string demangled(const std::string& name)
-{
-    constexpr size_t kLongest = 2048; // a hostile name can take the demangler long
-    if (!name.starts_with("_Z") || name.size() > kLongest)
-        return name;
-    int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> plain(
-        abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), &std::free);
-    return status == 0 && plain ? std::string(plain.get()) : name;
-}
-
 const ElfSymbols* FrameNames::vdso()
 {
     if (!vdso_) {
-        // Every process has the same one.
+        // Every process has the same one. Which number this one has is a matter of PID namespaces.
         const uint64_t address = ::getauxval(AT_SYSINFO_EHDR);
-        const auto maps = read_maps(static_cast<uint32_t>(::getpid()));
-        const Mapping* map = maps ? find_mapping(*maps, address) : nullptr;
+        const auto text = read_file("/proc/self/maps");
+        const auto maps = parse_maps(text ? *text : "");
+        const Mapping* map = find_mapping(maps, address);
         if (map == nullptr)
             return nullptr;
         // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives the address as a number

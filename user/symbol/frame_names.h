@@ -16,9 +16,6 @@
 
 namespace vtrace {
 
-// A C++ name as its source has it; any other name as it is.
-std::string demangled(const std::string& name);
-
 // Names the frames of stacks, the innermost first. Names are raw bytes: those of a process are what it
 // says.
 class FrameNames {

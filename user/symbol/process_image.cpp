@@ -4,6 +4,7 @@
 #include "base/files.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <charconv>
 
@@ -22,6 +23,14 @@ bool number_at(const std::vector<std::string_view>& fields, size_t field, uint64
 }
 
 } // namespace
+
+bool clock_is_of_host()
+{
+    constexpr ino_t kInitialTimeNamespace = 0xeffffffa; // PROC_TIME_INIT_INO, linux/proc_ns.h
+    struct stat status {};
+    // A kernel without them is in the initial one.
+    return ::stat("/proc/self/ns/time", &status) != 0 || status.st_ino == kInitialTimeNamespace;
+}
 
 Result<ProcessImage> parse_image(std::string_view stat)
 {

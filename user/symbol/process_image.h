@@ -16,6 +16,9 @@ struct ProcessImage {
     bool operator==(const ProcessImage&) const = default;
 };
 
+// True if /proc/PID/stat tells times by the clock of the host, as BPF does: outside a time namespace.
+bool clock_is_of_host();
+
 // From the text of /proc/PID/stat.
 Result<ProcessImage> parse_image(std::string_view stat);
 Result<ProcessImage> read_image(uint32_t pid);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The name of a function, as a program may have it.
+#include "require.h"
+#include "symbol/demangle.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
+{
+    using namespace vtrace;
+    const std::string name(reinterpret_cast<const char*>(data), size);
+    const std::string plain = demangled(name);
+    fuzz::require(plain == name || plain.size() <= 4096, "no name grows without end");
+    return 0;
+}
