@@ -40,21 +40,25 @@ class CpuDist(live.TestCase):
         self.assertAlmostEqual(total, load.ran, delta=0.02 * load.ran)
         self.assertAlmostEqual(count, load.slices, delta=0.01 * load.slices + 2)
 
+    @live.measured
     def test_slices_that_end_in_a_sleep(self):
         load = self.load("nap", 3, CPU, 400)
         count, total, _ = self.measure(load, "slice", f"--cgroup={self.of_load.path}")
         self.check_slices(load, count, total)
 
+    @live.measured
     def test_slices_that_are_preempted(self):
         load = self.load("spin", 3, CPU)
         count, total, _ = self.measure(load, "slice", f"--cgroup={self.of_load.path}")
         self.check_slices(load, count, total)
 
+    @live.measured
     def test_one_process_without_groups(self):
         load = self.load("nap", 2, -1, 300)
         count, total, _ = self.measure(load, "slice", "--pid", load.process.pid)
         self.check_slices(load, count, total)
 
+    @live.measured
     def test_off_the_cpu(self):
         load = self.load("nap", 1, CPU, 3000)
         count, total, rows = self.measure(load, "offcpu", "--offcpu", f"--cgroup={self.of_load.path}")
