@@ -43,7 +43,7 @@ class Blocker:
         self.process.stdin.flush()
 
     def account(self):
-        """Nanoseconds by function, once all is done."""
+        """By function, once all is done: what tests/workloads/blocker.cpp says of it."""
         return json.loads(self.process.stdout.readline())
 
     def end(self):
@@ -95,25 +95,35 @@ class OffCpuTime(live.TestCase):
             self.assertEqual(live.losses(reports, lost), 0, lost)
         return stacks_of(reports, blocker.pid), account
 
-    def check(self, stacks, account, rounds):
-        for function, reason in REASONS.items():
-            with self.subTest(function=function):
-                found = under(stacks, function)
-                # On a busy machine it may be preempted there as well.
-                blocks = [s for s in found if s["reason"] not in ("runnable", "throttled")]
-                self.assertEqual(figure(blocks, "count"), rounds, found)
-                self.assertAlmostEqual(figure(found) / account[function], 1, delta=TOLERANCE)
-                self.assertEqual({s["reason"] for s in blocks}, {reason})
-                for stack in blocks:
-                    self.assertEqual(stack["user"][: 1 + len(CALLERS)], [function, *CALLERS])
-                    self.assertGreater(len(stack["kernel"]), 2, stack)
-                    self.assertTrue(any("sys" in frame for frame in stack["kernel"]), stack)
+    def check_time(self, found, account, min_ns=1e6):
+        """Of a call next to nothing is not off the CPU; being preempted may be too short to be listed."""
+        slack = TOLERANCE * account["ns"] + account["preempted"] * min_ns
+        self.assertAlmostEqual(found, account["ns"], delta=slack, msg=account)
 
+    def check(self, stacks, account, rounds, min_ns=1e6):
+        for function, reason in REASONS.items():
+            found, known = under(stacks, function), account[function]
+            # On a busy machine it may be preempted there as well.
+            blocks = [s for s in found if s["reason"] not in ("runnable", "throttled")]
+            # Preempted before it blocks, it may block for so short a time that it is not listed.
+            count = figure(blocks, "count")
+            self.assertLessEqual(count, known["blocked"], (function, known, found))
+            self.assertGreaterEqual(count, known["blocked"] - known["disturbed"], (function, known, found))
+            self.assertGreater(count, rounds / 2, (function, known))
+            self.check_time(figure(found), known, min_ns)
+            self.assertEqual({s["reason"] for s in blocks}, {reason})
+            for stack in blocks:
+                self.assertEqual(stack["user"][: 1 + len(CALLERS)], [function, *CALLERS])
+                self.assertGreater(len(stack["kernel"]), 2, stack)
+                self.assertTrue(any("sys" in frame for frame in stack["kernel"]), stack)
+
+    @live.measured
     def test_times_stacks_and_reasons(self):
         blocker = self.enter(Blocker(20, 20))
         stacks, account = self.measure(blocker)
         self.check(stacks, account, 20)
 
+    @live.measured
     def test_of_one_process(self):
         blocker = self.enter(Blocker(5, 20))
         other = self.enter(Blocker(5, 20))
@@ -128,6 +138,7 @@ class OffCpuTime(live.TestCase):
         pids = {s["pid"] for r in reports for row in r["rows"] for s in row["stacks"]}
         self.assertEqual(pids, {blocker.pid})
 
+    @live.measured
     def test_of_one_cgroup(self):
         cgroup = self.enter(live.Cgroup())
         blocker = self.enter(Blocker(5, 20))
@@ -146,22 +157,32 @@ class OffCpuTime(live.TestCase):
             self.assertEqual(figure(row["stacks"]), row["metrics"]["time"]["value"])
         blocker.end()
 
-    def test_bounds(self):
-        short, right, long = (self.enter(Blocker(5, ms)) for ms in (5, 25, 70))
+    def measure_bounds(self):
+        """What is found of three workloads of which one is within the bounds, and their own accounts."""
+        blockers = [self.enter(Blocker(5, ms)) for ms in (5, 25, 70)]
         tracer = self.trace("--min", "15", "--max", "55")
-        for blocker in (short, right, long):
+        for blocker in blockers:
             blocker.begin()
-        account = right.account()
-        for blocker in (short, long):
-            blocker.account()
+        accounts = [blocker.account() for blocker in blockers]
         tracer.wait_report(len(tracer.reports()) + 2)
         tracer.stop()
-        reports = tracer.reports()
-        for function in REASONS:
-            self.assertEqual(under(stacks_of(reports, short.pid), function), [])
-            self.assertEqual(under(stacks_of(reports, long.pid), function), [])
-        self.check(stacks_of(reports, right.pid), account, 5)
+        return [stacks_of(tracer.reports(), blocker.pid) for blocker in blockers], accounts
 
+    @live.measured
+    def test_bounds(self):
+        for _ in range(live.ATTEMPTS):
+            (short, right, long), accounts = self.measure_bounds()
+            longest = [max(of["longest"] for of in account.values()) / 1e6 for account in accounts]
+            print(f"\n    longest calls: {longest} ms", flush=True)
+            if longest[0] < 15 and longest[1] < 55:  # else the machine was too busy for them
+                break
+        else:
+            self.fail(f"expected a machine on which what sleeps for 5 ms wakes up within 15: {longest} ms")
+        for function in REASONS:
+            self.assertEqual(under(short, function) + under(long, function), [])
+        self.check(right, accounts[1], 5, min_ns=15e6)
+
+    @live.measured
     def test_deleted_program_with_a_hostile_name(self):
         directory = self.enter(tempfile.TemporaryDirectory())
         program = pathlib.Path(directory, "a b;c\033[2J")
@@ -172,6 +193,7 @@ class OffCpuTime(live.TestCase):
         self.check(stacks, account, 5)
         self.assertEqual({s["comm"] for s in under(stacks, "main")}, {"a b;c\\x1b[2J"})
 
+    @live.measured
     def test_program_of_another_mount_namespace(self):
         directory = self.enter(tempfile.TemporaryDirectory())
         script = f'mount -t tmpfs none "{directory}" && cp "$0" "{directory}/it" && exec "{directory}/it" "$@"'
@@ -181,6 +203,7 @@ class OffCpuTime(live.TestCase):
         stacks, account = self.measure(blocker)
         self.check(stacks, account, 5)
 
+    @live.measured
     def test_process_that_ends_before_the_report(self):
         blocker = self.enter(Blocker(10, 20))
         tracer = self.trace(interval=3)
@@ -191,6 +214,7 @@ class OffCpuTime(live.TestCase):
         tracer.stop()
         self.check(stacks_of(tracer.reports(), blocker.pid), account, 10)
 
+    @live.measured
     def test_what_has_not_ended(self):
         blocker = self.enter(Blocker(1, 3000))
         tracer = self.trace()
@@ -204,6 +228,7 @@ class OffCpuTime(live.TestCase):
         self.assertGreater(mine[0]["age_ns"], 0.2e9)
         self.assertLess(mine[0]["age_ns"], 3e9)
 
+    @live.measured
     def test_folded(self):
         blocker = self.enter(Blocker(5, 20))
         tracer = self.enter(live.Tracer("offcputime", "--format", "folded"))
@@ -218,18 +243,20 @@ class OffCpuTime(live.TestCase):
         for function in REASONS:
             stack = f"wl_blocker;.*;main;all_rounds;one_round;{function};-;.*sys.* ([0-9]+)\n"
             found = [int(m.group(1)) for m in (re.fullmatch(stack, line) for line in lines) if m]
-            self.assertAlmostEqual(sum(found) / account[function], 1, delta=TOLERANCE)
+            self.check_time(sum(found), account[function])
 
     def test_text_fits_80_columns(self):
         blocker = self.enter(Blocker(3, 20))
-        tracer = self.enter(live.Tracer("offcputime", "--pid", blocker.pid))
+        # All: by their time the workload's are about equal.
+        tracer = self.enter(live.Tracer("offcputime", "--pid", blocker.pid, "--top", 50))
         tracer.wait_attached()
         tracer.wait_poll()
         blocker.begin()
         blocker.account()
         self.assertEqual(tracer.stop(), 0)
         text = b"".join(tracer.lines).decode()
-        self.assertIn("block_on_futex\n", text)
+        for function in REASONS:
+            self.assertIn(f" {function}\n", text)
         self.assertIn("REASONS", text)
         self.assertLessEqual(max(map(len, text.splitlines())), 80, text)
 

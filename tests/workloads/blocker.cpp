@@ -3,15 +3,19 @@
 //
 //   blocker ROUNDS MS    in each round blocks once in every way, for about MS milliseconds
 //
-// It says "ready", begins with a line on stdin, prints its account as a line of JSON and ends with stdin.
+// It says "ready", begins with a line on stdin, prints its account as a line of JSON and ends with stdin:
+// for each function the nanoseconds in it, the shortest and the longest call, how often it blocked, how
+// often of these in a call that was also preempted, and how often it was preempted.
 // Built with frame pointers; it enters the kernel by itself, as libc has none.
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -26,6 +30,11 @@ namespace {
 struct Account {
     const char* name = nullptr;
     int64_t ns = 0;
+    int64_t shortest = INT64_MAX;
+    int64_t longest = 0;
+    long blocked = 0;
+    long disturbed = 0;
+    long preempted = 0;
 };
 
 std::array<int, 2> asked{}; // pipes and the like, from one thread to the other
@@ -128,9 +137,21 @@ extern "C" {
         futex_word = 0;
         if (kAsk[i] != '-')
             ask_for(kAsk[i]);
+        rusage before{};
+        rusage after{};
+        ::getrusage(RUSAGE_THREAD, &before);
         const int64_t start = now_ns();
         kBlocks[i]();
-        accounts[i].ns += now_ns() - start;
+        const int64_t ns = now_ns() - start;
+        ::getrusage(RUSAGE_THREAD, &after);
+        Account& account = accounts[i];
+        account.ns += ns;
+        account.shortest = std::min(account.shortest, ns);
+        account.longest = std::max(account.longest, ns);
+        const long preempted = after.ru_nivcsw - before.ru_nivcsw;
+        account.blocked += after.ru_nvcsw - before.ru_nvcsw;
+        account.preempted += preempted;
+        account.disturbed += preempted != 0 ? after.ru_nvcsw - before.ru_nvcsw : 0;
     }
 }
 
@@ -200,7 +221,12 @@ int main(int argc, char** argv)
     all_rounds(rounds, accounts);
     const char* separator = "{";
     for (const Account& account : accounts) {
-        std::printf("%s\"%s\":%lld", separator, account.name, static_cast<long long>(account.ns));
+        std::printf("%s\"%s\":{\"ns\":%lld,\"shortest\":%lld,\"longest\":%lld,\"blocked\":%ld,"
+                    "\"disturbed\":%ld,\"preempted\":%ld}",
+                    separator, account.name, static_cast<long long>(account.ns),
+                    static_cast<long long>(account.shortest),
+                    static_cast<long long>(account.longest), account.blocked, account.disturbed,
+                    account.preempted);
         separator = ",";
     }
     std::puts("}");
