@@ -9,7 +9,9 @@ import unittest
 from unittest import mock
 
 import expected
+import inside
 import kernels
+import lab
 import machine
 import table
 
@@ -58,6 +60,21 @@ class Expected(unittest.TestCase):
 
     def test_the_file_is_as_it_would_be_written(self):
         self.assertEqual(expected.FILE.read_text(), expected.dump(expected.load()))
+
+
+class Parts(unittest.TestCase):
+    def test_what_is_left_for_some_machines_is_split_for_all(self):
+        self.assertEqual(lab.parts_of(5, 2, whole=False), [1, 1, 1, 1, 2])
+        self.assertEqual(lab.parts_of(5, 3, whole=False), [1, 1, 1, 3, 3])
+        self.assertEqual(lab.parts_of(1, 2, whole=False), [2])
+        self.assertEqual(lab.parts_of(4, 2, whole=False), [1] * 4)
+        self.assertEqual(lab.parts_of(5, 1, whole=False), [1] * 5)
+        self.assertEqual(lab.parts_of(5, 2, whole=True), [1] * 5)
+
+    def test_the_parts_are_the_whole(self):
+        tests = list(range(7))
+        parts = [inside.part_of(tests, number, 3) for number in (1, 2, 3)]
+        self.assertEqual(sorted(sum(parts, [])), tests)
 
 
 class Releases(unittest.TestCase):
