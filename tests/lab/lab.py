@@ -78,9 +78,10 @@ def parts_of(count, jobs, whole):
 class Run:
     """The tests on one kernel, or the `part` (number, count) of them, in as many boots as it takes."""
 
-    def __init__(self, kernel, part, pattern, progress, stopping):
+    def __init__(self, kernel, part, every_test, pattern, progress, stopping):
         self.kernel = kernel
         self.part = part
+        self.every_test = every_test  # also those that are the same on any kernel
         self.pattern = pattern
         self.progress = progress
         self.stopping = stopping
@@ -100,7 +101,8 @@ class Run:
                 break
         self.progress.now(self.name, "")
         seconds = time.monotonic() - started
-        self.progress.say(f"{self.name}: {len(self.outcomes)} tests in {seconds:.0f} s")
+        ran = sum(outcome != "elsewhere" for outcome, _, _ in self.outcomes.values())
+        self.progress.say(f"{self.name}: {ran} tests in {seconds:.0f} s")
         return self
 
     def join(self, other):
@@ -121,7 +123,7 @@ class Run:
             f"echo {shlex.quote(done)} >/tmp/lab-done\n"
             f"exec python3 {shlex.quote(str(TREE / 'tests/lab/inside.py'))} /run/lab"
             f" {shlex.quote(str(BUILD))} --done /tmp/lab-done --filter {shlex.quote(self.pattern)}"
-            f" --part {self.part[0]}/{self.part[1]}"
+            f" --part {self.part[0]}/{self.part[1]}{'' if self.every_test else ' --of-this-kernel'}"
         )
         with Machine(self.kernel, command, self.directory / "results") as machine:
             current, read, heard = None, 0, time.monotonic()
@@ -221,8 +223,12 @@ def run_tests(arguments, progress):
     wanted = arguments.kernels or list(kernels.SERIES)
     found, missing = get_kernels(wanted, arguments.offline, progress)
     counts = parts_of(len(found), arguments.jobs, whole=arguments.filter)
+    every_test = {found[0], found[-1]} if found and not arguments.filter else set(found)
     parts = [
-        [Run(kernel, (number + 1, count), arguments.filter, progress, stopping) for number in range(count)]
+        [
+            Run(kernel, (number, count), kernel in every_test, arguments.filter, progress, stopping)
+            for number in range(1, count + 1)
+        ]
         for kernel, count in zip(found, counts)
     ]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:

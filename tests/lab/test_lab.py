@@ -42,6 +42,11 @@ class Expected(unittest.TestCase):
     def test_a_skip_that_becomes_a_run_is_red(self):
         self.assertIn("impossible", self.judge("a.A.some", "pass"))
 
+    def test_what_runs_on_another_kernel_is_known(self):
+        self.assertIsNone(self.judge("a.A.runs", "elsewhere"))
+        self.assertIsNone(self.judge("a.A.some", "elsewhere"))
+        self.assertIn("not in expected.toml", self.judge("a.A.unknown", "elsewhere"))
+
     def test_a_failure_is_red_whatever_is_expected(self):
         for test in (*self.TABLE, "a.A.unknown"):
             self.assertEqual(self.judge(test, "fail"), "fail")
@@ -75,6 +80,25 @@ class Parts(unittest.TestCase):
         tests = list(range(7))
         parts = [inside.part_of(tests, number, 3) for number in (1, 2, 3)]
         self.assertEqual(sorted(sum(parts, [])), tests)
+
+    def test_the_same_on_any_kernel(self):
+        class Marked(unittest.TestCase):
+            on_any_kernel = True
+
+            def test_it(self):
+                pass
+
+        class Unmarked(unittest.TestCase):
+            def test_it(self):
+                pass
+
+            def test_that(self):
+                pass
+
+            test_that.on_any_kernel = True
+
+        tests = [Marked("test_it"), Unmarked("test_it"), Unmarked("test_that")]
+        self.assertEqual([inside.on_any_kernel(test) for test in tests], [True, False, True])
 
 
 class Releases(unittest.TestCase):
@@ -139,12 +163,17 @@ class Tables(unittest.TestCase):
 
         columns = {
             "5.10": {"a.A.x": outcome("pass", 1.25), "a.A.y": outcome("fail", 2, "fail")},
-            "newest": {"a.A.x": outcome("skip", 0), "b.B.z": outcome("skip", 0, "was skipped")},
+            "newest": {
+                "a.A.w": outcome("elsewhere", 0),
+                "a.A.x": outcome("skip", 0),
+                "b.B.z": outcome("skip", 0, "was skipped"),
+            },
         }
         lines = [line.split() for line in table.results(columns).splitlines()]
         self.assertEqual(lines, [
             ["5.10", "newest"],
             ["a.A"],
+            ["w", "-", "-"],
             ["x", "1.2", "no"],
             ["y", "FAIL", "-"],
             ["b.B"],

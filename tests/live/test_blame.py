@@ -262,11 +262,13 @@ class Blame(live.TestCase):
         taken = min(held.get("steal", 0), stolen.ns(CPUS[0]))
         self.assertGreater(held.get(path, 0), 0.9 * (longest["age_ns"] - taken), (path, longest))
 
+    @live.on_any_kernel
     def test_usage(self):
         live.check_failure(self, live.run("blame", "--slower", "1", "1", "1"), 2, "--slower")
         live.check_failure(self, live.run("blame", "--cgroup=/no/such", "1", "1"), 2, "/no/such")
         live.check_failure(self, live.run("blame", "1", "1", "1"), 2, "1")
 
+    @live.on_any_kernel
     def test_text_is_80_columns_wide(self):
         victim, hog = self.cgroup("victim" + "x" * 60), self.cgroup("hog" + "y" * 60)
         loads = [self.waiters(cgroup, "spin", 1, CPUS[0]) for cgroup in (victim, hog)]

@@ -68,11 +68,13 @@ class CpuDist(live.TestCase):
         self.assertGreater(min(sleeps), 0.94 * 3e6)
         self.assertGreater(total, 0.9 * 3e6 * (load.slices - 2))
 
+    @live.on_any_kernel
     def test_usage(self):
         live.check_failure(self, live.run("cpudist", "--slower", "1", "1", "1"), 2, "--slower")
         live.check_failure(self, live.run("cpudist", "--offcpu=x", "1", "1"), 2, "--offcpu")
         live.check_failure(self, live.run("cpudist", "--pid", "0", "1", "1"), 2, "--pid")
 
+    @live.on_any_kernel
     def test_text(self):
         result = live.run("cpudist", "--cgroup", "0.5", "1")
         self.assertEqual(result.code, 0, result.err)

@@ -165,12 +165,14 @@ class Entities(Base):
             tracer.stop()
         self.assertTrue(self.row(tracer.reports(), "host", "not in a container"))
 
+    @live.on_any_kernel
     def test_unknown_names_list_the_known(self):
         service = self.enter(Named("vtrace-known.service"))
         self.assertTrue(service)
         result = live.run("runqlat", "--unit=vtrace-unknown", "1", "1")
         live.check_failure(self, result, 2, "there is no unit vtrace-unknown", "vtrace-known.service")
 
+    @live.on_any_kernel
     def test_ambiguous_names_list_the_candidates(self):
         for parent in ("vtrace-one.slice", "vtrace-two.slice"):
             self.enter(Named("vtrace-twin.service", self.enter(Named(parent))))

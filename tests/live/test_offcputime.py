@@ -245,6 +245,7 @@ class OffCpuTime(live.TestCase):
             found = [int(m.group(1)) for m in (re.fullmatch(stack, line) for line in lines) if m]
             self.check_time(sum(found), account[function])
 
+    @live.on_any_kernel
     def test_text_fits_80_columns(self):
         blocker = self.enter(Blocker(3, 20))
         # All: by their time the workload's are about equal.
@@ -261,6 +262,7 @@ class OffCpuTime(live.TestCase):
         self.assertLessEqual(max(map(len, text.splitlines())), 80, text)
 
 
+@live.on_any_kernel
 class WrongUsage(unittest.TestCase):
     def refuse(self, *arguments):
         with self.subTest(arguments=arguments):

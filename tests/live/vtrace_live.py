@@ -292,6 +292,13 @@ def state(pid):
         return "X"
 
 
+def on_any_kernel(test):
+    """Marks a test, or a class of them, that says nothing about a kernel: the lab runs it on its first and
+    its last one only."""
+    test.on_any_kernel = True
+    return test
+
+
 class TestCase(unittest.TestCase):
     """A test whose contexts end with it: enter() takes one."""
 
