@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Time off the CPU by stack and reason, against a workload that keeps its own account of it."""
 
+import collections
 import json
 import os
 import pathlib
@@ -25,6 +26,9 @@ REASONS = {
 CALLERS = ["one_round", "all_rounds", "main"]
 
 
+Call = collections.namedtuple("Call", "ns blocked preempted")
+
+
 class Blocker:
     def __init__(self, rounds, ms, program=BLOCKER, prefix=()):
         self.rounds = rounds
@@ -43,8 +47,9 @@ class Blocker:
         self.process.stdin.flush()
 
     def account(self):
-        """By function, once all is done: what tests/workloads/blocker.cpp says of it."""
-        return json.loads(self.process.stdout.readline())
+        """By function, once all is done: its calls."""
+        account = json.loads(self.process.stdout.readline())
+        return {function: [Call(*call) for call in calls] for function, calls in account.items()}
 
     def end(self):
         self.process.stdin.close()
@@ -75,6 +80,7 @@ def figure(stacks, name="time"):
 
 # The workload times itself around each call; emulated, reading the clock and calling take their time, too.
 TOLERANCE = 0.15 if live.EMULATED else 0.02
+MIN = (1e6, float("inf"))  # ns: the bounds where nothing else was asked for
 
 
 class OffCpuTime(live.TestCase):
@@ -95,33 +101,42 @@ class OffCpuTime(live.TestCase):
             self.assertEqual(live.losses(reports, lost), 0, lost)
         return stacks_of(reports, blocker.pid), account
 
-    def check_time(self, found, account, min_ns=1e6):
-        """Of a call next to nothing is not off the CPU; being preempted may be too short to be listed."""
-        slack = TOLERANCE * account["ns"] + account["preempted"] * min_ns
-        self.assertAlmostEqual(found, account["ns"], delta=slack, msg=account)
+    def check_figures(self, time, count, calls, bounds=MIN):
+        """What a call takes it is off the CPU, but for next to nothing: a block of its length. A call that was
+        also preempted, before it blocked, may have had a shorter one, which may not be listed."""
+        low, high = bounds
+        listed = [c for c in calls if low < c.ns and (c.preempted or c.ns * (1 - TOLERANCE) < high)]
+        surely = [c for c in listed if c.blocked and not c.preempted and c.ns * (1 - TOLERANCE) > low and c.ns < high]
+        self.assertGreaterEqual(time, (1 - TOLERANCE) * sum(c.ns for c in surely), calls)
+        self.assertLessEqual(time, (1 + TOLERANCE) * sum(c.ns for c in listed), calls)
+        if count is not None:
+            self.assertGreaterEqual(count, len(surely), calls)
+            self.assertLessEqual(count, sum(c.blocked for c in listed), calls)
+        return surely
 
-    def check(self, stacks, account, rounds, min_ns=1e6):
+    def check(self, stacks, account, bounds=MIN):
+        sure = 0
         for function, reason in REASONS.items():
-            found, known = under(stacks, function), account[function]
+            found = under(stacks, function)
             # On a busy machine it may be preempted there as well.
             blocks = [s for s in found if s["reason"] not in ("runnable", "throttled")]
-            # Preempted before it blocks, it may block for so short a time that it is not listed.
-            count = figure(blocks, "count")
-            self.assertLessEqual(count, known["blocked"], (function, known, found))
-            self.assertGreaterEqual(count, known["blocked"] - known["disturbed"], (function, known, found))
-            self.assertGreater(count, rounds / 2, (function, known))
-            self.check_time(figure(found), known, min_ns)
-            self.assertEqual({s["reason"] for s in blocks}, {reason})
+            sure += len(self.check_figures(figure(found), figure(blocks, "count"), account[function], bounds))
+            self.assertLessEqual({s["reason"] for s in blocks}, {reason})
             for stack in blocks:
                 self.assertEqual(stack["user"][: 1 + len(CALLERS)], [function, *CALLERS])
                 self.assertGreater(len(stack["kernel"]), 2, stack)
                 self.assertTrue(any("sys" in frame for frame in stack["kernel"]), stack)
+        return sure
+
+    def check_all(self, stacks, account, rounds):
+        """Each call is there, but for some that the machine disturbed."""
+        self.assertGreater(self.check(stacks, account), 0.5 * rounds * len(REASONS), account)
 
     @live.measured
     def test_times_stacks_and_reasons(self):
         blocker = self.enter(Blocker(20, 20))
         stacks, account = self.measure(blocker)
-        self.check(stacks, account, 20)
+        self.check_all(stacks, account, 20)
 
     @live.measured
     def test_of_one_process(self):
@@ -134,7 +149,7 @@ class OffCpuTime(live.TestCase):
         tracer.wait_report(len(tracer.reports()) + 2)
         tracer.stop()
         reports = tracer.reports()
-        self.check(stacks_of(reports, blocker.pid), account, 5)
+        self.check_all(stacks_of(reports, blocker.pid), account, 5)
         pids = {s["pid"] for r in reports for row in r["rows"] for s in row["stacks"]}
         self.assertEqual(pids, {blocker.pid})
 
@@ -149,7 +164,7 @@ class OffCpuTime(live.TestCase):
         tracer.wait_report(len(tracer.reports()) + 2)
         tracer.stop()
         reports = tracer.reports()
-        self.check(stacks_of(reports, blocker.pid), account, 5)
+        self.check_all(stacks_of(reports, blocker.pid), account, 5)
         for row in (row for report in reports for row in report["rows"]):
             self.assertEqual(row["entity"]["cgroup"], cgroup.path)
             parts = [v["value"] for k, v in row["metrics"].items() if k not in ("count", "time")]
@@ -170,17 +185,11 @@ class OffCpuTime(live.TestCase):
 
     @live.measured
     def test_bounds(self):
-        for _ in range(live.ATTEMPTS):
-            (short, right, long), accounts = self.measure_bounds()
-            longest = [max(of["longest"] for of in account.values()) / 1e6 for account in accounts]
-            print(f"\n    longest calls: {longest} ms", flush=True)
-            if longest[0] < 15 and longest[1] < 55:  # else the machine was too busy for them
-                break
-        else:
-            self.fail(f"expected a machine on which what sleeps for 5 ms wakes up within 15: {longest} ms")
-        for function in REASONS:
-            self.assertEqual(under(short, function) + under(long, function), [])
-        self.check(right, accounts[1], 5, min_ns=15e6)
+        found, accounts = self.measure_bounds()
+        # On a busy machine some calls of those that are too short are not, and some within the bounds are too long.
+        sure = [self.check(stacks, account, (15e6, 55e6)) for stacks, account in zip(found, accounts)]
+        self.assertGreater(sure[1], 0, "expected calls within the bounds")
+        self.assertEqual(sure[2], 0, "expected the longest to be beyond them")
 
     @live.measured
     def test_deleted_program_with_a_hostile_name(self):
@@ -190,7 +199,7 @@ class OffCpuTime(live.TestCase):
         blocker = self.enter(Blocker(5, 20, program))
         program.unlink()
         stacks, account = self.measure(blocker)
-        self.check(stacks, account, 5)
+        self.check_all(stacks, account, 5)
         self.assertEqual({s["comm"] for s in under(stacks, "main")}, {"a b;c\\x1b[2J"})
 
     @live.measured
@@ -201,7 +210,7 @@ class OffCpuTime(live.TestCase):
         blocker = self.enter(Blocker(5, 20, prefix=prefix))
         self.assertEqual(os.listdir(directory), [])
         stacks, account = self.measure(blocker)
-        self.check(stacks, account, 5)
+        self.check_all(stacks, account, 5)
 
     @live.measured
     def test_process_that_ends_before_the_report(self):
@@ -212,7 +221,7 @@ class OffCpuTime(live.TestCase):
         blocker.end()
         tracer.wait_report(2)
         tracer.stop()
-        self.check(stacks_of(tracer.reports(), blocker.pid), account, 10)
+        self.check_all(stacks_of(tracer.reports(), blocker.pid), account, 10)
 
     @live.measured
     def test_what_has_not_ended(self):
@@ -243,7 +252,7 @@ class OffCpuTime(live.TestCase):
         for function in REASONS:
             stack = f"wl_blocker;.*;main;all_rounds;one_round;{function};-;.*sys.* ([0-9]+)\n"
             found = [int(m.group(1)) for m in (re.fullmatch(stack, line) for line in lines) if m]
-            self.check_time(sum(found), account[function])
+            self.check_figures(sum(found), None, account[function])
 
     @live.on_any_kernel
     def test_text_fits_80_columns(self):

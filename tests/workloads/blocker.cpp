@@ -4,8 +4,8 @@
 //   blocker ROUNDS MS    in each round blocks once in every way, for about MS milliseconds
 //
 // It says "ready", begins with a line on stdin, prints its account as a line of JSON and ends with stdin:
-// for each function the nanoseconds in it, the shortest and the longest call, how often it blocked, how
-// often of these in a call that was also preempted, and how often it was preempted.
+// for each function its calls, each with the nanoseconds that it took, how often it blocked and how often it
+// was preempted.
 // Built with frame pointers; it enters the kernel by itself, as libc has none.
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -15,7 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -24,17 +23,19 @@
 #include <cstdlib>
 #include <ctime>
 #include <thread>
+#include <vector>
 
 namespace {
 
+struct Call {
+    int64_t ns = 0;
+    long blocked = 0;
+    long preempted = 0;
+};
+
 struct Account {
     const char* name = nullptr;
-    int64_t ns = 0;
-    int64_t shortest = INT64_MAX;
-    int64_t longest = 0;
-    long blocked = 0;
-    long disturbed = 0;
-    long preempted = 0;
+    std::vector<Call> calls;
 };
 
 std::array<int, 2> asked{}; // pipes and the like, from one thread to the other
@@ -144,14 +145,9 @@ extern "C" {
         kBlocks[i]();
         const int64_t ns = now_ns() - start;
         ::getrusage(RUSAGE_THREAD, &after);
-        Account& account = accounts[i];
-        account.ns += ns;
-        account.shortest = std::min(account.shortest, ns);
-        account.longest = std::max(account.longest, ns);
-        const long preempted = after.ru_nivcsw - before.ru_nivcsw;
-        account.blocked += after.ru_nvcsw - before.ru_nvcsw;
-        account.preempted += preempted;
-        account.disturbed += preempted != 0 ? after.ru_nvcsw - before.ru_nvcsw : 0;
+        accounts[i].calls.push_back({.ns = ns,
+                                     .blocked = after.ru_nvcsw - before.ru_nvcsw,
+                                     .preempted = after.ru_nivcsw - before.ru_nivcsw});
     }
 }
 
@@ -208,11 +204,11 @@ int main(int argc, char** argv)
     }
     const long rounds = std::strtol(argv[1], nullptr, 10);
     block_ms = std::strtol(argv[2], nullptr, 10);
-    std::array<Account, 5> accounts{{{"block_in_sleep"},
-                                     {"block_on_futex"},
-                                     {"block_on_pipe"},
-                                     {"block_on_socket"},
-                                     {"block_in_epoll"}}};
+    std::array<Account, 5> accounts{{{"block_in_sleep", {}},
+                                     {"block_on_futex", {}},
+                                     {"block_on_pipe", {}},
+                                     {"block_on_socket", {}},
+                                     {"block_in_epoll", {}}}};
     std::thread waker(wake);
     std::puts("ready");
     static_cast<void>(std::fflush(stdout));
@@ -221,13 +217,14 @@ int main(int argc, char** argv)
     all_rounds(rounds, accounts);
     const char* separator = "{";
     for (const Account& account : accounts) {
-        std::printf("%s\"%s\":{\"ns\":%lld,\"shortest\":%lld,\"longest\":%lld,\"blocked\":%ld,"
-                    "\"disturbed\":%ld,\"preempted\":%ld}",
-                    separator, account.name, static_cast<long long>(account.ns),
-                    static_cast<long long>(account.shortest),
-                    static_cast<long long>(account.longest), account.blocked, account.disturbed,
-                    account.preempted);
-        separator = ",";
+        std::printf("%s\"%s\":", separator, account.name);
+        separator = "[";
+        for (const Call& call : account.calls) {
+            std::printf("%s[%lld,%ld,%ld]", separator, static_cast<long long>(call.ns),
+                        call.blocked, call.preempted);
+            separator = ",";
+        }
+        std::printf("]");
     }
     std::puts("}");
     static_cast<void>(std::fflush(stdout));
