@@ -5,6 +5,8 @@ import argparse
 import collections
 import concurrent.futures
 import fcntl
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -66,15 +68,25 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr)
 
 
-class Run:
-    """All tests on one kernel, in as many boots as it takes."""
+def parts_of(count, jobs, whole):
+    """In how many parts, each a machine of its own, the tests of each of `count` kernels run: more than one
+    where else machines would have nothing to do at the end. A part costs a boot."""
+    left = 0 if whole else count % jobs
+    return [1] * (count - left) + [jobs] * left
 
-    def __init__(self, kernel, pattern, progress, stopping):
+
+class Run:
+    """The tests on one kernel, or the `part` (number, count) of them, in as many boots as it takes."""
+
+    def __init__(self, kernel, part, every_test, pattern, progress, stopping):
         self.kernel = kernel
+        self.part = part
+        self.every_test = every_test  # also those that are the same on any kernel
         self.pattern = pattern
         self.progress = progress
         self.stopping = stopping
-        self.directory = LAB / kernel.series
+        self.name = kernel.series + (f" ({part[0]}/{part[1]})" if part[1] > 1 else "")
+        self.directory = LAB / kernel.series / (f"part-{part[0]}" if part[1] > 1 else "")
         self.outcomes = {}  # id: (outcome, seconds, detail)
         self.unsteady = {}  # id: why it failed before it passed
         self.checks = []
@@ -87,9 +99,19 @@ class Run:
         for boot in range(BOOTS):
             if self._boot(boot) or self.stopping.is_set():
                 break
-        self.progress.now(self.kernel.series, "")
+        self.progress.now(self.name, "")
         seconds = time.monotonic() - started
-        self.progress.say(f"{self.kernel.series}: {len(self.outcomes)} tests in {seconds:.0f} s")
+        ran = sum(outcome != "elsewhere" for outcome, _, _ in self.outcomes.values())
+        self.progress.say(f"{self.name}: {ran} tests in {seconds:.0f} s")
+        return self
+
+    def join(self, other):
+        """Takes the results of another part."""
+        self.outcomes |= other.outcomes
+        self.unsteady |= other.unsteady
+        self.notes += other.notes
+        self.checks = self.checks or other.checks
+        self.first_test = self.first_test or other.first_test
         return self
 
     def _boot(self, number):
@@ -101,6 +123,7 @@ class Run:
             f"echo {shlex.quote(done)} >/tmp/lab-done\n"
             f"exec python3 {shlex.quote(str(TREE / 'tests/lab/inside.py'))} /run/lab"
             f" {shlex.quote(str(BUILD))} --done /tmp/lab-done --filter {shlex.quote(self.pattern)}"
+            f" --part {self.part[0]}/{self.part[1]}{'' if self.every_test else ' --of-this-kernel'}"
         )
         with Machine(self.kernel, command, self.directory / "results") as machine:
             current, read, heard = None, 0, time.monotonic()
@@ -129,7 +152,7 @@ class Run:
             why = machine.why_dead()
 
         where = current or "outside of any test"
-        self.notes.append(f"{self.kernel.series}: the machine {what}: {where} (boot {number + 1})")
+        self.notes.append(f"{self.name}: the machine {what}: {where} (boot {number + 1})")
         self.progress.say(self.notes[-1])
         self.died_in[where] += 1
         # Once can be the emulation's fault. Twice in the same test is not: on with the others.
@@ -141,16 +164,16 @@ class Run:
         if entry["outcome"] == "start":
             if self.first_test is None:
                 self.first_test = machine.seconds()
-            self.progress.now(self.kernel.series, f"{len(self.outcomes) + 1} {entry['id']}")
+            self.progress.now(self.name, f"{len(self.outcomes) + 1} {entry['id']}")
             return entry["id"]
         test, outcome = entry["id"], entry["outcome"]
         before = self.outcomes.get(test)
         self.outcomes[test] = (outcome, entry["seconds"], entry["detail"])
         if outcome == "fail":
-            self.progress.say(f"{self.kernel.series}: FAILED {test}")
+            self.progress.say(f"{self.name}: FAILED {test}")
         elif before:
             self.unsteady[test] = before[2]
-            self.progress.say(f"{self.kernel.series}: passed when run again: {test}")
+            self.progress.say(f"{self.name}: passed when run again: {test}")
         return None
 
     def judged(self, known, complete):
@@ -199,9 +222,18 @@ def run_tests(arguments, progress):
         signal.signal(number, lambda *_: stopping.set())
     wanted = arguments.kernels or list(kernels.SERIES)
     found, missing = get_kernels(wanted, arguments.offline, progress)
-    runs = [Run(k, arguments.filter, progress, stopping) for k in found]
+    counts = parts_of(len(found), arguments.jobs, whole=arguments.filter)
+    every_test = {found[0], found[-1]} if found and not arguments.filter else set(found)
+    parts = [
+        [
+            Run(kernel, (number, count), kernel in every_test, arguments.filter, progress, stopping)
+            for number in range(1, count + 1)
+        ]
+        for kernel, count in zip(found, counts)
+    ]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(Run.run, runs))
+        list(pool.map(Run.run, itertools.chain.from_iterable(parts)))
+    runs = [functools.reduce(Run.join, of_one) for of_one in parts]
     if stopping.is_set():
         progress.say("stopped")
         return 130

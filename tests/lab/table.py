@@ -43,7 +43,7 @@ def results(columns, colour=False):
 
 
 def _cell(outcome, paint):
-    if outcome is None:
+    if outcome is None or (outcome.outcome == "elsewhere" and not outcome.wrong):
         return f"{'-':>{WIDTH}}"
     if outcome.wrong:
         return f"{paint['red']}{'FAIL' if outcome.outcome != 'skip' else 'SKIP':>{WIDTH}}{paint['end']}"

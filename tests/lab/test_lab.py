@@ -9,7 +9,9 @@ import unittest
 from unittest import mock
 
 import expected
+import inside
 import kernels
+import lab
 import machine
 import table
 
@@ -40,6 +42,11 @@ class Expected(unittest.TestCase):
     def test_a_skip_that_becomes_a_run_is_red(self):
         self.assertIn("impossible", self.judge("a.A.some", "pass"))
 
+    def test_what_runs_on_another_kernel_is_known(self):
+        self.assertIsNone(self.judge("a.A.runs", "elsewhere"))
+        self.assertIsNone(self.judge("a.A.some", "elsewhere"))
+        self.assertIn("not in expected.toml", self.judge("a.A.unknown", "elsewhere"))
+
     def test_a_failure_is_red_whatever_is_expected(self):
         for test in (*self.TABLE, "a.A.unknown"):
             self.assertEqual(self.judge(test, "fail"), "fail")
@@ -58,6 +65,40 @@ class Expected(unittest.TestCase):
 
     def test_the_file_is_as_it_would_be_written(self):
         self.assertEqual(expected.FILE.read_text(), expected.dump(expected.load()))
+
+
+class Parts(unittest.TestCase):
+    def test_what_is_left_for_some_machines_is_split_for_all(self):
+        self.assertEqual(lab.parts_of(5, 2, whole=False), [1, 1, 1, 1, 2])
+        self.assertEqual(lab.parts_of(5, 3, whole=False), [1, 1, 1, 3, 3])
+        self.assertEqual(lab.parts_of(1, 2, whole=False), [2])
+        self.assertEqual(lab.parts_of(4, 2, whole=False), [1] * 4)
+        self.assertEqual(lab.parts_of(5, 1, whole=False), [1] * 5)
+        self.assertEqual(lab.parts_of(5, 2, whole=True), [1] * 5)
+
+    def test_the_parts_are_the_whole(self):
+        tests = list(range(7))
+        parts = [inside.part_of(tests, number, 3) for number in (1, 2, 3)]
+        self.assertEqual(sorted(sum(parts, [])), tests)
+
+    def test_the_same_on_any_kernel(self):
+        class Marked(unittest.TestCase):
+            on_any_kernel = True
+
+            def test_it(self):
+                pass
+
+        class Unmarked(unittest.TestCase):
+            def test_it(self):
+                pass
+
+            def test_that(self):
+                pass
+
+            test_that.on_any_kernel = True
+
+        tests = [Marked("test_it"), Unmarked("test_it"), Unmarked("test_that")]
+        self.assertEqual([inside.on_any_kernel(test) for test in tests], [True, False, True])
 
 
 class Releases(unittest.TestCase):
@@ -122,12 +163,17 @@ class Tables(unittest.TestCase):
 
         columns = {
             "5.10": {"a.A.x": outcome("pass", 1.25), "a.A.y": outcome("fail", 2, "fail")},
-            "newest": {"a.A.x": outcome("skip", 0), "b.B.z": outcome("skip", 0, "was skipped")},
+            "newest": {
+                "a.A.w": outcome("elsewhere", 0),
+                "a.A.x": outcome("skip", 0),
+                "b.B.z": outcome("skip", 0, "was skipped"),
+            },
         }
         lines = [line.split() for line in table.results(columns).splitlines()]
         self.assertEqual(lines, [
             ["5.10", "newest"],
             ["a.A"],
+            ["w", "-", "-"],
             ["x", "1.2", "no"],
             ["y", "FAIL", "-"],
             ["b.B"],

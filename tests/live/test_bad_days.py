@@ -138,6 +138,7 @@ class Mounts(unittest.TestCase):
         live.check_failure(self, result, 3, "cgroup", "mount")
 
 
+@live.on_any_kernel
 class Output(unittest.TestCase):
     def test_closed_stdout(self):
         for arguments in (REPORT, ("list",), ("check",), ("--help",), ("completion",)):
@@ -251,6 +252,7 @@ def catches(pid, number):
     return bool(mask >> (number - 1) & 1)
 
 
+@live.on_any_kernel
 class Names(unittest.TestCase):
     def throttled(self, suffix=b"", comm=None, busy=live.spin):
         """A cgroup with a quota of 1 ms and a child in it that waits nearly all the time."""

@@ -42,6 +42,7 @@ class Bash(Terminal):
         return [os.fsdecode(word) for word in self.words.read_bytes().split(b"\0")[:-1]]
 
 
+@live.on_any_kernel
 class Completion(live.TestCase):
     def setUp(self):
         super().setUp()
@@ -121,6 +122,7 @@ class Completion(live.TestCase):
             self.check(f"vtrace runqlat {form}fig\t", *f"{form}figures.json".split())
 
 
+@live.on_any_kernel
 class Unprivileged(unittest.TestCase):
     def test_without_privileges(self):
         with live.Cgroup(".service") as cgroup, live.binary_copy() as copy:

@@ -40,21 +40,25 @@ class CpuDist(live.TestCase):
         self.assertAlmostEqual(total, load.ran, delta=0.02 * load.ran)
         self.assertAlmostEqual(count, load.slices, delta=0.01 * load.slices + 2)
 
+    @live.measured
     def test_slices_that_end_in_a_sleep(self):
         load = self.load("nap", 3, CPU, 400)
         count, total, _ = self.measure(load, "slice", f"--cgroup={self.of_load.path}")
         self.check_slices(load, count, total)
 
+    @live.measured
     def test_slices_that_are_preempted(self):
         load = self.load("spin", 3, CPU)
         count, total, _ = self.measure(load, "slice", f"--cgroup={self.of_load.path}")
         self.check_slices(load, count, total)
 
+    @live.measured
     def test_one_process_without_groups(self):
         load = self.load("nap", 2, -1, 300)
         count, total, _ = self.measure(load, "slice", "--pid", load.process.pid)
         self.check_slices(load, count, total)
 
+    @live.measured
     def test_off_the_cpu(self):
         load = self.load("nap", 1, CPU, 3000)
         count, total, rows = self.measure(load, "offcpu", "--offcpu", f"--cgroup={self.of_load.path}")
@@ -64,11 +68,13 @@ class CpuDist(live.TestCase):
         self.assertGreater(min(sleeps), 0.94 * 3e6)
         self.assertGreater(total, 0.9 * 3e6 * (load.slices - 2))
 
+    @live.on_any_kernel
     def test_usage(self):
         live.check_failure(self, live.run("cpudist", "--slower", "1", "1", "1"), 2, "--slower")
         live.check_failure(self, live.run("cpudist", "--offcpu=x", "1", "1"), 2, "--offcpu")
         live.check_failure(self, live.run("cpudist", "--pid", "0", "1", "1"), 2, "--pid")
 
+    @live.on_any_kernel
     def test_text(self):
         result = live.run("cpudist", "--cgroup", "0.5", "1")
         self.assertEqual(result.code, 0, result.err)

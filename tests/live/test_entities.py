@@ -58,7 +58,9 @@ class Base(live.TestCase):
             # Of a task that is moved while it falls asleep the kernel takes the sleep for a wait (6.12 and
             # newer), here that of a thread at rest. vtrace leaves it out and counts it.
             errors = live.losses(reports, "clock_anomaly")
-            self.assertAlmostEqual(count, slices, delta=TOLERANCE * slices + errors, msg=f"{kind} {name}")
+            # Account and reports begin and end at the same moments but for a few waits.
+            few = max(TOLERANCE * slices, 4)
+            self.assertAlmostEqual(count, slices, delta=few + errors, msg=f"{kind} {name}")
             self.assertLessEqual(total, delay * (1 + TOLERANCE), f"{kind} {name}")
             self.assertGreaterEqual(total, delay * (1 - TOLERANCE) - errors * 2e9, f"{kind} {name}")
         return reports
@@ -163,12 +165,14 @@ class Entities(Base):
             tracer.stop()
         self.assertTrue(self.row(tracer.reports(), "host", "not in a container"))
 
+    @live.on_any_kernel
     def test_unknown_names_list_the_known(self):
         service = self.enter(Named("vtrace-known.service"))
         self.assertTrue(service)
         result = live.run("runqlat", "--unit=vtrace-unknown", "1", "1")
         live.check_failure(self, result, 2, "there is no unit vtrace-unknown", "vtrace-known.service")
 
+    @live.on_any_kernel
     def test_ambiguous_names_list_the_candidates(self):
         for parent in ("vtrace-one.slice", "vtrace-two.slice"):
             self.enter(Named("vtrace-twin.service", self.enter(Named(parent))))

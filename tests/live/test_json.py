@@ -120,6 +120,7 @@ class Reports(Json):
             self.addCleanup(child.stop)
         self.child = child
 
+    @live.on_any_kernel
     def test_each_option_with_each_other_kind(self):
         selections = ([], ["--cgroup"], [f"--cgroup={self.cgroup.path}"], ["--pid", str(self.child.pid)],
                       ["--comm", "*"], ["--cgroup", "--top", "1"])
@@ -138,6 +139,7 @@ class Reports(Json):
                     allowed = {"cgroup", "other"} if selection and "cgroup" in selection[0] else {"host"}
                     self.assertLessEqual(kinds, allowed, "expected rows of the kind that was asked for")
 
+    @live.on_any_kernel
     def test_single_waits(self):
         with live.Tracer("runqlat", "--cgroup", "--slower", "1", *COMMON, "600") as tracer:
             tracer.wait_line(lambda line: self.cgroup.path.encode() in line, "a single wait")
@@ -146,6 +148,7 @@ class Reports(Json):
         self.assertIn("slow_wait", {d.get("event") for d in documents}, "expected single waits")
         self.assertTrue(all(d["wait_ns"] > 1e6 for d in documents if "event" in d), "expected waits above 1 ms")
 
+    @live.on_any_kernel
     def test_windows_follow_each_other(self):
         with live.Tracer("runqlat", *COMMON, "0.2") as tracer:
             tracer.wait_report(4)
@@ -172,6 +175,7 @@ class Reports(Json):
             self.assertTrue(0 < overhead["cpu_ns"] < elapsed * os.cpu_count(), "expected plausible CPU time")
             self.assertTrue(0 < overhead["startup_ns"] < elapsed, "expected a plausible time to start")
 
+    @live.on_any_kernel
     def test_nothing_to_report(self):
         with live.Cgroup() as empty:
             for report in self.reports(f"--cgroup={empty.path}"):
@@ -186,6 +190,7 @@ class Lists(Json):
         self.assertEqual(len(lines), 1, "expected one line")
         return self.check_line(lines[0], definition)
 
+    @live.on_any_kernel
     def test_list(self):
         names = [tool["name"] for tool in self.one_line("tool_list", "list")["tools"]]
         self.assertIn("runqlat", names, "expected the tool")
@@ -203,6 +208,7 @@ class Lists(Json):
             self.assertIs(checks.get(name), False, f"expected {name} to be missing for nobody")
 
 
+@live.on_any_kernel
 class Schema(unittest.TestCase):
     def test_is_a_schema(self):
         jsonschema.Draft7Validator.check_schema(SCHEMA)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Time off the CPU by stack and reason, against a workload that keeps its own account of it."""
 
+import collections
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ CALLERS = ["one_round", "all_rounds", "main"]
 
 
 STACKS = BLOCKER.with_name("wl_stacks")
+Call = collections.namedtuple("Call", "ns blocked preempted")
 
 
 class Blocker:
@@ -47,8 +49,9 @@ class Blocker:
         self.process.stdin.flush()
 
     def account(self):
-        """Nanoseconds by function, once all is done."""
-        return json.loads(self.process.stdout.readline())
+        """By function, once all is done: its calls."""
+        account = json.loads(self.process.stdout.readline())
+        return {function: [Call(*call) for call in calls] for function, calls in account.items()}
 
     def end(self):
         self.process.stdin.close()
@@ -79,6 +82,7 @@ def figure(stacks, name="time"):
 
 # The workload times itself around each call; emulated, reading the clock and calling take their time, too.
 TOLERANCE = 0.15 if live.EMULATED else 0.02
+MIN = (1e6, float("inf"))  # ns: the bounds where nothing else was asked for
 
 
 class OffCpuTime(live.TestCase):
@@ -99,25 +103,44 @@ class OffCpuTime(live.TestCase):
             self.assertEqual(live.losses(reports, lost), 0, lost)
         return stacks_of(reports, blocker.pid), account
 
-    def check(self, stacks, account, rounds):
-        for function, reason in REASONS.items():
-            with self.subTest(function=function):
-                found = under(stacks, function)
-                # On a busy machine it may be preempted there as well.
-                blocks = [s for s in found if s["reason"] not in ("runnable", "throttled")]
-                self.assertEqual(figure(blocks, "count"), rounds, found)
-                self.assertAlmostEqual(figure(found) / account[function], 1, delta=TOLERANCE)
-                self.assertEqual({s["reason"] for s in blocks}, {reason})
-                for stack in blocks:
-                    self.assertEqual(stack["user"][: 1 + len(CALLERS)], [function, *CALLERS])
-                    self.assertGreater(len(stack["kernel"]), 2, stack)
-                    self.assertTrue(any("sys" in frame for frame in stack["kernel"]), stack)
+    def check_figures(self, time, count, calls, bounds=MIN):
+        """What a call takes it is off the CPU, but for next to nothing: a block of its length. A call that was
+        also preempted, before it blocked, may have had a shorter one, which may not be listed."""
+        low, high = bounds
+        listed = [c for c in calls if low < c.ns and (c.preempted or c.ns * (1 - TOLERANCE) < high)]
+        surely = [c for c in listed if c.blocked and not c.preempted and c.ns * (1 - TOLERANCE) > low and c.ns < high]
+        self.assertGreaterEqual(time, (1 - TOLERANCE) * sum(c.ns for c in surely), calls)
+        self.assertLessEqual(time, (1 + TOLERANCE) * sum(c.ns for c in listed), calls)
+        if count is not None:
+            self.assertGreaterEqual(count, len(surely), calls)
+            self.assertLessEqual(count, sum(c.blocked for c in listed), calls)
+        return surely
 
+    def check(self, stacks, account, bounds=MIN):
+        sure = 0
+        for function, reason in REASONS.items():
+            found = under(stacks, function)
+            # On a busy machine it may be preempted there as well.
+            blocks = [s for s in found if s["reason"] not in ("runnable", "throttled")]
+            sure += len(self.check_figures(figure(found), figure(blocks, "count"), account[function], bounds))
+            self.assertLessEqual({s["reason"] for s in blocks}, {reason})
+            for stack in blocks:
+                self.assertEqual(stack["user"][: 1 + len(CALLERS)], [function, *CALLERS])
+                self.assertGreater(len(stack["kernel"]), 2, stack)
+                self.assertTrue(any("sys" in frame for frame in stack["kernel"]), stack)
+        return sure
+
+    def check_all(self, stacks, account, rounds):
+        """Each call is there, but for some that the machine disturbed."""
+        self.assertGreater(self.check(stacks, account), 0.5 * rounds * len(REASONS), account)
+
+    @live.measured
     def test_times_stacks_and_reasons(self):
         blocker = self.enter(Blocker(20, 20))
         stacks, account = self.measure(blocker)
-        self.check(stacks, account, 20)
+        self.check_all(stacks, account, 20)
 
+    @live.measured
     def test_of_one_process(self):
         blocker = self.enter(Blocker(5, 20))
         other = self.enter(Blocker(5, 20))
@@ -128,10 +151,11 @@ class OffCpuTime(live.TestCase):
         tracer.wait_report(len(tracer.reports()) + 2)
         tracer.stop()
         reports = tracer.reports()
-        self.check(stacks_of(reports, blocker.pid), account, 5)
+        self.check_all(stacks_of(reports, blocker.pid), account, 5)
         pids = {s["pid"] for r in reports for row in r["rows"] for s in row["stacks"]}
         self.assertEqual(pids, {blocker.pid})
 
+    @live.measured
     def test_of_one_cgroup(self):
         cgroup = self.enter(live.Cgroup())
         blocker = self.enter(Blocker(5, 20))
@@ -142,7 +166,7 @@ class OffCpuTime(live.TestCase):
         tracer.wait_report(len(tracer.reports()) + 2)
         tracer.stop()
         reports = tracer.reports()
-        self.check(stacks_of(reports, blocker.pid), account, 5)
+        self.check_all(stacks_of(reports, blocker.pid), account, 5)
         for row in (row for report in reports for row in report["rows"]):
             self.assertEqual(row["entity"]["cgroup"], cgroup.path)
             parts = [v["value"] for k, v in row["metrics"].items() if k not in ("count", "time")]
@@ -150,22 +174,26 @@ class OffCpuTime(live.TestCase):
             self.assertEqual(figure(row["stacks"]), row["metrics"]["time"]["value"])
         blocker.end()
 
-    def test_bounds(self):
-        short, right, long = (self.enter(Blocker(5, ms)) for ms in (5, 25, 70))
+    def measure_bounds(self):
+        """What is found of three workloads of which one is within the bounds, and their own accounts."""
+        blockers = [self.enter(Blocker(5, ms)) for ms in (5, 25, 70)]
         tracer = self.trace("--min", "15", "--max", "55")
-        for blocker in (short, right, long):
+        for blocker in blockers:
             blocker.begin()
-        account = right.account()
-        for blocker in (short, long):
-            blocker.account()
+        accounts = [blocker.account() for blocker in blockers]
         tracer.wait_report(len(tracer.reports()) + 2)
         tracer.stop()
-        reports = tracer.reports()
-        for function in REASONS:
-            self.assertEqual(under(stacks_of(reports, short.pid), function), [])
-            self.assertEqual(under(stacks_of(reports, long.pid), function), [])
-        self.check(stacks_of(reports, right.pid), account, 5)
+        return [stacks_of(tracer.reports(), blocker.pid) for blocker in blockers], accounts
 
+    @live.measured
+    def test_bounds(self):
+        found, accounts = self.measure_bounds()
+        # On a busy machine some calls of those that are too short are not, and some within the bounds are too long.
+        sure = [self.check(stacks, account, (15e6, 55e6)) for stacks, account in zip(found, accounts)]
+        self.assertGreater(sure[1], 0, "expected calls within the bounds")
+        self.assertEqual(sure[2], 0, "expected the longest to be beyond them")
+
+    @live.measured
     def test_deleted_program_with_a_hostile_name(self):
         directory = self.enter(tempfile.TemporaryDirectory())
         program = pathlib.Path(directory, "a b;c\033[2J")
@@ -173,9 +201,10 @@ class OffCpuTime(live.TestCase):
         blocker = self.enter(Blocker(5, 20, program))
         program.unlink()
         stacks, account = self.measure(blocker)
-        self.check(stacks, account, 5)
+        self.check_all(stacks, account, 5)
         self.assertEqual({s["comm"] for s in under(stacks, "main")}, {"a b;c\\x1b[2J"})
 
+    @live.measured
     def test_program_of_another_mount_namespace(self):
         directory = self.enter(tempfile.TemporaryDirectory())
         script = f'mount -t tmpfs none "{directory}" && cp "$0" "{directory}/it" && exec "{directory}/it" "$@"'
@@ -183,8 +212,9 @@ class OffCpuTime(live.TestCase):
         blocker = self.enter(Blocker(5, 20, prefix=prefix))
         self.assertEqual(os.listdir(directory), [])
         stacks, account = self.measure(blocker)
-        self.check(stacks, account, 5)
+        self.check_all(stacks, account, 5)
 
+    @live.measured
     def test_process_that_ends_before_the_report(self):
         blocker = self.enter(Blocker(10, 20))
         tracer = self.trace(interval=3)
@@ -193,7 +223,7 @@ class OffCpuTime(live.TestCase):
         blocker.end()
         tracer.wait_report(2)
         tracer.stop()
-        self.check(stacks_of(tracer.reports(), blocker.pid), account, 10)
+        self.check_all(stacks_of(tracer.reports(), blocker.pid), account, 10)
 
     def test_stacks_that_nobody_was_told_of_are_named_late(self):
         """While vtrace stands still there is no room for all that it is to be told of."""
@@ -242,10 +272,12 @@ class OffCpuTime(live.TestCase):
         self.assertLessEqual(names, {"[unknown]", "[user stack not taken]"})
         for reason in REASONS.values():
             self.assertTrue([s for s in found if s["reason"] == reason], reason)
-        self.assertGreater(figure(found), 0.98 * sum(account.values()))
+        called = sum(call.ns for calls in account.values() for call in calls)
+        self.assertGreater(figure(found), 0.95 * called)
         for report in reports:
             self.assertIn("time namespace", str(report["loss"]["fallbacks"]))
 
+    @live.measured
     def test_what_has_not_ended(self):
         blocker = self.enter(Blocker(1, 3000))
         tracer = self.trace()
@@ -259,6 +291,7 @@ class OffCpuTime(live.TestCase):
         self.assertGreater(mine[0]["age_ns"], 0.2e9)
         self.assertLess(mine[0]["age_ns"], 3e9)
 
+    @live.measured
     def test_folded(self):
         blocker = self.enter(Blocker(5, 20))
         tracer = self.enter(live.Tracer("offcputime", "--format", "folded"))
@@ -273,22 +306,26 @@ class OffCpuTime(live.TestCase):
         for function in REASONS:
             stack = f"wl_blocker;.*;main;all_rounds;one_round;{function};-;.*sys.* ([0-9]+)\n"
             found = [int(m.group(1)) for m in (re.fullmatch(stack, line) for line in lines) if m]
-            self.assertAlmostEqual(sum(found) / account[function], 1, delta=TOLERANCE)
+            self.check_figures(sum(found), None, account[function])
 
+    @live.on_any_kernel
     def test_text_fits_80_columns(self):
         blocker = self.enter(Blocker(3, 20))
-        tracer = self.enter(live.Tracer("offcputime", "--pid", blocker.pid, "--top", "20"))
+        # All: by their time the workload's are about equal.
+        tracer = self.enter(live.Tracer("offcputime", "--pid", blocker.pid, "--top", 50))
         tracer.wait_attached()
         tracer.wait_poll()
         blocker.begin()
         blocker.account()
         self.assertEqual(tracer.stop(), 0)
         text = b"".join(tracer.lines).decode()
-        self.assertIn("block_on_futex\n", text)
+        for function in REASONS:
+            self.assertIn(f" {function}\n", text)
         self.assertIn("REASONS", text)
         self.assertLessEqual(max(map(len, text.splitlines())), 80, text)
 
 
+@live.on_any_kernel
 class WrongUsage(unittest.TestCase):
     def refuse(self, *arguments):
         with self.subTest(arguments=arguments):

@@ -70,6 +70,7 @@ class Threads(Base):
         self.assertRegex(live.run("ps").out, rf"(?m)^unit +{name_of(outer)} .* 9 +cgroup +/")
 
 
+@live.on_any_kernel
 class Watch(Base):
     def test_json(self):
         with live.Tracer("ps", "--watch=0.1", "--format", "json") as ps:

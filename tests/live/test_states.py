@@ -116,6 +116,7 @@ class States(live.TestCase):
             print(f"\n    sum of states: {100 * sum_of_all / time_of_all:.3f} % of thread time", end="")
             self.assertAlmostEqual(sum_of_all / time_of_all, 1, delta=0.005)
 
+    @live.measured
     def test_each_thread_is_found_in_what_it_does(self):
         workloads = {}
         for kind, state in KINDS.items():
@@ -137,6 +138,7 @@ class States(live.TestCase):
                 self.assertAlmostEqual(total[state], expected, delta=0.02 * expected, msg=f"{total}")
         self.check_sums(reports)
 
+    @live.measured
     def test_a_reason_that_is_older_than_vtrace_is_found(self):
         # As above, but here nothing switches at all while vtrace runs: one window.
         cgroup = self.cgroup("old")
@@ -185,13 +187,16 @@ class States(live.TestCase):
         self.check_account(total, before, after, duration)
         return total, duration
 
+    @live.measured
     def test_running_and_waiting_threads(self):
         self.of_waiters("spin", 3, 0)
 
+    @live.measured
     def test_threads_that_sleep_and_work(self):
         total, duration = self.of_waiters("nap", 4, -1, 500)
         self.assertGreater(total["sleep"], 0.3 * 4 * duration, "half of the time, but for delays")
 
+    @live.measured
     def test_quota(self):
         cgroup = self.cgroup("limited")
         cgroup.limit(20_000, 100_000)
@@ -210,6 +215,7 @@ class States(live.TestCase):
         )
         self.check_sums(reports)
 
+    @live.measured
     def test_disk(self):
         cgroup = self.cgroup("disk")
         with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
@@ -228,6 +234,7 @@ class States(live.TestCase):
         self.assertGreater(total["disk"], 0.95 * off)
         self.check_sums(reports)
 
+    @live.measured
     def test_a_storm_of_children(self):
         cgroup = self.cgroup("storm")
         tracer = self.trace("--cgroup", interval=0.3)
@@ -250,6 +257,7 @@ class States(live.TestCase):
         self.assertAlmostEqual(ran(total), cpu, delta=0.02 * cpu)
         self.check_sums(reports)
 
+    @live.measured
     def test_a_process_that_moves_is_charged_where_it_is(self):
         first, second = self.cgroup("first"), self.cgroup("second")
         sleeper = self.enter(Workload(first, "sleep"))
@@ -274,6 +282,7 @@ class States(live.TestCase):
             )
         self.check_sums([report])
 
+    @live.measured
     def test_threads(self):
         cgroup = self.cgroup("threads")
         workload = self.enter(Waiters(cgroup, "spin", 2, 0))
@@ -303,6 +312,7 @@ class States(live.TestCase):
             )
         self.check_sums([report])
 
+    @live.on_any_kernel
     def test_text(self):
         cgroup = self.cgroup("text")
         self.enter(Workload(cgroup, "pipe"))
@@ -317,6 +327,7 @@ class States(live.TestCase):
         self.assertRegex(row, r" 100\.0$")
         self.assertRegex(result.out, r"each line sums to 100 %. Measured: (100\.0|99\.[5-9])")
 
+    @live.on_any_kernel
     def test_wrong_usage(self):
         live.check_failure(self, live.run("states", "--thread", 1, 1), 2, "--thread")
         live.check_failure(self, live.run("states", "--slower", 1, 1, 1), 2, "--slower")

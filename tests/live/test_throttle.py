@@ -85,6 +85,7 @@ class Throttle(live.TestCase):
             self.assertAlmostEqual(held, grown["throttled_time"], delta=slack)
         return rows
 
+    @live.measured
     def test_one_thread_per_cpu(self):
         limited, free = self.cgroup("limited"), self.cgroup("free")
         limited.limit(20_000, 100_000)
@@ -97,6 +98,7 @@ class Throttle(live.TestCase):
         self.assertTrue(all(row["inherited_by"] == [] for row in rows))
         self.assertEqual(self.rows(reports, free), [], "without a quota a cgroup is not listed")
 
+    @live.measured
     def test_a_quota_is_inherited(self):
         parent = self.cgroup("parent")
         parent.limit(20_000, 100_000)
@@ -107,6 +109,7 @@ class Throttle(live.TestCase):
         heirs = {heir["entity"]["cgroup"] for row in rows for heir in row["inherited_by"]}
         self.assertEqual(heirs, {child.path})
 
+    @live.measured
     def test_nested_quotas_are_told_apart(self):
         parent = self.cgroup("outer")
         parent.limit(90_000, 100_000)
@@ -117,6 +120,7 @@ class Throttle(live.TestCase):
         outer = self.rows(reports, parent)
         self.assertEqual(sum(row["metrics"]["throttled_wait"]["count"] for row in outer), 0)
 
+    @live.measured
     def test_a_task_that_wakes_into_it(self):
         """Until 6.17 it wakes up throttled, later it is throttled as it leaves the kernel."""
         limited = self.cgroup("naps")
@@ -130,6 +134,7 @@ class Throttle(live.TestCase):
         self.assertGreater(held, time_of_cpu, "two tasks are held back at once")
         self.assertLess(held, 2.05 * time_of_cpu)
 
+    @live.measured
     def test_a_quota_that_changes(self):
         limited = self.cgroup("changes")
         limited.limit(50_000, 100_000)
@@ -143,6 +148,7 @@ class Throttle(live.TestCase):
         self.assertEqual((quotas[0], quotas[-1]), (50e6, 10e6))
         self.assertEqual(sum("was changed" in note for r in reports for note in r["notes"]), 1)
 
+    @live.measured
     def test_burst(self):
         limited = self.cgroup("burst")
         limited.limit(5_000, 50_000)
@@ -163,6 +169,7 @@ class Throttle(live.TestCase):
             self.value(rows, "burst_time"), after["burst_time"] - before["burst_time"]
         )
 
+    @live.measured
     def test_cgroups_that_come_and_go(self):
         with live.Tracer("throttle", "--format", "json", 0.5) as tracer:
             tracer.wait_report()

@@ -66,13 +66,16 @@ class Truth(live.TestCase):
         self.assertEqual(live.losses(reports, "map_full"), 0)
         return reports
 
+    @live.measured
     def test_pinned_and_migrating_threads_in_two_cgroups(self):
         self.two_cgroups()
 
+    @live.measured
     def test_the_same_without_task_storage(self):
         reports = self.two_cgroups(("env", "VTRACE_WITHOUT=task_storage"))
         self.assertEqual(len(reports[0]["loss"]["fallbacks"]), 1, "the fallback is named")
 
+    @live.measured
     def test_the_woken_pays_not_the_waker(self):
         woken, waker, busy = self.cgroup("woken"), self.cgroup("waker"), self.cgroup("busy")
         with tempfile.TemporaryDirectory() as directory:
@@ -91,6 +94,7 @@ class Truth(live.TestCase):
             msg="the waker is charged its own waits only",
         )
 
+    @live.measured
     def test_one_process(self):
         a = self.waiters(None, "spin", 3, 0)
         self.waiters(None, "nap", 3, 0, 300).begin()
@@ -104,6 +108,7 @@ class Truth(live.TestCase):
             "--pid",
         )
 
+    @live.measured
     def test_throttling_by_the_own_quota_is_included(self):
         limited = self.cgroup("limited")
         limited.limit(20_000, 100_000)
@@ -121,6 +126,7 @@ class Truth(live.TestCase):
             "only the subtree that was asked for",
         )
 
+    @live.measured
     def test_several_windows_lose_nothing_in_between(self):
         cgroup = self.cgroup("windows")
         a = self.waiters(cgroup, "nap", 8, 0, 200)
@@ -128,6 +134,7 @@ class Truth(live.TestCase):
         self.assertGreater(len(reports), 8)
         self.check_row(reports, cgroup, a)
 
+    @live.measured
     def test_a_process_that_moves_is_charged_where_it_is(self):
         first, second = self.cgroup("first"), self.cgroup("second")
         a = self.waiters(first, "spin", 3, 0)

@@ -11,6 +11,7 @@ import unittest
 import vtrace_live as live
 
 
+@live.on_any_kernel
 class WrongUsage(unittest.TestCase):
     def refuse(self, arguments, *mentions):
         with self.subTest(arguments=arguments):
@@ -103,6 +104,7 @@ class RightUsage(unittest.TestCase):
         self.assertEqual(result.err, "", "expected nothing on stderr")
         return [json.loads(line) for line in result.out.splitlines()]
 
+    @live.on_any_kernel
     def test_cgroup_takes_no_value_from_the_next_word(self):
         reports = self.reports("--cgroup", "1", "2")
         self.assertEqual(len(reports), 2, "expected `--cgroup 1 2` to be 2 reports of 1 s")
@@ -110,6 +112,7 @@ class RightUsage(unittest.TestCase):
             self.assertAlmostEqual(report["duration_ns"] / 1e9, 1, delta=0.5,
                                    msg="expected windows of about 1 s")
 
+    @live.on_any_kernel
     def test_text_reports(self):
         result = live.run("runqlat", "--cgroup", "0.2", "2")
         self.assertEqual(result.code, 0, f"expected exit code 0: {result.err}")
@@ -146,6 +149,7 @@ class RightUsage(unittest.TestCase):
                     self.assertGreaterEqual(live.total(tracer.reports(first), cgroup.path), 10,
                                             "expected the waits of a new cgroup")
 
+    @live.on_any_kernel
     def test_top(self):
         with live.Cgroup() as a, live.Cgroup() as b, live.Cgroup() as c:
             children = [live.Child(live.naps(30), g) for g in (a, b, c)]
@@ -163,6 +167,7 @@ class RightUsage(unittest.TestCase):
         self.assertGreaterEqual(report["rows_left_out"], 1, "expected the rest to be counted")
         self.assertGreater(report["left_out"]["count"], 0, "expected the rest as one histogram")
 
+    @live.on_any_kernel
     def test_output_file(self):
         with live.binary_copy() as copy:
             file = pathlib.Path(copy).with_name("out.json")
@@ -171,21 +176,25 @@ class RightUsage(unittest.TestCase):
                              "expected everything in the file")
             self.assertEqual(len(file.read_text().splitlines()), 2, "expected 2 documents in the file")
 
+    @live.on_any_kernel
     def test_timestamp(self):
         result = live.run("runqlat", "--timestamp", "0.1", "1")
         self.assertRegex(result.out, r"\A\d\d:\d\d:\d\d", "expected the time first")
 
+    @live.on_any_kernel
     def test_version(self):
         result = live.run("--version")
         self.assertEqual((result.code, result.err), (0, ""), "expected exit code 0 and no error")
         self.assertRegex(result.out, r"\Avtrace \d+\.\d+\.\d+\n\Z", "expected name and version")
 
+    @live.on_any_kernel
     def test_list(self):
         result = live.run("list")
         self.assertEqual((result.code, result.err), (0, ""), "expected exit code 0 and no error")
         self.assertRegex(result.out, r"(?m)^runqlat +\S+", "expected a line per tool")
 
 
+@live.on_any_kernel
 class Help(unittest.TestCase):
     COMMANDS = ([], ["runqlat"], ["list"], ["check"], ["ps"], ["completion"])
 
@@ -214,6 +223,7 @@ class Help(unittest.TestCase):
             self.assertIn(option, text, "expected every option in the help")
 
 
+@live.on_any_kernel
 class Completion(unittest.TestCase):
     def complete(self, *words):
         """What bash offers for the last of `words`, from the script as a user loads it."""

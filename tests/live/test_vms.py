@@ -169,6 +169,7 @@ class Vms(Base):
             self.skipTest("no /dev/vhost-vsock: the timer's thread only")
         self.assertEqual([names[tid] for tid in roles["vhost"]], [f"vhost-{guest.pid}"])
 
+    @live.on_any_kernel
     def test_a_hostile_name(self):
         name = 'wéb\x1b[2J"x" \n,$(id)'
         # QEMU takes a comma in a value twice.
@@ -205,6 +206,7 @@ class Vms(Base):
             found.setdefault(thread["role"], []).append(thread["tid"])
         return found
 
+    @live.on_any_kernel
     def test_unknown_ones(self):
         self.guest("web-3")
         result = live.run("runqlat", "--vm=web-4", 1, 1)

@@ -5,6 +5,7 @@ import collections
 import contextlib
 import ctypes
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -291,6 +292,13 @@ def state(pid):
         return "X"
 
 
+def on_any_kernel(test):
+    """Marks a test, or a class of them, that says nothing about a kernel: the lab runs it on its first and
+    its last one only."""
+    test.on_any_kernel = True
+    return test
+
+
 class TestCase(unittest.TestCase):
     """A test whose contexts end with it: enter() takes one."""
 
@@ -300,6 +308,67 @@ class TestCase(unittest.TestCase):
 
     def enter(self, context):
         return self.stack.enter_context(context)
+
+
+# ---- what the machine does to a measurement ----
+
+
+class Stolen:
+    """ns that the hypervisor above took from each CPU in this context, by /proc/stat (the 8th figure of a
+    line `cpuN`): CPU time that no task and no tool of this host can have seen spent."""
+
+    TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+    def __enter__(self):
+        self._before = self._now()
+        return self
+
+    def __exit__(self, *_):
+        self._end = self._now()
+
+    @staticmethod
+    def _now():
+        lines = pathlib.Path("/proc/stat").read_text().splitlines()
+        fields = [line.split() for line in lines if re.match(r"cpu\d", line)]
+        return {int(f[0].removeprefix("cpu")): int(f[8]) for f in fields}
+
+    def ns(self, *cpus):
+        """Of these CPUs (all by default), no less than it was. 0 says that there was none at all."""
+        ticks = [self._end[cpu] - self._before[cpu] for cpu in cpus or self._end]
+        return sum((n + 1) * self.TICK for n in ticks if n)
+
+
+ATTEMPTS = 3
+
+
+def measured(test):
+    """A test that measures time: where the hypervisor took some meanwhile, what failed is measured again.
+
+    Each attempt shows. Without steal a failure is one at once; emulated, what the host takes shows nowhere."""
+
+    @functools.wraps(test)
+    def attempts(self):
+        for number in range(1, ATTEMPTS + 1):
+            with Stolen() as stolen:
+                failure = _failure_of(test, self)
+            if failure is None:
+                return
+            lost = stolen.ns()
+            print(f"    attempt {number}, {lost / 1e6:.0f} ms stolen: {failure}", flush=True)
+            if number == ATTEMPTS or not (lost or EMULATED):
+                raise failure
+            self.doCleanups()
+            self.setUp()
+
+    return attempts
+
+
+def _failure_of(test, case):
+    try:
+        test(case)
+    except case.failureException as failure:
+        return failure
+    return None
 
 
 # ---- cgroups ----

@@ -3,11 +3,14 @@
 //
 //   blocker ROUNDS MS    in each round blocks once in every way, for about MS milliseconds
 //
-// It says "ready", begins with a line on stdin, prints its account as a line of JSON and ends with stdin.
+// It says "ready", begins with a line on stdin, prints its account as a line of JSON and ends with stdin:
+// for each function its calls, each with the nanoseconds that it took, how often it blocked and how often it
+// was preempted.
 // Built with frame pointers; it enters the kernel by itself, as libc has none.
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,12 +23,19 @@
 #include <cstdlib>
 #include <ctime>
 #include <thread>
+#include <vector>
 
 namespace {
 
+struct Call {
+    int64_t ns = 0;
+    long blocked = 0;
+    long preempted = 0;
+};
+
 struct Account {
     const char* name = nullptr;
-    int64_t ns = 0;
+    std::vector<Call> calls;
 };
 
 std::array<int, 2> asked{}; // pipes and the like, from one thread to the other
@@ -128,9 +138,16 @@ extern "C" {
         futex_word = 0;
         if (kAsk[i] != '-')
             ask_for(kAsk[i]);
+        rusage before{};
+        rusage after{};
+        ::getrusage(RUSAGE_THREAD, &before);
         const int64_t start = now_ns();
         kBlocks[i]();
-        accounts[i].ns += now_ns() - start;
+        const int64_t ns = now_ns() - start;
+        ::getrusage(RUSAGE_THREAD, &after);
+        accounts[i].calls.push_back({.ns = ns,
+                                     .blocked = after.ru_nvcsw - before.ru_nvcsw,
+                                     .preempted = after.ru_nivcsw - before.ru_nivcsw});
     }
 }
 
@@ -187,11 +204,11 @@ int main(int argc, char** argv)
     }
     const long rounds = std::strtol(argv[1], nullptr, 10);
     block_ms = std::strtol(argv[2], nullptr, 10);
-    std::array<Account, 5> accounts{{{"block_in_sleep"},
-                                     {"block_on_futex"},
-                                     {"block_on_pipe"},
-                                     {"block_on_socket"},
-                                     {"block_in_epoll"}}};
+    std::array<Account, 5> accounts{{{"block_in_sleep", {}},
+                                     {"block_on_futex", {}},
+                                     {"block_on_pipe", {}},
+                                     {"block_on_socket", {}},
+                                     {"block_in_epoll", {}}}};
     std::thread waker(wake);
     std::puts("ready");
     static_cast<void>(std::fflush(stdout));
@@ -200,8 +217,14 @@ int main(int argc, char** argv)
     all_rounds(rounds, accounts);
     const char* separator = "{";
     for (const Account& account : accounts) {
-        std::printf("%s\"%s\":%lld", separator, account.name, static_cast<long long>(account.ns));
-        separator = ",";
+        std::printf("%s\"%s\":", separator, account.name);
+        separator = "[";
+        for (const Call& call : account.calls) {
+            std::printf("%s[%lld,%ld,%ld]", separator, static_cast<long long>(call.ns),
+                        call.blocked, call.preempted);
+            separator = ",";
+        }
+        std::printf("]");
     }
     std::puts("}");
     static_cast<void>(std::fflush(stdout));
