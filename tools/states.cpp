@@ -113,22 +113,8 @@ void add_threads(Row& row, const Whole& whole, std::vector<const ThreadStates*> 
     }
 }
 
-// Rows beyond the first `top` become one, of which nothing is lost.
-void fold(std::vector<std::pair<Entity, Whole>>& rows, size_t top)
-{
-    if (top == 0 || rows.size() <= top)
-        return;
-    Whole rest;
-    for (size_t i = top; i < rows.size(); i++)
-        rest += rows[i].second;
-    const size_t count = rows.size() - top;
-    rows.resize(top);
-    rows.emplace_back(Entity{.kind = "part", .name = "(" + std::to_string(count) + " more)"}, rest);
-}
-
 Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
-    constexpr size_t kTextRows = 20;
     Report report = empty_report(snapshot, "states", "Where the time of threads went");
     const std::string kind = options.wait_kind();
     report.group = snapshot.sched.by_cgroup ? kind : "";
@@ -156,7 +142,6 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     std::ranges::stable_sort(rows, std::greater{}, [](const auto& row) {
         return std::pair(row.second.times.ns.at(VT_REASON_NONE), row.second.times.lived);
     });
-    fold(rows, options.top != 0 || options.json ? options.top : kTextRows);
     for (auto& [entity, whole] : rows) {
         const auto of_row = threads.find(key_of(entity));
         report.rows.push_back(row_of(std::move(entity), whole));

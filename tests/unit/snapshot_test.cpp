@@ -89,6 +89,14 @@ Snapshot full_snapshot()
                            .ns = UINT64_MAX,
                            .max_ns = 7}},
                 .open = {{.owner = {.kthread = every_byte()}, .tid = UINT32_MAX}}};
+    StateTimes times{.lived = UINT64_MAX, .stolen = 1, .utime = 2, .stime = 3, .gtime = 4};
+    times.ns.fill(UINT64_MAX - 9);
+    s.states = {.owners = {{.owner = {.cgroup_id = 5, .vm = 6}, .threads = 7, .times = times}},
+                .threads = {{.owner = {.kthread = every_byte()},
+                             .tid = UINT32_MAX,
+                             .tgid = 8,
+                             .comm = every_byte(),
+                             .times = times}}};
     uint64_t count = 100;
     for (const LossCounter& counter : loss_counters())
         s.loss.*counter.count = count++;

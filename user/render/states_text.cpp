@@ -202,6 +202,8 @@ std::string states_text(const Report& report, const TextStyle& style)
             text +=
                 fmt::format("  and {} threads more, which ran less\n", row.rows.size() - kThreads);
     }
+    if (report.rows_left_out != 0)
+        text += fmt::format("({} more)\n", report.rows_left_out);
     return text + sum_line(report);
 }
 
