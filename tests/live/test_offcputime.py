@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -83,6 +84,30 @@ def figure(stacks, name="time"):
 # The workload times itself around each call; emulated, reading the clock and calling take their time, too.
 TOLERANCE = 0.15 if live.EMULATED else 0.02
 MIN = (1e6, float("inf"))  # ns: the bounds where nothing else was asked for
+
+
+# Blocks in a function that it has compiled itself: it sleeps for as long as its first argument says.
+JIT = r"""
+import ctypes, mmap, os, struct, sys
+directory = sys.argv[1]
+code = bytes.fromhex("55 48 89 e5 b8 23 00 00 00 31 f6 0f 05 5d c3")  # push rbp … nanosleep … pop rbp; ret
+protection = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+memory = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=protection)
+memory.write(code)
+address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+with open("/proc/self/status") as status:
+    pid = next(line for line in status if line.startswith("NSpid:")).split()[-1]
+with open(f"{directory}/perf-{pid}.map", "w") as file:
+    file.write(f"{address:x} 1000 other code\n{address:x} {len(code):x} JIT:sleep in app.js\n")
+sleep = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_char_p)(address)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(5):
+    sleep(struct.pack("=qq", 0, 20_000_000))
+print("done", flush=True)
+sys.stdin.read()
+os.unlink(f"{directory}/perf-{pid}.map")
+"""
 
 
 class OffCpuTime(live.TestCase):
@@ -213,6 +238,36 @@ class OffCpuTime(live.TestCase):
         self.assertEqual(os.listdir(directory), [])
         stacks, account = self.measure(blocker)
         self.check_all(stacks, account, 5)
+
+    def check_compiled_at_run_time(self, *prefix):
+        if os.uname().machine != "x86_64":
+            self.skipTest("its code is of x86_64")
+        load = subprocess.Popen([*prefix, sys.executable, "-c", JIT, "/tmp"],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        with load:
+            self.assertEqual(load.stdout.readline(), "ready\n")
+            tracer = self.trace()
+            load.stdin.write("\n")
+            load.stdin.flush()
+            self.assertEqual(load.stdout.readline(), "done\n")
+            tracer.wait_report(len(tracer.reports()) + 2)
+            tracer.stop()
+            load.stdin.close()
+        found = [s for r in tracer.reports() for row in r["rows"] for s in row["stacks"]
+                 if s["user"][:1] == ["JIT:sleep in app.js"]]
+        self.assertEqual(figure([s for s in found if s["reason"] == "sleep"], "count"), 5)
+        return {s["pid"] for s in found}, load.pid
+
+    def test_compiled_at_run_time(self):
+        pids, pid = self.check_compiled_at_run_time()
+        self.assertEqual(pids, {pid})
+
+    def test_compiled_at_run_time_in_a_container(self):
+        """Its number is another there, and so is /tmp."""
+        script = 'mount -t tmpfs none /tmp && exec "$@"'
+        self.check_compiled_at_run_time("unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
+                                        "sh", "-c", script, "sh")
+        self.assertFalse(os.path.exists("/tmp/perf-1.map"))
 
     @live.measured
     def test_process_that_ends_before_the_report(self):

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "symbol/demangle.h"
 #include "symbol/kernel_symbols.h"
+#include "symbol/perf_map.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -30,6 +31,20 @@ Fd open_mapped(uint32_t pid, const Mapping& map, struct stat& status)
             return fd;
     }
     return {};
+}
+
+FileKey key_of(const struct stat& status)
+{
+    return {status.st_dev, status.st_ino, status.st_size,
+            status.st_ctim.tv_sec * int64_t{1'000'000'000} + status.st_ctim.tv_nsec};
+}
+
+// Where code is that no file has: what a compiler at run time writes to. Some share it, as
+// a memfd or as no file at all (/dev/zero).
+bool is_written_at_run_time(const Mapping& map)
+{
+    return map.path.empty() || map.path.starts_with("[anon") || map.path.starts_with("/memfd:") ||
+           map.path == "/dev/zero";
 }
 
 } // namespace
@@ -65,8 +80,7 @@ const ElfSymbols* FrameNames::symbols_of(uint32_t pid, const Mapping& map)
     const Fd fd = open_mapped(pid, map, status);
     if (!fd)
         return nullptr;
-    const FileKey key{status.st_dev, status.st_ino, status.st_size,
-                      status.st_ctim.tv_sec * int64_t{1'000'000'000} + status.st_ctim.tv_nsec};
+    const FileKey key = key_of(status);
     if (const auto known = files_.find(key); known != files_.end())
         return &known->second;
     auto read = ElfSymbols::read(fd.get());
@@ -80,6 +94,35 @@ const ElfSymbols* FrameNames::symbols_of(uint32_t pid, const Mapping& map)
     return &files_.emplace(key, std::move(*read)).first->second;
 }
 
+const SymbolTable& FrameNames::compiled_by(uint32_t pid)
+{
+    using Clock = std::chrono::steady_clock;
+    constexpr std::chrono::seconds kReadAgain(1); // at the earliest: it may grow all the time
+    constexpr size_t kMostProcesses = 256;
+    constexpr size_t kMostBytes = 256U << 20U;
+    const auto now = Clock::now();
+    if (compiled_.size() > kMostProcesses || compiled_bytes_ > kMostBytes) {
+        compiled_.clear();
+        compiled_bytes_ = 0;
+    }
+    const auto [at, is_new] = compiled_.try_emplace(pid);
+    CompiledCode& code = at->second;
+    if (!is_new && now - code.read < kReadAgain)
+        return code.table;
+    code.read = now;
+    struct stat status {};
+    const Fd fd = open_perf_map(pid);
+    if (fd)
+        ::fstat(fd.get(), &status);
+    if (const FileKey key = key_of(status); key != code.key) {
+        compiled_bytes_ -= code.table.bytes();
+        code.key = key;
+        code.table = parse_perf_map(fd ? read_perf_map(fd) : "");
+        compiled_bytes_ += code.table.bytes();
+    }
+    return code.table;
+}
+
 std::string FrameNames::user_frame(uint32_t pid, const Mapping& map, uint64_t address)
 {
     const uint64_t offset = address - map.start + map.offset;
@@ -87,8 +130,12 @@ std::string FrameNames::user_frame(uint32_t pid, const Mapping& map, uint64_t ad
         if (const std::string_view name = symbols->find(offset); !name.empty())
             return demangled(std::string(name));
     }
+    if (is_written_at_run_time(map)) {
+        if (const std::string_view name = compiled_by(pid).find(address); !name.empty())
+            return demangled(std::string(name));
+    }
     if (map.path.empty())
-        return "[anonymous]"; // compiled at run time
+        return "[anonymous]";
     if (map.path.front() == '[')
         return map.path;
     return fmt::format("[{}+{:#x}]", map.path.substr(map.path.rfind('/') + 1), offset);
