@@ -135,6 +135,8 @@ int runq_sample(void *ctx)
         length--; /* the running one */
     bucket = length < VT_RUNQ_LENGTHS ? length : VT_RUNQ_LENGTHS - 1;
     cpu->samples++;
+    if (!BPF_CORE_READ(current, pid))
+        cpu->idle++;
     cpu->sum += length;
     barrier_var(
         bucket); /* the verifier of 5.10 sees the bound in the register that is used, or not at all */

@@ -339,49 +339,51 @@ static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu
  * A task leaves that was not seen to come: some kernels hide some tasks from the hook (those of the sandbox that they
  * run in). The switch that was not seen is made up for: the kernel has noted when it was.
  */
-static __noinline int switch_unseen(struct task_struct *task, struct vt_sched_cpu *cpu)
+static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
-    struct vt_switch sw = {.prev = task, .next = task, .charged = VT_SLOT_EXCLUDED};
+    struct vt_switch none = {.charged = VT_SLOT_EXCLUDED};
 
-    cpu->tid = task->pid;
-    sw.rq = task_rq(task);
-    sw.clock = task->sched_info.last_arrival;
-    find_charged(&sw);
-    if (cpu->since && sw.clock > cpu->since) {
+    sw->next = sw->prev;
+    sw->rq = task_rq(sw->next);
+    sw->clock = sw->next->sched_info.last_arrival;
+    find_charged(sw);
+    if (cpu->since && sw->clock > cpu->since) {
         if (slices)
-            end_slice(cpu, cpu->ran + (sw.clock - cpu->since));
-        cpu->ran += sw.clock - cpu->since;
-        if (sw.state && (waits || throttling))
-            unseen_wait(&sw);
+            end_slice(cpu, cpu->ran + (sw->clock - cpu->since));
+        cpu->ran += sw->clock - cpu->since;
+        if (sw->state && (waits || throttling))
+            unseen_wait(sw);
         if (throttling)
-            split_wait(&sw, cpu);
+            split_wait(sw, cpu);
         if (states || offcpu)
-            come_back(&sw);
+            come_back(sw);
         if (blame)
-            add_to_history(sw.clock, cpu->steal, cpu->irq, running_now(&sw));
-        cpu->since = sw.clock;
+            add_to_history(sw->clock, cpu->steal, cpu->irq, running_now(sw));
+        cpu->since = sw->clock;
     }
-    cpu->charged = sw.charged;
-    return 0;
+    cpu->charged = sw->charged;
+    *sw = none;
 }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-    struct vt_switch sw = {.prev = prev, .next = next, .charged = VT_SLOT_EXCLUDED};
+    struct vt_switch sw = {.prev = prev, .charged = VT_SLOT_EXCLUDED};
     const bool by_cpu = blame || slices || offcpu || stacks || states;
     struct vt_sched_cpu *cpu = NULL;
     struct vt_sched_task *left = NULL; /* of prev */
 
-    sw.rq = task_rq(next);
-    sw.clock = sw.rq->clock;
     if (by_cpu) {
         cpu = this_cpu();
         if (!cpu)
             return 0;
         if (cpu->tid != (__u32)prev->pid)
-            switch_unseen(prev, cpu);
+            switch_unseen(&sw, cpu);
     }
+    sw.prev = prev;
+    sw.next = next;
+    sw.rq = task_rq(next);
+    sw.clock = sw.rq->clock;
     find_charged(&sw);
     if (waits || throttling)
         run_queue_wait(&sw);

@@ -138,19 +138,13 @@ __noinline int blame_block(__u32 number, __u32 slot, __u32 where, __u64 end, boo
 }
 
 /* The blocks of one level, the latest first. What is older than they are is left to the next level. */
-__noinline int blame_level(__u32 number, __u32 slot, __u32 level, bool open)
+static __always_inline void blame_level(struct vt_history *history, struct vt_ask *ask,
+                                        __u32 number, __u32 slot, __u32 level, bool open)
 {
-    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
-    struct vt_ask *ask = find_ask(open);
-    struct vt_level *blocks;
-    __u64 end, start, last;
+    struct vt_level *blocks = &history->levels[level % VT_LEVELS];
+    __u64 end = blocks->until, last = blocks->last, start;
     bool any = false;
 
-    if (!history || !ask)
-        return 0;
-    blocks = &history->levels[level % VT_LEVELS];
-    end = blocks->until;
-    last = blocks->last;
     for (int i = 0; i < VT_BLOCKS; i++) {
         start = blocks->blocks[(last - i) % VT_BLOCKS].start;
         if (!start || start > end || end <= ask->from)
@@ -161,25 +155,23 @@ __noinline int blame_level(__u32 number, __u32 slot, __u32 level, bool open)
     }
     if (any && end < ask->to)
         ask->to = end;
-    return 0;
 }
 
 /* What is older than the slices that are remembered, in coarse steps. */
 __noinline int blame_blocks(__u32 number, __u32 slot, bool open)
 {
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_ask *ask = find_ask(open);
 
-    if (!ask)
+    if (!history || !ask)
         return 0;
     if (ask->throttled && ask->throttled_to > ask->from) /* it was first */
         ask->from = ask->throttled_to;
     if (ask->to <= ask->from)
         return 0;
     ask->left = ask->to - ask->from;
-    for (int level = 0; level < VT_LEVELS; level++) {
-        if (ask->to > ask->from)
-            blame_level(number, slot, level, open);
-    }
+    for (int level = 0; level < VT_LEVELS; level++)
+        blame_level(history, ask, number, slot, level, open);
     blame_add(slot, VT_CODE_UNKNOWN, ask->left, open);
     return 0;
 }

@@ -15,7 +15,8 @@ struct vt_runq_cpu {
     __u64 cut; /* samples in which not all tasks were looked at */
     __u64 map_full;
     __u64 lengths[VT_RUNQ_LENGTHS]; /* samples by length */
-    __u64 unused[4];
+    __u64 idle;                     /* samples while the CPU was idle */
+    __u64 unused[3];
 };
 
 struct vt_runq_key {

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Part "cpu": the other questions that are put to the switch, per context switch, beside their twins."""
 
+import pathlib
+
 import tracers
 from measure import EMPTY, Setup, ns_per_switch
 from table import Section, ratios, spread, times
 from tracers import Tool
 
-BLAME_OF_RUNQLAT = 1 / 2
+ALL_OF_RUNQLAT = 1 / 2
+ALL = "vtrace: wait, blame and states at once"
 CPUDIST_OF_TWIN = 1 / 3
 
 
@@ -15,6 +18,8 @@ def part_cpu(setup: Setup) -> Section:
     subjects = [
         setup.vtrace_cgroup(),
         Tool("vtrace blame", setup.vtrace, lambda seconds, n: ["blame", str(seconds), str(n)]),
+        Tool("vtrace states", setup.vtrace, lambda seconds, n: ["states", str(seconds), str(n)]),
+        Tool(ALL, str(pathlib.Path(setup.vtrace).with_name("bench_all_parts")), lambda seconds, n: [str(seconds), str(n)]),
         Tool("vtrace cpudist", setup.vtrace, lambda seconds, n: ["cpudist", str(seconds), str(n)]),
     ]
     tools = setup.present(*subjects, runqlat, twin)
@@ -26,7 +31,9 @@ def part_cpu(setup: Setup) -> Section:
     )
     limits = {
         "vtrace runqlat --cgroup": (runqlat.name, None),
-        "vtrace blame": (runqlat.name, BLAME_OF_RUNQLAT),
+        "vtrace blame": (runqlat.name, None),
+        "vtrace states": (runqlat.name, None),
+        ALL: (runqlat.name, ALL_OF_RUNQLAT),
         "vtrace cpudist": (twin.name, CPUDIST_OF_TWIN),
     }
     for name, of in cost.items():

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collect/runq_collector.h"
 
+#include "base/files.h"
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
@@ -10,7 +12,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace vtrace {
@@ -35,6 +39,30 @@ Result<Fd> cpu_clock(int cpu)
     if (!fd && errno != ENODEV)
         return errno_error("cannot sample CPUs", "a perf event on the CPU clock is needed");
     return fd;
+}
+
+// ns that each CPU was idle since boot (proc(5): /proc/stat, the 4th and 5th figures of a line `cpuN`).
+std::vector<uint64_t> idle_ns(size_t cpus)
+{
+    std::vector<uint64_t> found(cpus);
+    const auto stat = read_file("/proc/stat");
+    if (!stat)
+        return found;
+    const auto number = [](std::string_view text) {
+        uint64_t value = 0;
+        std::from_chars(text.data(), text.data() + text.size(), value);
+        return value;
+    };
+    const auto tick_ns = 1'000'000'000 / static_cast<uint64_t>(::sysconf(_SC_CLK_TCK));
+    for (const std::string_view line : split(*stat, '\n')) {
+        const auto fields = split(line, ' ');
+        constexpr std::string_view kCpu = "cpu";
+        if (fields.size() < 6 || !fields[0].starts_with(kCpu) || fields[0] == kCpu)
+            continue;
+        if (const uint64_t cpu = number(fields[0].substr(kCpu.size())); cpu < cpus)
+            found[cpu] = (number(fields[4]) + number(fields[5])) * tick_ns;
+    }
+    return found;
 }
 
 } // namespace
@@ -63,14 +91,15 @@ Result<std::unique_ptr<RunqCollector>> RunqCollector::start(BpfObject& object,
         return mapped.error();
     self->counts_ = std::move(*mapped);
     self->cpus_.resize(cpus);
+    const auto idle = idle_ns(cpus);
     for (uint32_t cpu = 0; cpu < cpus; cpu++) {
-        if (auto sampled = self->sample(cpu); !sampled)
+        if (auto sampled = self->sample(cpu, idle[cpu]); !sampled)
             return sampled.error();
     }
     return self;
 }
 
-Status RunqCollector::sample(uint32_t number)
+Status RunqCollector::sample(uint32_t number, uint64_t idle_ns)
 {
     Cpu& cpu = cpus_[number];
     cpu.link.reset();
@@ -86,8 +115,8 @@ Status RunqCollector::sample(uint32_t number)
     if (!cpu.link)
         return errno_error("cannot sample CPU " + std::to_string(number));
     cpu.since = Clock::now();
-    cpu.came = 0;
-    cpu.missed = 0;
+    cpu.idle_before = idle_ns;
+    cpu.came = cpu.came_idle = cpu.slept = cpu.missed = 0;
     return ok();
 }
 
@@ -109,20 +138,24 @@ std::map<RunqCollector::Key, vt_runq_owner> RunqCollector::owners() const
     return found;
 }
 
-// Of the samples that were due by now.
-uint64_t RunqCollector::newly_missed(Cpu& cpu, uint64_t came, Clock::time_point now)
+// Of the samples that were due by now. Some kernels take none on an idle CPU: nothing waits there.
+RunqCollector::Absent RunqCollector::newly_absent(Cpu& cpu, Clock::time_point now, uint64_t idle_ns)
 {
-    cpu.came += came;
     if (!cpu.link)
-        return 0;
+        return {};
     // The last one may be on its way.
     const auto due = static_cast<uint64_t>((now - cpu.since) / kPeriod);
-    const uint64_t missed = std::max(due, cpu.came + 1) - cpu.came - 1;
-    const uint64_t known = std::exchange(cpu.missed, std::max(cpu.missed, missed));
-    return cpu.missed - known;
+    const uint64_t absent = std::max(due, cpu.came + 1) - cpu.came - 1;
+    const uint64_t idle =
+        (idle_ns - std::min(idle_ns, cpu.idle_before)) / static_cast<uint64_t>(kPeriod.count());
+    const uint64_t slept = std::min(absent, idle - std::min(idle, cpu.came_idle));
+    const uint64_t slept_before = std::exchange(cpu.slept, std::max(cpu.slept, slept));
+    const uint64_t missed = absent - std::min(absent, cpu.slept);
+    const uint64_t missed_before = std::exchange(cpu.missed, std::max(cpu.missed, missed));
+    return {.slept = cpu.slept - slept_before, .missed = cpu.missed - missed_before};
 }
 
-Status RunqCollector::read_cpu(uint32_t number, Snapshot& snapshot)
+Status RunqCollector::read_cpu(uint32_t number, Snapshot& snapshot, uint64_t idle_ns)
 {
     constexpr std::chrono::seconds kSilent(1);
     Cpu& cpu = cpus_[number];
@@ -139,20 +172,30 @@ Status RunqCollector::read_cpu(uint32_t number, Snapshot& snapshot)
             added.lengths.emplace_back(length, count);
     }
     snapshot.loss.map_full += counts.map_full - before.map_full;
-    snapshot.loss.samples_missed += newly_missed(cpu, added.samples, now);
+    cpu.came += added.samples;
+    cpu.came_idle += counts.idle - before.idle;
+    const Absent absent = newly_absent(cpu, now, idle_ns);
+    snapshot.loss.samples_missed += absent.missed;
+    if (absent.slept != 0) {
+        added.samples += absent.slept;
+        if (added.lengths.empty() || added.lengths.front().first != 0)
+            added.lengths.insert(added.lengths.begin(), {0, 0});
+        added.lengths.front().second += absent.slept;
+    }
     if (added.samples != 0)
         cpu.heard = now;
     if (cpu.link || added.samples != 0)
         snapshot.runq.cpus.push_back(std::move(added));
     // It has gone offline, or come back: the event of a CPU does not outlive that.
-    return now - cpu.heard < kSilent ? ok() : sample(number);
+    return now - cpu.heard < kSilent ? ok() : sample(number, idle_ns);
 }
 
 Status RunqCollector::read(Snapshot& snapshot)
 {
     RunqSnapshot& runq = snapshot.runq;
+    const auto idle = idle_ns(cpus_.size());
     for (uint32_t cpu = 0; cpu < cpus_.size(); cpu++) {
-        if (auto read = read_cpu(cpu, snapshot); !read)
+        if (auto read = read_cpu(cpu, snapshot, idle[cpu]); !read)
             return read;
     }
     auto now = owners();

@@ -44,18 +44,25 @@ private:
     struct Cpu {
         Link link; // null while it is not online
         vt_runq_cpu before{};
-        Clock::time_point since; // samples are due from here on
-        uint64_t came = 0;       // of these
-        uint64_t missed = 0;
-        Clock::time_point heard; // the last time that it was asked for, or known to give, samples
+        Clock::time_point since;  // samples are due from here on
+        uint64_t came = 0;        // of these
+        uint64_t came_idle = 0;   // of these, while the CPU was idle
+        uint64_t idle_before = 0; // /proc/stat's account when `since` was
+        uint64_t slept = 0;       // did not come, because the CPU was idle
+        uint64_t missed = 0;      // did not come for another reason
+        Clock::time_point heard;  // the last time that it was asked for, or known to give, samples
     };
 
     explicit RunqCollector(BpfObject& object) : object_(&object) {}
     [[nodiscard]] std::map<Key, vt_runq_owner> owners() const;
     // Nothing on a CPU that is not online.
-    Status sample(uint32_t number);
-    uint64_t newly_missed(Cpu& cpu, uint64_t came, Clock::time_point now);
-    Status read_cpu(uint32_t number, Snapshot& snapshot);
+    Status sample(uint32_t number, uint64_t idle_ns);
+    struct Absent {
+        uint64_t slept;
+        uint64_t missed;
+    };
+    static Absent newly_absent(Cpu& cpu, Clock::time_point now, uint64_t idle_ns);
+    Status read_cpu(uint32_t number, Snapshot& snapshot, uint64_t idle_ns);
     void release(const std::function<bool(const OwnerId&)>& is_gone);
 
     BpfObject* object_;
