@@ -200,9 +200,18 @@ static __always_inline void throttled_part(struct vt_switch *sw)
 static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
     struct vt_ask *ask;
+    __u64 steal, irq;
 
     if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
         return;
+    steal = rq_steal(sw->rq) - cpu->steal;
+    irq = rq_irq(sw->rq) - cpu->irq;
+    /* Most waits lie within the slice that ends now: no need to look further. */
+    if (cpu->since && sw->queued >= cpu->since && !(steal | irq | sw->throttled)) {
+        pair_add(sw->charged, cpu->running == sw->charged ? VT_CODE_SELF : cpu->running,
+                 sw->clock - sw->queued);
+        return;
+    }
     ask = find_ask(false);
     if (!ask)
         return;
@@ -210,8 +219,8 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
     ask->to = sw->clock;
     ask->throttled = sw->throttled;
     ask->throttled_to = sw->throttled_to;
-    ask->steal = rq_steal(sw->rq) - cpu->steal;
-    ask->irq = rq_irq(sw->rq) - cpu->irq;
+    ask->steal = steal;
+    ask->irq = irq;
     blame_between(bpf_get_smp_processor_id(), sw->charged, false);
 }
 

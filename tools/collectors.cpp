@@ -264,8 +264,6 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
         if (!started)
             return started.error();
         self->states_ = std::move(*started);
-        if (auto begun = self->states_->begin(self->sched_->slots()); !begun)
-            return begun.error();
     }
     return self;
 }
@@ -303,6 +301,10 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     (*self)->costs_before_ = (*self)->object_.costs((*self)->recursion_before_);
     (*self)->cpu_before_ns_ = own_cpu_ns();
     (*self)->target_cgroup_ = config->target_cgroup;
+    if ((*self)->states_) {
+        if (auto begun = (*self)->states_->begin((*self)->sched_->slots()); !begun)
+            return begun.error();
+    }
     (*self)->window_start_ = steady_clock::now();
     (*self)->startup_ns_ = ns_between(process_start, (*self)->window_start_);
     return self;
