@@ -70,7 +70,7 @@ TEST_F(EntitiesTest, TheNearestOfTheKindOwnsACgroup)
 
 TEST_F(EntitiesTest, WhatIsInNoneIsTheHosts)
 {
-    for (const uint64_t id : {1, 2, 3, 6, 7}) {
+    for (const uint64_t id : {1U, 2U, 3U, 6U, 7U}) {
         const Entity entity = entities.owner(id, 0, "container");
         EXPECT_EQ(entity.kind, "host");
         EXPECT_EQ(entity.name, "not in a container");
@@ -82,7 +82,7 @@ TEST_F(EntitiesTest, WhatIsInNoneIsTheHosts)
 
 TEST_F(EntitiesTest, WhatIsNotKnownIsNotGuessed)
 {
-    for (const uint64_t id : {8, 9, 77}) {
+    for (const uint64_t id : {8U, 9U, 77U}) {
         EXPECT_EQ(entities.owner(id, 0, "container").kind, "cgroup");
         EXPECT_EQ(entities.owner(id, 0, "container").name, "cgroup:" + std::to_string(id));
     }

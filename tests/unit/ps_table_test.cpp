@@ -88,7 +88,7 @@ TEST(PsTable, ShowsLimitsAndThreads)
 TEST(PsTable, Fits80Columns)
 {
     const std::string name(100, 'n');
-    for (const size_t width : {80, 81, 90, 100, 120, 150, 300}) {
+    for (const size_t width : {80U, 81U, 90U, 100U, 120U, 150U, 300U}) {
         const std::string text =
             ps_table({container(), row("unit", name, "/" + name)}, {.width = width});
         EXPECT_LE(widest(text), width) << text;
@@ -116,7 +116,7 @@ TEST(PsTable, KeepsToTheHeightAndCountsTheRest)
     ASSERT_THAT(cut, SizeIs(9));
     EXPECT_THAT(cut.front(), StartsWith("KIND"));
     EXPECT_EQ(cut.back(), "... and 2 more");
-    for (const size_t height : {0, 1, 2})
+    for (const size_t height : {0U, 1U, 2U})
         EXPECT_EQ(lines_of(ps_table(rows, {.height = height})).back(), "... and 9 more");
 }
 
