@@ -85,7 +85,7 @@ void StateCollector::prepare(BpfObject& object, const StateConfig& config)
 Result<std::unique_ptr<StateCollector>> StateCollector::start(BpfObject& object,
                                                               const StateConfig& config)
 {
-    std::unique_ptr<StateCollector> self(new StateCollector(object, config));
+    std::unique_ptr<StateCollector> self(new StateCollector(config));
     auto ended = MappedArray<vt_thread_times>::map(bpf_map__fd(object->maps.states_ended),
                                                    bpf_map__max_entries(object->maps.states_ended));
     if (!ended)

@@ -46,11 +46,8 @@ private:
         vt_thread_times times{};
     };
 
-    StateCollector(BpfObject& object, const StateConfig& config) : object_(&object), config_(config)
-    {
-    }
+    explicit StateCollector(const StateConfig& config) : config_(config) {}
 
-    BpfObject* object_;
     StateConfig config_;
     Link threads_;
     MappedArray<vt_thread_times> ended_; // by slot
