@@ -161,15 +161,16 @@ ToolSpec states_tool()
         .summary = "where threads spend their time, and why off a CPU",
         .details =
             "Divides the time of all threads (as many as there are, times the window) by what\n"
-            "they did: ran (user, system, guest), could run but did not (runnable, throttled), or\n"
-            "were off their CPU, by what the kernel notes (disk, memory, fault, stopped, blocked:\n"
-            "\"D\" for another reason) or by the system call they are in: lock (futex, semaphore,\n"
-            "file lock), socket, poll (poll, select, epoll), sleep, pipe, wait (for a child or a\n"
-            "signal), aio, other. Disk includes reads, writes and syncs of files. A read or write\n"
-            "counts by the kind of its file. kthread are idle threads of the kernel.\n"
-            "The states of a line sum to its thread time. Running time is divided as the kernel's\n"
-            "accounts of the threads grew; most kernels sample these by ticks (1 to 10 ms), so\n"
-            "short runs may stay undivided (running).",
+            "they did. On a CPU: user, system, guest; stolen (the hypervisor above, or an\n"
+            "interrupt, had it). Able to run: runnable, throttled. Off it, by what the kernel\n"
+            "notes: disk, memory, fault, stopped, blocked (\"D\" for another reason); or by the\n"
+            "system call: lock (futex, semaphore, file lock), socket, poll (poll, select,\n"
+            "epoll), sleep, pipe, wait (for a child or a signal), aio, other. A read or write\n"
+            "counts by the kind of its file; that of a file is disk. kthread: idle threads of\n"
+            "the kernel. unknown is what these leave of the thread time.\n"
+            "Running time is divided as the kernel's accounts of the threads grew; most\n"
+            "kernels sample these by ticks (1 to 10 ms), so short runs may stay undivided\n"
+            "(running).",
         .examples = "  vtrace states 5 1                    every cgroup, for 5 s\n"
                     "  vtrace states --container 5 1        per container\n"
                     "  vtrace states --pid 4711 --threads 5 1\n"

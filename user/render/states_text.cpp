@@ -193,9 +193,12 @@ std::string states_text(const Report& report, const TextStyle& style)
         for (size_t i = 0; i < std::min(kThreads, row.rows.size()); i++) {
             const Row& thread = row.rows[i];
             const bool is_thread = thread.entity.kind == "thread";
-            const std::string name =
-                is_thread ? fmt::format("  {} {}", thread.entity.id, printable(thread.entity.name))
-                          : "  " + thread.entity.name;
+            std::string name = "  " + thread.entity.name;
+            if (is_thread) { // its number stays whole
+                name = fmt::format("  {} ", thread.entity.id);
+                const size_t left = width - 1 - std::min(width - 1, name.size());
+                name += shorten(printable(thread.entity.name), left, style.utf8);
+            }
             text += line(thread, name, columns, rest, width, style);
         }
         if (row.rows.size() > kThreads)
