@@ -31,7 +31,7 @@ int keep_message(libbpf_print_level level, const char* format, va_list args)
     va_copy(again, args);
     const int length = std::vsnprintf(nullptr, 0, format, args);
     std::string line(static_cast<size_t>(std::max(length, 0)), '\0');
-    std::vsnprintf(line.data(), line.size() + 1, format, again);
+    static_cast<void>(std::vsnprintf(line.data(), line.size() + 1, format, again));
     va_end(again);
     std::string& log = log_buffer();
     log += line;

@@ -83,6 +83,7 @@ std::vector<Column> chosen(const Report& report, size_t room)
         by_weight.resize(room - 1); // and the rest
     std::ranges::sort(by_weight);
     std::vector<Column> columns;
+    columns.reserve(by_weight.size());
     for (const size_t i : by_weight)
         columns.push_back(kColumns.at(i));
     return columns;
