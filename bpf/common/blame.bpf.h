@@ -117,20 +117,23 @@ __noinline int blame_block(__u32 number, __u32 slot, __u32 where, __u64 end, boo
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_ask *ask = find_ask(open);
     struct vt_block *block;
-    __u64 part, ns;
+    __u64 part, whole, ns;
 
     if (!history || !ask)
         return 0;
     block = &history->levels[where / VT_BLOCKS % VT_LEVELS].blocks[where % VT_BLOCKS];
     part = overlap(block->start, end, ask->from, ask->to);
-    if (!part)
+    whole = end - block->start;
+    if (!part || !whole)
         return 0;
+    if (whole >> 32) { /* as in part_of() */
+        part >>= 16;
+        whole >>= 16;
+    }
     for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
-        if (!block->ns[i])
+        ns = block->ns[i] * part / whole;
+        if (!ns || ns > ask->left)
             break;
-        ns = part_of(block->ns[i], part, end - block->start);
-        if (ns > ask->left)
-            ns = ask->left;
         ask->left -= ns;
         blame_add(slot, block->running[i], ns, open);
     }
@@ -138,32 +141,36 @@ __noinline int blame_block(__u32 number, __u32 slot, __u32 where, __u64 end, boo
 }
 
 /* The blocks of one level, the latest first. What is older than they are is left to the next level. */
-static __always_inline void blame_level(struct vt_history *history, struct vt_ask *ask,
-                                        __u32 number, __u32 slot, __u32 level, bool open)
+__noinline int blame_level(__u32 number, __u32 slot, __u32 level, bool open)
 {
-    struct vt_level *blocks = &history->levels[level % VT_LEVELS];
-    __u64 end = blocks->until, last = blocks->last, start;
-    bool any = false;
+    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
+    struct vt_ask *ask = find_ask(open);
+    struct vt_level *blocks;
+    __u64 end, start, last;
 
+    if (!history || !ask)
+        return 0;
+    blocks = &history->levels[level % VT_LEVELS];
+    end = blocks->until;
+    last = blocks->last;
     for (int i = 0; i < VT_BLOCKS; i++) {
         start = blocks->blocks[(last - i) % VT_BLOCKS].start;
         if (!start || start > end || end <= ask->from)
             break;
         blame_block(number, slot, level * VT_BLOCKS + (last - i) % VT_BLOCKS, end, open);
+        if (start < ask->to)
+            ask->to = start;
         end = start;
-        any = true;
     }
-    if (any && end < ask->to)
-        ask->to = end;
+    return 0;
 }
 
 /* What is older than the slices that are remembered, in coarse steps. */
 __noinline int blame_blocks(__u32 number, __u32 slot, bool open)
 {
-    struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_ask *ask = find_ask(open);
 
-    if (!history || !ask)
+    if (!ask)
         return 0;
     if (ask->throttled && ask->throttled_to > ask->from) /* it was first */
         ask->from = ask->throttled_to;
@@ -171,7 +178,7 @@ __noinline int blame_blocks(__u32 number, __u32 slot, bool open)
         return 0;
     ask->left = ask->to - ask->from;
     for (int level = 0; level < VT_LEVELS; level++)
-        blame_level(history, ask, number, slot, level, open);
+        blame_level(number, slot, level, open);
     blame_add(slot, VT_CODE_UNKNOWN, ask->left, open);
     return 0;
 }
