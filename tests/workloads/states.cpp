@@ -121,7 +121,9 @@ void read_from(int fd)
 
 void wait_for_page()
 {
-    const auto fd = static_cast<int>(::syscall(__NR_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
+    auto fd = static_cast<int>(::syscall(__NR_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY));
+    if (fd < 0) // before 5.11
+        fd = static_cast<int>(::syscall(__NR_userfaultfd, O_CLOEXEC));
     must(fd >= 0, "userfaultfd");
     uffdio_api api = {};
     api.api = UFFD_API;
