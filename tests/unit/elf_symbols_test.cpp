@@ -106,7 +106,7 @@ TEST(ElfSymbols, TablesTooLargeAreLeftOut)
         std::memcpy(&section, whole->data() + at, sizeof(section));
         if (section.sh_type != SHT_SYMTAB && section.sh_type != SHT_STRTAB)
             continue;
-        section.sh_size = kHuge - static_cast<off_t>(section.sh_offset);
+        section.sh_size = static_cast<uint64_t>(kHuge) - section.sh_offset;
         std::string content = *whole;
         std::memcpy(content.data() + at, &section, sizeof(section));
         // The names of sections are in a table of their own.
