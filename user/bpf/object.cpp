@@ -27,12 +27,12 @@ int keep_message(libbpf_print_level level, const char* format, va_list args)
     if (level == LIBBPF_DEBUG)
         return 0;
     // The kernel's log of a program is one message, whose end says what is wrong.
-    va_list again;
-    va_copy(again, args);
-    const int length = std::vsnprintf(nullptr, 0, format, args);
+    va_list counted;
+    va_copy(counted, args);
+    const int length = std::vsnprintf(nullptr, 0, format, counted);
+    va_end(counted);
     std::string line(static_cast<size_t>(std::max(length, 0)), '\0');
-    static_cast<void>(std::vsnprintf(line.data(), line.size() + 1, format, again));
-    va_end(again);
+    static_cast<void>(std::vsnprintf(line.data(), line.size() + 1, format, args));
     std::string& log = log_buffer();
     log += line;
     if (log.size() > kLogLimit)
