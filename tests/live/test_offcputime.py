@@ -280,6 +280,7 @@ class OffCpuTime(live.TestCase):
         tracer.stop()
         self.check_all(stacks_of(tracer.reports(), blocker.pid), account, 10)
 
+    @unittest.skipIf(live.EMULATED, "emulated, no notice is lost")
     def test_stacks_that_nobody_was_told_of_are_named_late(self):
         """While vtrace stands still there is no room for all that it is to be told of."""
         depth = 13
