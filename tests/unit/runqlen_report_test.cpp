@@ -14,6 +14,7 @@
 namespace vtrace {
 namespace {
 
+using test::value;
 using testing::DoubleEq;
 using testing::DoubleNear;
 using testing::ElementsAre;
@@ -43,15 +44,6 @@ Snapshot queues()
 Report report_of(const Snapshot& snapshot, const ToolOptions& options = {})
 {
     return runqlen_tool().build(snapshot, options);
-}
-
-double value(const Row& row, const std::string& name)
-{
-    for (const Metric& metric : row.metrics) {
-        if (metric.name == name)
-            return metric.value;
-    }
-    return -1;
 }
 
 std::vector<std::string> names_of(const Report& report)

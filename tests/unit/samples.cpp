@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "samples.h"
 
+#include "render/text_parts.h"
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -183,6 +185,11 @@ std::vector<std::pair<std::string, Snapshot>> all_snapshots()
             {"open_waits", waiting_snapshot()},
             {"hostile_names", hostile_snapshot()},
             {"huge", huge_snapshot()}};
+}
+
+double value(const Row& row, const std::string& name)
+{
+    return find_value(row, name).value_or(-1);
 }
 
 Report report_of(const Snapshot& snapshot, const ToolOptions& options)

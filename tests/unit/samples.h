@@ -35,6 +35,9 @@ Snapshot huge_snapshot(); // the largest figures that months on a large host can
 // All of the above, by name.
 std::vector<std::pair<std::string, Snapshot>> all_snapshots();
 
+// Of a metric; -1 if the row has none of that name.
+double value(const Row& row, const std::string& name);
+
 Report report_of(const Snapshot& snapshot, const ToolOptions& options = {});
 
 } // namespace vtrace::test

@@ -14,6 +14,7 @@
 namespace vtrace {
 namespace {
 
+using test::value;
 using testing::DoubleEq;
 using testing::HasSubstr;
 using testing::Not;
@@ -51,25 +52,14 @@ Snapshot snapshot()
     return s;
 }
 
-Report report_of(const Snapshot& s, const ToolOptions& options = {})
+Report report_of(const Snapshot& s, const ToolOptions& options = {.group = "cgroup"})
 {
     return states_tool().build(s, options);
 }
 
-double value(const Row& row, const std::string& name)
-{
-    for (const Metric& metric : row.metrics) {
-        if (metric.name == name)
-            return metric.value;
-    }
-    return -1;
-}
-
 TEST(StatesReport, RowsByTimeRun)
 {
-    ToolOptions options;
-    options.group = "cgroup";
-    const Report report = report_of(snapshot(), options);
+    const Report report = report_of(snapshot());
     ASSERT_THAT(report.rows, SizeIs(2));
     EXPECT_EQ(report.rows[0].entity.name, "/docker/4f5e0c5a1b2c");
     EXPECT_THAT(value(report.rows[0], "threads"), DoubleEq(1));
@@ -78,9 +68,7 @@ TEST(StatesReport, RowsByTimeRun)
 
 TEST(StatesReport, RunningTimeIsDividedAsTheKernelCounts)
 {
-    ToolOptions options;
-    options.group = "cgroup";
-    const Report report = report_of(snapshot(), options);
+    const Report report = report_of(snapshot());
     const Row& web = report.rows.at(0);
     EXPECT_THAT(value(web, "user"), DoubleEq(500e6));
     EXPECT_THAT(value(web, "guest"), DoubleEq(250e6));
@@ -92,16 +80,12 @@ TEST(StatesReport, StaysUndividedWithoutTheKernelsCount)
 {
     Snapshot s = snapshot();
     s.states.owners = {{.owner = {.cgroup_id = 21}, .threads = 1, .times = times(10, 10, 0)}};
-    ToolOptions options;
-    options.group = "cgroup";
-    EXPECT_THAT(value(report_of(s, options).rows.at(0), "running"), DoubleEq(10e6));
+    EXPECT_THAT(value(report_of(s).rows.at(0), "running"), DoubleEq(10e6));
 }
 
 TEST(StatesReport, WhatIsInNoStateIsUnknown)
 {
-    ToolOptions options;
-    options.group = "cgroup";
-    const Report report = report_of(snapshot(), options);
+    const Report report = report_of(snapshot());
     const Row& web = report.rows.at(0);
     EXPECT_THAT(value(web, "states_sum"), DoubleEq(1450e6));
     EXPECT_THAT(value(web, "unknown"), DoubleEq(50e6));
@@ -116,8 +100,7 @@ TEST(StatesReport, WhatIsInNoStateIsUnknown)
 
 TEST(StatesReport, ThreadsAndThoseThatHaveEnded)
 {
-    ToolOptions options;
-    options.group = "cgroup";
+    ToolOptions options = {.group = "cgroup"};
     options.threads = true;
     const Report report = report_of(snapshot(), options);
     const std::vector<Row>& threads = report.rows.at(0).rows;
@@ -130,8 +113,7 @@ TEST(StatesReport, ThreadsAndThoseThatHaveEnded)
 
 TEST(StatesText, CountsTheRowsBeyondTop)
 {
-    ToolOptions options;
-    options.group = "cgroup";
+    ToolOptions options = {.group = "cgroup"};
     options.top = 1;
     const Report report = report_of(snapshot(), options);
     ASSERT_THAT(report.rows, SizeIs(1));
@@ -140,8 +122,7 @@ TEST(StatesText, CountsTheRowsBeyondTop)
 
 TEST(StatesText, HasNoEmptyColumnsAndNoTerminalCodes)
 {
-    ToolOptions options;
-    options.group = "cgroup";
+    ToolOptions options = {.group = "cgroup"};
     options.threads = true;
     const std::string text = states_text(report_of(snapshot(), options), {});
     EXPECT_THAT(text, HasSubstr("LOCK"));

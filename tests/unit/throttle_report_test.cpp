@@ -11,6 +11,7 @@ namespace vtrace {
 namespace {
 
 using test::histogram;
+using test::value;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -53,15 +54,6 @@ Snapshot shop()
 Report report_of(const Snapshot& snapshot, const ToolOptions& options = {.group = "cgroup"})
 {
     return throttle_tool().build(snapshot, options);
-}
-
-double value(const Row& row, const std::string& name)
-{
-    for (const Metric& metric : row.metrics) {
-        if (metric.name == name)
-            return metric.value;
-    }
-    return -1;
 }
 
 TEST(ThrottleReport, QuotasAndWhoInheritsThem)

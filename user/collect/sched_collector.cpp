@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collect/sched_collector.h"
 
+#include "collect/syscall_reasons.h"
+#include "collect/task_maps.h"
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -106,6 +109,8 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     rodata->slices = config.parts.slices;
     rodata->offcpu = config.parts.offcpu;
     rodata->neighbour_pairs = neighbour_pairs(config);
+    if (config.parts.stacks || config.parts.states)
+        std::ranges::copy(syscall_reasons(), rodata->syscall_reasons);
     rodata->by_cgroup = config.by_cgroup;
     rodata->by_vm = config.by_vm;
     rodata->target_vm = config.target_vm;
@@ -122,12 +127,11 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
         rodata->comm_accept = config.comm->accept;
     }
 
-    constexpr uint32_t kTasksAtLeast = 16384;
     auto& maps = object->maps;
-    bpf_map__set_autocreate(maps.sched_tasks, config.task_storage);
-    bpf_map__set_autocreate(maps.sched_tasks_hash, !config.task_storage);
+    prepare_task_maps(
+        maps.sched_tasks, maps.sched_tasks_hash,
+        {.wanted = true, .task_storage = config.task_storage, .threads = config.threads});
     bpf_map__set_autocreate(maps.vms, config.by_vm);
-    bpf_map__set_max_entries(maps.sched_tasks_hash, std::max(kTasksAtLeast, 4 * config.threads));
     bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
     // Always there: until 6.7 the kernel verifies the functions that use them even if nobody calls them.
     bpf_map__set_max_entries(maps.sched_history, config.parts.blame ? slots.cpus : 1);

@@ -2,7 +2,7 @@
 #include "collect/stack_collector.h"
 
 #include "collect/reasons.h"
-#include "collect/syscall_reasons.h"
+#include "collect/task_maps.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -81,11 +81,10 @@ void merge_blocks(std::vector<Block>& blocks)
 
 void StackCollector::prepare(BpfObject& object, const StackConfig& config)
 {
-    constexpr uint32_t kTasksAtLeast = 16384;
     auto& maps = object->maps;
-    bpf_map__set_autocreate(maps.user_stacks, config.on && config.task_storage);
-    bpf_map__set_autocreate(maps.user_stacks_hash, config.on && !config.task_storage);
-    bpf_map__set_max_entries(maps.user_stacks_hash, std::max(kTasksAtLeast, 4 * config.threads));
+    prepare_task_maps(
+        maps.user_stacks, maps.user_stacks_hash,
+        {.wanted = config.on, .task_storage = config.task_storage, .threads = config.threads});
     for (bpf_map* map : {maps.stack_frames, maps.stack_scratch, maps.new_stacks,
                          maps.block_totals_0, maps.block_totals_1, maps.block_window})
         bpf_map__set_autocreate(map, config.on);
@@ -98,8 +97,6 @@ void StackCollector::prepare(BpfObject& object, const StackConfig& config)
     rodata->blocked_only = config.blocked_only;
     std::random_device random;
     rodata->stack_seed = uint64_t{random()} << 32U | random();
-    if (config.on)
-        std::ranges::copy(syscall_reasons(), rodata->syscall_reasons);
 }
 
 Result<std::unique_ptr<StackCollector>> StackCollector::start(BpfObject& object,

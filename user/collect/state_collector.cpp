@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collect/state_collector.h"
 
-#include "collect/syscall_reasons.h"
+#include "collect/task_maps.h"
 
 #include <bpf/libbpf.h>
 
-#include <algorithm>
 #include <cstring>
 #include <ctime>
 #include <string>
@@ -69,17 +68,14 @@ vt_thread_times load(const vt_thread_times& shared)
 
 void StateCollector::prepare(BpfObject& object, const StateConfig& config)
 {
-    constexpr uint32_t kTasksAtLeast = 16384;
     auto& maps = object->maps;
-    bpf_map__set_autocreate(maps.state_tasks, config.on && config.task_storage);
-    bpf_map__set_autocreate(maps.state_tasks_hash, config.on && !config.task_storage);
-    bpf_map__set_max_entries(maps.state_tasks_hash, std::max(kTasksAtLeast, 4 * config.threads));
+    prepare_task_maps(
+        maps.state_tasks, maps.state_tasks_hash,
+        {.wanted = config.on, .task_storage = config.task_storage, .threads = config.threads});
     bpf_map__set_autocreate(maps.states_ended, config.on);
     bpf_map__set_max_entries(maps.states_ended, bpf_map__max_entries(maps.slot_owner));
     bpf_program__set_autoload(object->progs.sched_thread_states, config.on);
     object->rodata->states = config.on;
-    if (config.on)
-        std::ranges::copy(syscall_reasons(), object->rodata->syscall_reasons);
 }
 
 Result<std::unique_ptr<StateCollector>> StateCollector::start(BpfObject& object,

@@ -26,12 +26,6 @@ constexpr std::array<std::pair<std::string_view, std::array<std::string_view, 2>
 }};
 constexpr size_t kFigures = 8 + 10 + 7 + 10 + 7 + 7 + 8; // columns right of the name
 
-double value_of(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.metrics, name, &Metric::name);
-    return found == row.metrics.end() ? 0 : found->value;
-}
-
 std::string victims(const Report& report, const TextStyle& style)
 {
     const size_t width = std::clamp<size_t>(style.width, 72, 160) - kFigures;

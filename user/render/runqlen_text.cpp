@@ -20,12 +20,6 @@ std::string name_column(const std::string& name, const TextStyle& style)
     return pad(shorten(name, width - 1, style.utf8), width);
 }
 
-double value_of(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.metrics, name, &Metric::name);
-    return found == row.metrics.end() ? 0 : found->value;
-}
-
 } // namespace
 
 std::string runqlen_text(const Report& report, const TextStyle& style)

@@ -35,12 +35,6 @@ constexpr size_t kThreadsWidth = 8;
 constexpr size_t kLeft = kThreadsWidth + 7; // columns for the threads and their time
 constexpr size_t kNameAtLeast = 17;
 
-double value_of(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.metrics, name, &Metric::name);
-    return found == row.metrics.end() ? 0 : found->value;
-}
-
 double share_of(const Row& row, std::string_view state)
 {
     return value_of(row, std::string(state) + "_share");

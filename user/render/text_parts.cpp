@@ -25,6 +25,19 @@ std::string label(const Entity& entity)
     return printable(entity.name) + (entity.ended ? " (ended)" : "");
 }
 
+std::optional<double> find_value(const Row& row, std::string_view name)
+{
+    const auto found = std::ranges::find(row.metrics, name, &Metric::name);
+    if (found == row.metrics.end())
+        return std::nullopt;
+    return found->value;
+}
+
+double value_of(const Row& row, std::string_view name)
+{
+    return find_value(row, name).value_or(0);
+}
+
 // text and a newline; in lines of at most the style's width, cut at spaces where there are some.
 std::string wrapped(std::string_view text, const TextStyle& style)
 {

@@ -5,6 +5,7 @@
 #include "model/report.h"
 #include "render/text.h"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,11 @@ std::string pad(const std::string& text, size_t width);
 
 // An entity's name, and whether it has ended.
 std::string label(const Entity& entity);
+
+// The value of a row's metric, if the row has it …
+std::optional<double> find_value(const Row& row, std::string_view name);
+// … and 0 if it has not.
+double value_of(const Row& row, std::string_view name);
 
 // text and a newline; in lines of at most the style's width, cut at spaces where there are some.
 std::string wrapped(std::string_view text, const TextStyle& style);

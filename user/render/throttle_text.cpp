@@ -17,17 +17,9 @@ namespace {
 
 constexpr size_t kFigures = 61; // columns right of the name
 
-std::optional<double> value_of(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.metrics, name, &Metric::name);
-    if (found == row.metrics.end())
-        return std::nullopt;
-    return found->value;
-}
-
 uint64_t count_of(const Row& row, std::string_view name)
 {
-    return static_cast<uint64_t>(value_of(row, name).value_or(0));
+    return static_cast<uint64_t>(value_of(row, name));
 }
 
 std::string name_column(const std::string& name, const TextStyle& style)
@@ -46,12 +38,12 @@ std::string waits(const Histogram& h)
 
 std::string quota_row(const Row& row, const TextStyle& style)
 {
-    const auto quota = value_of(row, "quota");
+    const auto quota = find_value(row, "quota");
     const uint64_t periods = count_of(row, "periods");
-    const double share = 100 * value_of(row, "throttled_share").value_or(0);
+    const double share = 100 * value_of(row, "throttled_share");
     return name_column(label(row.entity), style) +
            fmt::format("{:>6} {:>7} {:>7} {:>7} {:>9}",
-                       quota ? fmt::format("{:.3g}", *quota / *value_of(row, "period")) : "none",
+                       quota ? fmt::format("{:.3g}", *quota / value_of(row, "period")) : "none",
                        quota ? format_duration(count_of(row, "period")) : "-",
                        format_count(periods), periods == 0 ? "-" : fmt::format("{:.1f}%", share),
                        format_duration(count_of(row, "throttled_time"))) +
