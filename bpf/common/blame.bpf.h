@@ -131,9 +131,11 @@ __noinline int blame_block(__u32 number, __u32 slot, __u32 where, __u64 end, boo
         whole >>= 16;
     }
     for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
-        ns = block->ns[i] * part / whole;
-        if (!ns || ns > ask->left)
+        if (!block->ns[i])
             break;
+        ns = block->ns[i] * part / whole;
+        if (ns > ask->left)
+            ns = ask->left;
         ask->left -= ns;
         blame_add(slot, block->running[i], ns, open);
     }
