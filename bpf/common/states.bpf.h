@@ -205,17 +205,7 @@ static __always_inline void add_blocked(struct task_struct *task, struct vt_sche
 /* The iterator's record: see open_wait. */
 struct vt_thread_state thread_state;
 
-/* What a thread had before vtrace came is in no report. */
-static __always_inline void begin_old(struct task_struct *task, struct vt_sched_task *state,
-                                      struct vt_state_task *of)
-{
-    __u64 clock = rq_clock_here();
-
-    of->told.lived = clock;
-    tell(task, state, of, clock, &thread_state.times);
-}
-
-/* From now on the time of a thread counts. */
+/* From now on the time of a thread counts; what it had before vtrace came is in no report. */
 static __always_inline bool begin_states(struct task_struct *task, bool is_new)
 {
     struct vt_sched_task *state = find_task(task);
@@ -226,8 +216,10 @@ static __always_inline bool begin_states(struct task_struct *task, bool is_new)
     if (of->begun)
         return true;
     of->begun = 1;
-    if (!is_new)
-        begin_old(task, state, of);
+    if (is_new)
+        return true;
+    of->told.lived = rq_clock_here();
+    tell(task, state, of, of->told.lived, &thread_state.times);
     return true;
 }
 
