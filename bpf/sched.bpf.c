@@ -276,6 +276,17 @@ static __always_inline __u32 running_now(struct vt_switch *sw)
     return sw->state->slot == VT_SLOT_OTHER ? VT_CODE_UNKNOWN : sw->state->slot;
 }
 
+/*
+ * ns since prev stopped running: a CPU that has nothing to run looks for work on others first (newidle balance), and
+ * its clock goes on meanwhile.
+ */
+static __always_inline __u64 searched(struct vt_switch *sw, struct vt_sched_cpu *cpu)
+{
+    __u64 stopped = sw->prev->se.exec_start, clock = sw->rq->clock_task;
+
+    return stopped > cpu->ran && stopped < clock ? clock - stopped : 0;
+}
+
 /* The slice that ends with this switch. */
 static __always_inline void end_slice(struct vt_sched_cpu *cpu, __u64 clock_task)
 {
@@ -381,6 +392,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
     const bool by_cpu = blame || slices || offcpu || stacks || states;
     struct vt_sched_cpu *cpu = NULL;
     struct vt_sched_task *left = NULL; /* of prev */
+    __u64 since_left = 0;
 
     if (by_cpu) {
         cpu = this_cpu();
@@ -404,11 +416,13 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
         throttle_leave(prev, left, preempt || !task_state(prev), sw.clock);
     if (!by_cpu)
         return 0;
+    if (slices || offcpu || stacks || states)
+        since_left = searched(&sw, cpu);
     if (slices)
-        end_slice(cpu, sw.rq->clock_task);
+        end_slice(cpu, sw.rq->clock_task - since_left);
     if (offcpu || stacks || states) {
         if (left)
-            left->off_since = sw.clock;
+            left->off_since = sw.clock - since_left;
         if ((stacks || states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
             leave(&sw, left, preempt, states ? stolen_from(cpu, sw.clock, sw.rq->clock_task) : 0);
         come_back(&sw);
@@ -417,7 +431,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
         add_to_history(sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
-    if (slices || states)
+    if (slices || offcpu || stacks || states)
         cpu->ran = sw.rq->clock_task;
     cpu->tid = next->pid;
     return 0;
@@ -439,8 +453,10 @@ int BPF_PROG(sched_cgroup_move, struct cgroup *to, const char *path, struct task
     __u32 before = state ? known_slot(state) : VT_SLOT_OTHER;
 
     __sync_fetch_and_add(&owner_changes, 1);
-    if (before != VT_SLOT_OTHER)
-        tell_owner(task, state, before, rq_clock_here());
+    if (before == VT_SLOT_OTHER)
+        return 0;
+    tell_owner(task, state, before, rq_clock_here());
+    charged_slot(task, state); /* else its next switch would take it for a move then */
     return 0;
 }
 

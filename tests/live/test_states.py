@@ -5,7 +5,6 @@ import calendar
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import tempfile
 import time
@@ -13,7 +12,7 @@ import unittest
 
 import vtrace_live as live
 from test_blame import throttled_ns
-from waiters_live import BUILD, Waiters, account
+from waiters_live import BUILD, Waiters, account, ran_ns
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 STATES = (
@@ -83,12 +82,10 @@ class KernelAccount:
     kernel mode by ticks."""
 
     def __init__(self, pid):
-        self.run, self.delay, self.user, self.system = 0, 0, 0, 0
+        self.run, self.delay = ran_ns(pid), account(pid).run_delay
+        self.user, self.system = 0, 0
         for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-            run, delay, _ = (thread / "schedstat").read_text().split()
             stat = (thread / "stat").read_bytes().rsplit(b")", 1)[1].split()
-            self.run += int(run)
-            self.delay += int(delay)
             self.user += int(int(stat[11]) * TICK * 1e9)
             self.system += int(int(stat[12]) * TICK * 1e9)
 
@@ -270,6 +267,11 @@ class States(live.TestCase):
         for workload in (sleeper, spinner):
             second.add(workload.pid)
         moved = (before + time.time_ns()) // 2
+        time.sleep(0.2)
+        cpus = os.sched_getaffinity(spinner.pid)
+        for cpu in cpus:  # it switches at least once, long after the move
+            os.sched_setaffinity(spinner.pid, {cpu})
+        os.sched_setaffinity(spinner.pid, cpus)
         tracer.wait_report(2)
         tracer.stop()
         report = tracer.reports()[1]
