@@ -196,6 +196,11 @@ struct file {
     struct inode *f_inode;
 };
 
+/* A pointer in memory. */
+struct llist_node {
+    struct llist_node *next;
+};
+
 struct fdtable {
     unsigned int max_fds;
     struct file **fd; /* RCU, as the table itself */

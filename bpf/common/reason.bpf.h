@@ -63,19 +63,44 @@ static __always_inline __u8 noted_reason(struct task_struct *task, __u32 state)
     return VT_REASON_NONE;
 }
 
+/* Since 6.2 (a35b9af4ec2c): a pointer of any origin, to be followed without a helper (3 ns for a file, not 22). */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+struct file_kind {
+    __u32 mode;
+    __u32 flags;
+};
+
+static __always_inline void find_file_kind(struct file **place, struct file_kind *kind)
+{
+    struct llist_node *pointer;
+    struct inode *inode;
+    struct file *file;
+
+    if (bpf_rdonly_cast) {
+        pointer = bpf_rdonly_cast(place, bpf_core_type_id_kernel(struct llist_node));
+        file = bpf_rdonly_cast(pointer->next, bpf_core_type_id_kernel(struct file));
+        kind->mode = file->f_inode->i_mode;
+        kind->flags = file->f_inode->i_flags;
+        return;
+    }
+    bpf_core_read(&file, sizeof(file), place);
+    inode = BPF_CORE_READ(file, f_inode);
+    kind->mode = BPF_CORE_READ(inode, i_mode);
+    kind->flags = BPF_CORE_READ(inode, i_flags);
+}
+
 /* By the kind of file that a descriptor of the task names. */
 static __always_inline __u8 file_reason(struct task_struct *task, __u64 fd)
 {
     struct fdtable *table = task->files->fdt;
-    struct file *file = NULL;
-    struct inode *inode;
+    struct file_kind file;
     __u32 kind;
 
     if (fd >= table->max_fds)
         return VT_REASON_NONE;
-    bpf_core_read(&file, sizeof(file), &table->fd[fd]);
-    inode = BPF_CORE_READ(file, f_inode);
-    kind = BPF_CORE_READ(inode, i_mode) & S_IFMT;
+    find_file_kind(&table->fd[fd], &file);
+    kind = file.mode & S_IFMT;
     if (kind == S_IFSOCK)
         return VT_REASON_SOCKET;
     if (kind == S_IFIFO)
@@ -83,7 +108,7 @@ static __always_inline __u8 file_reason(struct task_struct *task, __u64 fd)
     if (kind == S_IFBLK || kind == S_IFDIR)
         return VT_REASON_DISK;
     /* What has no file behind it (an eventfd, say) is of no kind, or marked (since 6.16, 19bbfe7b5fcc). */
-    if (kind == S_IFREG && !(BPF_CORE_READ(inode, i_flags) & S_ANON_INODE))
+    if (kind == S_IFREG && !(file.flags & S_ANON_INODE))
         return VT_REASON_DISK;
     return VT_REASON_NONE;
 }
