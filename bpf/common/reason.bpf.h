@@ -87,14 +87,15 @@ static __always_inline void find_file_kind(struct file **place, struct file_kind
     bpf_core_read(&file, sizeof(file), place);
     inode = BPF_CORE_READ(file, f_inode);
     kind->mode = BPF_CORE_READ(inode, i_mode);
-    kind->flags = BPF_CORE_READ(inode, i_flags);
+    if ((kind->mode & S_IFMT) == S_IFREG)
+        kind->flags = BPF_CORE_READ(inode, i_flags);
 }
 
 /* By the kind of file that a descriptor of the task names. */
 static __always_inline __u8 file_reason(struct task_struct *task, __u64 fd)
 {
     struct fdtable *table = task->files->fdt;
-    struct file_kind file;
+    struct file_kind file = {};
     __u32 kind;
 
     if (fd >= table->max_fds)
