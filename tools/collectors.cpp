@@ -392,6 +392,9 @@ Result<Snapshot> Collectors::read()
 {
     Snapshot snapshot;
     snapshot.host = host_facts();
+    // Before the end of the window: where vtrace waits for a CPU itself, no more is in a report than was in its window.
+    if (auto read = sched_->read(snapshot); !read)
+        return read.error();
     const auto now = steady_clock::now();
     timespec wall{};
     ::clock_gettime(CLOCK_REALTIME, &wall);
@@ -399,8 +402,6 @@ Result<Snapshot> Collectors::read()
     snapshot.start_ns = wall.tv_sec * int64_t{1'000'000'000} + wall.tv_nsec -
                         static_cast<int64_t>(snapshot.duration_ns);
     window_start_ = now;
-    if (auto read = sched_->read(snapshot); !read)
-        return read.error();
     if (runq_) {
         if (auto read = runq_->read(snapshot); !read)
             return read.error();
