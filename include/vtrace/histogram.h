@@ -42,36 +42,35 @@ struct vt_hist {
 #define VT_16_TIMES(n) VT_4_TIMES(n), VT_4_TIMES(n), VT_4_TIMES(n), VT_4_TIMES(n)
 #define VT_64_TIMES(n) VT_16_TIMES(n), VT_16_TIMES(n), VT_16_TIMES(n), VT_16_TIMES(n)
 
-/* floor(log2(v)) for 0 < v < 256. */
-static const __u8 vt_log2_of[256] = {
-    0,
-    0,
-    1,
-    1,
-    VT_4_TIMES(2),
-    VT_4_TIMES(3),
-    VT_4_TIMES(3),
-    VT_16_TIMES(4),
-    VT_16_TIMES(5),
-    VT_16_TIMES(5),
-    VT_64_TIMES(6),
-    VT_64_TIMES(7),
-    VT_64_TIMES(7),
-};
-
 /*
  * floor(log2(v)) for v > 0. By a table: clang 14's BPF backend crashes on __builtin_clz, and halving takes a
  * third longer.
  */
 static inline __attribute__((always_inline)) __u32 vt_log2(__u32 v)
 {
+    static const __u8 of_byte[256] = {
+        0,
+        0,
+        1,
+        1,
+        VT_4_TIMES(2),
+        VT_4_TIMES(3),
+        VT_4_TIMES(3),
+        VT_16_TIMES(4),
+        VT_16_TIMES(5),
+        VT_16_TIMES(5),
+        VT_64_TIMES(6),
+        VT_64_TIMES(7),
+        VT_64_TIMES(7),
+    };
+
     if (v < 1U << 8)
-        return vt_log2_of[v];
+        return of_byte[v];
     if (v < 1U << 16)
-        return 8 + vt_log2_of[v >> 8 & 0xff];
+        return 8U + of_byte[v >> 8 & 0xff];
     if (v < 1U << 24)
-        return 16 + vt_log2_of[v >> 16 & 0xff];
-    return 24 + vt_log2_of[v >> 24];
+        return 16U + of_byte[v >> 16 & 0xff];
+    return 24U + of_byte[v >> 24];
 }
 
 /* The bucket of a value in ns, in 0 .. VT_HIST_BUCKETS - 1. */
