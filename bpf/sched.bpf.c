@@ -290,8 +290,13 @@ static __always_inline __u64 searched(struct vt_switch *sw, struct vt_sched_cpu 
 /* The slice that ends with this switch. */
 static __always_inline void end_slice(struct vt_sched_cpu *cpu, __u64 clock_task)
 {
-    if (cpu->since && cpu->charged != VT_SLOT_EXCLUDED)
-        pair_add(cpu->charged, VT_CODE_SLICE, clock_task - cpu->ran);
+    if (!cpu->since || cpu->charged == VT_SLOT_EXCLUDED)
+        return;
+    if (clock_task < cpu->ran) {
+        COUNT(clock_anomaly);
+        return;
+    }
+    pair_add(cpu->charged, VT_CODE_SLICE, clock_task - cpu->ran);
 }
 
 /* Of its owner, as last looked up; VT_SLOT_OTHER if it was not, VT_SLOT_EXCLUDED if it was not asked for. */
@@ -362,15 +367,19 @@ static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu
 static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
     struct vt_switch none = {.charged = VT_SLOT_EXCLUDED};
+    __u64 ran;
 
     sw->next = sw->prev;
     sw->rq = task_rq(sw->next);
     sw->clock = sw->next->sched_info.last_arrival;
     find_charged(sw);
     if (cpu->since && sw->clock > cpu->since) {
+        /* What was stolen since the switch before is of both slices. */
+        ran = cpu->ran + part_of(sw->rq->clock_task - cpu->ran, sw->clock - cpu->since,
+                                 sw->rq->clock - cpu->since);
         if (slices)
-            end_slice(cpu, cpu->ran + (sw->clock - cpu->since));
-        cpu->ran += sw->clock - cpu->since;
+            end_slice(cpu, ran);
+        cpu->ran = ran;
         if (sw->state && (waits || throttling))
             unseen_wait(sw);
         if (throttling)

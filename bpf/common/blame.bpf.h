@@ -60,12 +60,12 @@ static __always_inline struct vt_ask *find_ask(bool open)
     return open ? &pairs->open : &pairs->ask;
 }
 
-/* ns of a slice that were taken off it, of those that fall into a part of it. */
+/* Of ns that are spread over a whole, those in a part of it. */
 static __always_inline __u64 part_of(__u64 ns, __u64 part, __u64 whole)
 {
     if (part == whole || !ns)
         return ns;
-    if (whole >> 32) { /* ns has 32 bits: the product must fit into 64 */
+    if (whole >> 32) { /* the product must fit into 64 bits: so it does up to 1000 s */
         part >>= 16;
         whole >>= 16;
     }

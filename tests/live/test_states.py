@@ -125,14 +125,13 @@ class States(live.TestCase):
         tracer.stop()
         reports = tracer.reports()
         for kind, (cgroup, state, _) in workloads.items():
-            with self.subTest(kind):
-                total = sums(reports[1:3], cgroup.path)
-                threads = 2 if kind in ("child", "flock", "fcntl") else 1
-                duration = sum(r["duration_ns"] for r in reports[1:3])
-                self.assertAlmostEqual(total["thread_time"], threads * duration, delta=0.02 * duration)
-                expected = duration if kind in ("flock", "fcntl") else threads * duration
-                print(f"\n    {kind}: {100 * total[state] / expected:.2f} % in {state}", end="")
-                self.assertAlmostEqual(total[state], expected, delta=0.02 * expected, msg=f"{total}")
+            total = sums(reports[1:3], cgroup.path)
+            threads = 2 if kind in ("child", "flock", "fcntl") else 1
+            duration = sum(r["duration_ns"] for r in reports[1:3])
+            self.assertAlmostEqual(total["thread_time"], threads * duration, delta=0.02 * duration, msg=kind)
+            expected = duration if kind in ("flock", "fcntl") else threads * duration
+            print(f"\n    {kind}: {100 * total[state] / expected:.2f} % in {state}", end="")
+            self.assertAlmostEqual(total[state], expected, delta=0.02 * expected, msg=f"{kind}: {total}")
         self.check_sums(reports)
 
     @live.measured
