@@ -196,11 +196,6 @@ struct file {
     struct inode *f_inode;
 };
 
-/* A pointer in memory. */
-struct llist_node {
-    struct llist_node *next;
-};
-
 struct fdtable {
     unsigned int max_fds;
     struct file **fd; /* RCU, as the table itself */
@@ -208,6 +203,7 @@ struct fdtable {
 
 struct files_struct {
     struct fdtable *fdt;
+    struct file *fd_array[64]; /* where the table is that a process begins with */
 };
 
 struct mm_struct {
