@@ -27,6 +27,8 @@ KINDS = {
     "flock": "lock",
     "fcntl": "lock",
     "pipe": "pipe",
+    "pipe40": "pipe",
+    "pipe100": "pipe",
     "socket": "socket",
     "eventfd": "other",
     "poll": "poll",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A thread that does one thing for good, so that where its time goes is known.
 //
-//   states spin | sleep | futex | flock | fcntl | pipe | socket | eventfd | poll | child | pause | aio |
-//          stopped | fault
+//   states spin | sleep | futex | flock | fcntl | pipe | pipe40 | pipe100 | socket | eventfd | poll | child |
+//          pause | aio | stopped | fault
 //   states disk FILE        writes and syncs it again and again
 //   states storm N US       N children in a row, each of which works and sleeps for US microseconds
 //
@@ -196,6 +196,15 @@ void storm(int children, int64_t us)
         ::pause();
 }
 
+// Through a descriptor of at least that number: vtrace finds the first ones, those of the table that a process begins
+// with, and those beyond it in three ways.
+void read_from_pipe(int at_least)
+{
+    int ends[2];
+    must(::pipe(ends) == 0, "pipe");
+    read_from(::fcntl(ends[0], F_DUPFD, at_least));
+}
+
 // What does not return by itself, or only after a signal.
 std::map<std::string, std::function<void()>> kinds()
 {
@@ -205,12 +214,9 @@ std::map<std::string, std::function<void()>> kinds()
         {"futex", [] { ready(), wait_for_futex(); }},
         {"flock", [] { wait_for_lock([](int fd) { return ::flock(fd, LOCK_EX); }); }},
         {"fcntl", [] { wait_for_lock(record_lock); }},
-        {"pipe",
-         [] {
-             int ends[2];
-             must(::pipe(ends) == 0, "pipe");
-             read_from(ends[0]);
-         }},
+        {"pipe", [] { read_from_pipe(0); }},
+        {"pipe40", [] { read_from_pipe(40); }},
+        {"pipe100", [] { read_from_pipe(100); }},
         {"socket",
          [] {
              int ends[2];
