@@ -27,28 +27,19 @@ struct {
 static __always_inline void add_task(struct task_struct *task, __u64 off_since, __u8 reason,
                                      bool is_new)
 {
-    struct vt_sched_task state = {.off_since = off_since};
-    bool failed;
-    long error;
+    struct vt_sched_task *state = create_task(task);
 
-    /* A switch-in between these two reads leaves a gap in pcount, which its next one counts. */
-    state.pcount = task->sched_info.pcount;
-    state.run_delay = task->sched_info.run_delay;
-    state.flags = reason << VT_TASK_REASON_SHIFT;
-    if (use_task_storage) {
-        failed = !bpf_task_storage_get(&sched_tasks, task, &state, BPF_LOCAL_STORAGE_GET_F_CREATE);
-    } else {
-        struct vt_sched_task_key key = task_key(task);
-
-        error = bpf_map_update_elem(&sched_tasks_hash, &key, &state, BPF_NOEXIST);
-        failed = error && error != -VT_EEXIST;
-    }
-    if (stacks && !add_user_stack(task))
-        failed = true;
-    if (states && !begin_states(task, is_new))
-        failed = true;
-    if (failed)
+    if (!state || (stacks && !add_user_stack(task)))
         COUNT(task_failed);
+    if (!state || (state->flags & VT_TASK_BEGUN))
+        return;
+    /* A switch-in between these reads leaves a gap in pcount, which its next one counts. */
+    state->off_since = off_since;
+    state->flags = VT_TASK_BEGUN | reason << VT_TASK_REASON_SHIFT;
+    state->pcount = task->sched_info.pcount;
+    state->run_delay = task->sched_info.run_delay;
+    if (states)
+        begin_states(task, state, is_new);
 }
 
 static __noinline int report_slow(struct task_struct *prev, struct task_struct *next, __u64 wait)
@@ -96,6 +87,7 @@ struct vt_switch {
     struct vt_sched_task *state; /* of next, NULL if it has none */
     struct rq *rq;
     __u64 clock;
+    __u64 clock_task;
     __u64 queued;       /* when the last piece of the wait began */
     __u64 wait;         /* the whole of it, by the kernel's account */
     __u64 throttled;    /* of it, in one piece … */
@@ -194,7 +186,7 @@ static __always_inline void throttled_part(struct vt_switch *sw)
         return;
     pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
     if (states)
-        add_throttled(sw->next, sw->throttled);
+        add_throttled(sw->state, sw->throttled);
 }
 
 static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
@@ -234,7 +226,7 @@ static __always_inline void leave(struct vt_switch *sw, struct vt_sched_task *st
     if (stacks && !(blocked_only && is_runnable(reason)))
         take_user_stack(sw->prev);
     if (states && stolen)
-        add_stolen(sw->prev, stolen);
+        states_of(state)->sum.stolen += stolen;
     if (states && reason == VT_REASON_DEAD)
         tell_owner(sw->prev, state, by_cgroup ? state->slot : VT_SLOT_OTHER, sw->clock);
 }
@@ -256,7 +248,7 @@ static __always_inline void come_back(struct vt_switch *sw)
     if (offcpu)
         pair_add(sw->charged, VT_CODE_OFFCPU, ns);
     if (states)
-        add_blocked(sw->next, state, ns, sw->wait, sw->waited || !sw->wait);
+        add_blocked(state, ns, sw->wait, sw->waited || !sw->wait);
     if (!stacks)
         return;
     reason = task_reason(state);
@@ -282,9 +274,9 @@ static __always_inline __u32 running_now(struct vt_switch *sw)
  */
 static __always_inline __u64 searched(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
-    __u64 stopped = sw->prev->se.exec_start, clock = sw->rq->clock_task;
+    __u64 stopped = sw->prev->se.exec_start;
 
-    return stopped > cpu->ran && stopped < clock ? clock - stopped : 0;
+    return stopped > cpu->ran && stopped < sw->clock_task ? sw->clock_task - stopped : 0;
 }
 
 /* The slice that ends with this switch. */
@@ -387,7 +379,7 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
         if (states || offcpu)
             come_back(sw);
         if (blame)
-            add_to_history(sw->clock, cpu->steal, cpu->irq, running_now(sw));
+            add_to_history(cpu, sw->clock, cpu->steal, cpu->irq, running_now(sw));
         cpu->since = sw->clock;
     }
     cpu->charged = sw->charged;
@@ -414,6 +406,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
     sw.next = next;
     sw.rq = task_rq(next);
     sw.clock = sw.rq->clock;
+    sw.clock_task = sw.rq->clock_task;
     find_charged(&sw);
     if (waits || throttling)
         run_queue_wait(&sw);
@@ -428,20 +421,20 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
     if (slices || offcpu || stacks || states)
         since_left = searched(&sw, cpu);
     if (slices)
-        end_slice(cpu, sw.rq->clock_task - since_left);
+        end_slice(cpu, sw.clock_task - since_left);
     if (offcpu || stacks || states) {
         if (left)
             left->off_since = sw.clock - since_left;
         if ((stacks || states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
-            leave(&sw, left, preempt, states ? stolen_from(cpu, sw.clock, sw.rq->clock_task) : 0);
+            leave(&sw, left, preempt, states ? stolen_from(cpu, sw.clock, sw.clock_task) : 0);
         come_back(&sw);
     }
     if (blame)
-        add_to_history(sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
+        add_to_history(cpu, sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
     if (slices || offcpu || stacks || states)
-        cpu->ran = sw.rq->clock_task;
+        cpu->ran = sw.clock_task;
     cpu->tid = next->pid;
     return 0;
 }
@@ -506,7 +499,7 @@ static __always_inline void moved(struct task_struct *task, struct vt_sched_task
     if (throttled) {
         pair_add(slot, VT_CODE_THROTTLED, throttled);
         if (states)
-            add_throttled(task, throttled);
+            add_throttled(state, throttled);
     }
     ask = find_ask(false);
     if (!blame || !ask)
@@ -544,11 +537,12 @@ int BPF_PROG(sched_free, struct task_struct *task)
 {
     struct vt_sched_task_key key = task_key(task);
 
-    bpf_map_delete_elem(&sched_tasks_hash, &key);
+    if (states)
+        bpf_map_delete_elem(&stated_tasks_hash, &key);
+    else
+        bpf_map_delete_elem(&sched_tasks_hash, &key);
     if (stacks)
         bpf_map_delete_elem(&user_stacks_hash, &key);
-    if (states)
-        bpf_map_delete_elem(&state_tasks_hash, &key);
     return 0;
 }
 
@@ -677,20 +671,18 @@ int sched_thread_states(struct bpf_iter__task *ctx)
 {
     struct task_struct *task = ctx->task;
     struct vt_sched_task *state;
-    struct vt_state_task *of;
 
     if (!task)
         return 0;
     state = find_task(task);
-    of = find_state_task(task);
-    if (!state || !of)
+    if (!state)
         return 0;
     thread_state.slot = charged_slot(task, state);
     /* One that has ended and is there still: its last switch told it. */
     if (task_reason(state) == VT_REASON_DEAD && !on_cpu(task))
         return 0;
     __builtin_memset(&thread_state.times, 0, sizeof(thread_state.times));
-    tell(task, state, of, rq_clock_here(), &thread_state.times);
+    tell(task, state, rq_clock_here(), &thread_state.times);
     if (thread_state.slot == VT_SLOT_EXCLUDED)
         return 0;
     thread_state.tid = task->pid;

@@ -207,10 +207,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     if (!object)
         return object.error();
     std::unique_ptr<Collectors> self(new Collectors(std::move(*object)));
-    const StateConfig states{.on = config.parts.states,
-                             .by_thread = config.parts.threads,
-                             .task_storage = config.task_storage,
-                             .threads = config.threads};
+    const StateConfig states{.on = config.parts.states, .by_thread = config.parts.threads};
     const RunqConfig runq{.by_cgroup = config.by_cgroup,
                           .by_vm = config.by_vm,
                           .target_vm = config.target_vm,

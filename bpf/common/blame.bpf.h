@@ -331,31 +331,26 @@ static __always_inline void add_slice_to_block(struct vt_level *finest, __u32 ru
 }
 
 /* The slice that ends with this switch becomes history; `running` has the CPU from now on. */
-__noinline int add_to_history(__u64 clock, __u64 steal_now, __u64 irq_now, __u32 running)
+static __always_inline void add_to_history(struct vt_sched_cpu *cpu, __u64 clock, __u64 steal_now,
+                                           __u64 irq_now, __u32 running)
 {
     __u32 number = bpf_get_smp_processor_id();
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
-    struct vt_sched_cpu *cpu = bpf_map_lookup_elem(&sched_cpus, &number);
+    __u64 steal = steal_now - cpu->steal, irq = irq_now - cpu->irq;
+    __u32 ran = cpu->running;
     struct vt_slice *slice;
-    __u64 steal, irq;
-    __u32 ran;
 
-    if (!history || !cpu)
-        return 0;
-    steal = steal_now - cpu->steal;
-    irq = irq_now - cpu->irq;
     cpu->steal = steal_now;
     cpu->irq = irq_now;
-    ran = cpu->running;
     cpu->running = running;
-    if (!cpu->since)
-        return 0;
+    if (!history || !cpu->since)
+        return;
     add_slice_to_block(&history->levels[0], ran, cpu->since, clock);
     slice = &history->slices[(history->head - 1) % VT_HISTORY];
     if (history->head && slice->running == ran) {
         slice->steal = at_most_u32(slice->steal + steal);
         slice->irq = at_most_u32(slice->irq + irq);
-        return 0;
+        return;
     }
     slice = &history->slices[history->head % VT_HISTORY];
     slice->start = cpu->since;
@@ -363,7 +358,6 @@ __noinline int add_to_history(__u64 clock, __u64 steal_now, __u64 irq_now, __u32
     slice->steal = at_most_u32(steal);
     slice->irq = at_most_u32(irq);
     history->head++;
-    return 0;
 }
 
 #endif

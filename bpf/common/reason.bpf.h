@@ -82,8 +82,10 @@ static __always_inline bool find_low_file(struct files_struct *files, __u64 fd,
 
 #pragma clang loop unroll(full)
     for (__u32 i = 0; i < LOW_FILES; i++) {
-        if (fd == i)
+        if (fd == i) {
             file = files->fd_array[i];
+            break;
+        }
     }
     if (!file)
         return false;

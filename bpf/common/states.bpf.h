@@ -13,23 +13,6 @@
 #include "common/throttle.bpf.h"
 #include "vtrace/states.h"
 
-const volatile bool states = false;
-
-struct {
-    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, int);
-    __type(value, struct vt_state_task);
-} state_tasks SEC(".maps");
-
-/* In place of state_tasks where there is no task storage. */
-struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct vt_sched_task_key);
-    __type(value, struct vt_state_task);
-} state_tasks_hash SEC(".maps");
-
 /* What threads had since their last report as they ended, by the slot of their owner. Only ever grows. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -39,27 +22,9 @@ struct {
     __type(value, struct vt_thread_times);
 } states_ended SEC(".maps");
 
-static __always_inline struct vt_state_task *find_state_task(struct task_struct *task)
+static __always_inline struct vt_state_task *states_of(struct vt_sched_task *task)
 {
-    struct vt_sched_task_key key;
-
-    if (use_task_storage)
-        return bpf_task_storage_get(&state_tasks, task, NULL, 0);
-    key = task_key(task);
-    return bpf_map_lookup_elem(&state_tasks_hash, &key);
-}
-
-/* Allocates, so it is for process context only. */
-static __always_inline struct vt_state_task *add_state_task(struct task_struct *task)
-{
-    static const struct vt_state_task none;
-    struct vt_sched_task_key key;
-
-    if (use_task_storage)
-        return bpf_task_storage_get(&state_tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-    key = task_key(task);
-    bpf_map_update_elem(&state_tasks_hash, &key, &none, BPF_NOEXIST);
-    return bpf_map_lookup_elem(&state_tasks_hash, &key);
+    return &((struct vt_stated_task *)task)->states;
 }
 
 /* The present state of a thread, as far as it is in no sum yet. */
@@ -130,10 +95,10 @@ static __always_inline __u64 tell_one(__u64 *to, __u64 *told, __u64 now)
  * Adds to `to` what a thread had since this was last done. It may switch meanwhile: then a part is told twice, and
  * taken back the next time.
  */
-static __noinline int tell(struct task_struct *task, struct vt_sched_task *state,
-                           struct vt_state_task *of, __u64 clock, struct vt_thread_times *to)
+static __noinline int tell(struct task_struct *task, struct vt_sched_task *state, __u64 clock,
+                           struct vt_thread_times *to)
 {
-    struct vt_thread_times *sum = &of->sum, *told = &of->told;
+    struct vt_thread_times *sum = &states_of(state)->sum, *told = &states_of(state)->told;
     struct vt_present now = {};
     __u64 throttled, all, ns;
 
@@ -168,75 +133,50 @@ struct vt_thread_times told_nobody; /* of threads that were not asked for */
 static __noinline int tell_owner(struct task_struct *task, struct vt_sched_task *state, __u32 slot,
                                  __u64 clock)
 {
-    struct vt_state_task *of = find_state_task(task);
     struct vt_thread_times *to = bpf_map_lookup_elem(&states_ended, &slot);
 
-    if (!to)
-        to = &told_nobody;
-    if (of)
-        tell(task, state, of, clock, to);
-    return 0;
+    return tell(task, state, clock, to ? to : &told_nobody);
 }
 
 /*
  * A thread was off its CPU for so long and got one again after a wait, in ns; `measured` if that is true, and not
  * an error in the kernel's account.
  */
-static __always_inline void add_blocked(struct task_struct *task, struct vt_sched_task *state,
-                                        __u64 off, __u64 wait, bool measured)
+static __always_inline void add_blocked(struct vt_sched_task *state, __u64 off, __u64 wait,
+                                        bool measured)
 {
+    struct vt_thread_times *sum = &states_of(state)->sum;
     __u32 reason = task_reason(state);
-    struct vt_state_task *of;
 
     if (is_runnable(reason) && measured)
         return;
-    of = find_state_task(task);
-    if (!of)
-        return;
     if (!measured) {
-        of->sum.ns[VT_REASON_RUNNABLE] -= wait;
+        sum->ns[VT_REASON_RUNNABLE] -= wait;
         wait = 0;
     }
     asm volatile("" : "+r"(reason)); /* else the verifier does not see that it was tested */
     if (off > wait && reason < VT_REASONS)
-        of->sum.ns[reason] += off - wait;
+        sum->ns[reason] += off - wait;
 }
 
 /* The iterator's record: see open_wait. */
 struct vt_thread_state thread_state;
 
 /* From now on the time of a thread counts; what it had before vtrace came is in no report. */
-static __always_inline bool begin_states(struct task_struct *task, bool is_new)
+static __always_inline void begin_states(struct task_struct *task, struct vt_sched_task *state,
+                                         bool is_new)
 {
-    struct vt_sched_task *state = find_task(task);
-    struct vt_state_task *of = add_state_task(task);
+    struct vt_thread_times *told = &states_of(state)->told;
 
-    if (!state || !of)
-        return false;
-    if (of->begun)
-        return true;
-    of->begun = 1;
     if (is_new)
-        return true;
-    of->told.lived = rq_clock_here();
-    tell(task, state, of, of->told.lived, &thread_state.times);
-    return true;
+        return;
+    told->lived = rq_clock_here();
+    tell(task, state, told->lived, &thread_state.times);
 }
 
-static __always_inline void add_stolen(struct task_struct *task, __u64 ns)
+static __always_inline void add_throttled(struct vt_sched_task *state, __u64 ns)
 {
-    struct vt_state_task *of = find_state_task(task);
-
-    if (of)
-        of->sum.stolen += ns;
-}
-
-static __always_inline void add_throttled(struct task_struct *task, __u64 ns)
-{
-    struct vt_state_task *of = find_state_task(task);
-
-    if (of)
-        of->sum.ns[VT_REASON_THROTTLED] += ns;
+    states_of(state)->sum.ns[VT_REASON_THROTTLED] += ns;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/comm_glob.bpf.h"
 #include "common/kernel.bpf.h"
 #include "vtrace/sched.h"
+#include "vtrace/states.h"
 
 /* The parts of the hook on sched_switch. */
 const volatile bool waits = false;      /* histograms of waits for a CPU */
@@ -13,6 +14,7 @@ const volatile bool throttling = false; /* and of their throttled parts */
 const volatile bool blame = false;      /* who ran meanwhile */
 const volatile bool slices = false;     /* histograms of time on a CPU */
 const volatile bool offcpu = false;     /* histograms of time off it */
+const volatile bool states = false;     /* where the time of threads goes */
 
 const volatile bool use_task_storage = true;
 const volatile bool by_cgroup = false;
@@ -51,6 +53,21 @@ struct {
     __type(value, struct vt_sched_cpu);
 } sched_cpus SEC(".maps");
 
+/* The same with states. */
+struct {
+    __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct vt_stated_task);
+} stated_tasks SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct vt_sched_task_key);
+    __type(value, struct vt_stated_task);
+} stated_tasks_hash SEC(".maps");
+
 static __always_inline struct vt_sched_cpu *this_cpu(void)
 {
     __u32 cpu = bpf_get_smp_processor_id();
@@ -81,10 +98,32 @@ static __always_inline struct vt_sched_task *find_task(struct task_struct *task)
 {
     struct vt_sched_task_key key;
 
+    if (use_task_storage && states)
+        return bpf_task_storage_get(&stated_tasks, task, NULL, 0);
     if (use_task_storage)
         return bpf_task_storage_get(&sched_tasks, task, NULL, 0);
     key = task_key(task);
+    if (states)
+        return bpf_map_lookup_elem(&stated_tasks_hash, &key);
     return bpf_map_lookup_elem(&sched_tasks_hash, &key);
+}
+
+/* Finds it, or creates it with zeros. Allocates, so it is for process context only. */
+static __always_inline struct vt_sched_task *create_task(struct task_struct *task)
+{
+    static const struct vt_stated_task none;
+    struct vt_sched_task_key key;
+
+    if (use_task_storage && states)
+        return bpf_task_storage_get(&stated_tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    if (use_task_storage)
+        return bpf_task_storage_get(&sched_tasks, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+    key = task_key(task);
+    if (states)
+        bpf_map_update_elem(&stated_tasks_hash, &key, &none, BPF_NOEXIST);
+    else
+        bpf_map_update_elem(&sched_tasks_hash, &key, &none.sched, BPF_NOEXIST);
+    return find_task(task);
 }
 
 static __always_inline bool on_cpu(struct task_struct *task)

@@ -66,14 +66,14 @@ static __always_inline void throttle_leave(struct task_struct *prev, struct vt_s
 {
     struct task_struct___since_6_18 *since_6_18 = (void *)prev;
     __u32 flags = state->flags & ~(VT_TASK_METERED | VT_TASK_MOVED | VT_TASK_CPU_MASK);
-    struct cfs_rq *queue = prev->se.cfs_rq;
 
-    state->throttle = throttle_meter(queue, clock);
     if (throttles_tasks())
-        runnable = queue->throttle_count && since_6_18->throttled;
-    if (runnable)
-        flags |= VT_TASK_METERED;
-    state->flags = flags | bpf_get_smp_processor_id() << VT_TASK_CPU_SHIFT;
+        runnable = since_6_18->throttled && prev->se.cfs_rq->throttle_count;
+    if (runnable) {
+        state->throttle = throttle_meter(prev->se.cfs_rq, clock);
+        flags |= VT_TASK_METERED | bpf_get_smp_processor_id() << VT_TASK_CPU_SHIFT;
+    }
+    state->flags = flags;
 }
 
 /*

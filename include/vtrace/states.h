@@ -24,7 +24,12 @@ struct vt_state_task {
         sum; /* of blocks that have ended, and of throttling; of RUNNABLE what the
                                   * kernel counted that was no wait, below 0 */
     struct vt_thread_times told; /* what reports had by now */
-    __u64 begun;
+};
+
+/* With states: one look-up finds both. */
+struct vt_stated_task {
+    struct vt_sched_task sched;
+    struct vt_state_task states;
 };
 
 /* What is new of a thread since the last report, from the task iterator. */

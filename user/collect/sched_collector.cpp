@@ -108,6 +108,7 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     rodata->blame = config.parts.blame;
     rodata->slices = config.parts.slices;
     rodata->offcpu = config.parts.offcpu;
+    rodata->states = config.parts.states;
     rodata->neighbour_pairs = neighbour_pairs(config);
     if (config.parts.stacks || config.parts.states)
         std::ranges::copy(syscall_reasons(), rodata->syscall_reasons);
@@ -128,9 +129,14 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     }
 
     auto& maps = object->maps;
-    prepare_task_maps(
-        maps.sched_tasks, maps.sched_tasks_hash,
-        {.wanted = true, .task_storage = config.task_storage, .threads = config.threads});
+    prepare_task_maps(maps.sched_tasks, maps.sched_tasks_hash,
+                      {.wanted = !config.parts.states,
+                       .task_storage = config.task_storage,
+                       .threads = config.threads});
+    prepare_task_maps(maps.stated_tasks, maps.stated_tasks_hash,
+                      {.wanted = config.parts.states,
+                       .task_storage = config.task_storage,
+                       .threads = config.threads});
     bpf_map__set_autocreate(maps.vms, config.by_vm);
     bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
     // Always there: until 6.7 the kernel verifies the functions that use them even if nobody calls them.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collect/state_collector.h"
 
-#include "collect/task_maps.h"
-
 #include <bpf/libbpf.h>
 
 #include <cstring>
@@ -69,13 +67,9 @@ vt_thread_times load(const vt_thread_times& shared)
 void StateCollector::prepare(BpfObject& object, const StateConfig& config)
 {
     auto& maps = object->maps;
-    prepare_task_maps(
-        maps.state_tasks, maps.state_tasks_hash,
-        {.wanted = config.on, .task_storage = config.task_storage, .threads = config.threads});
     bpf_map__set_autocreate(maps.states_ended, config.on);
     bpf_map__set_max_entries(maps.states_ended, bpf_map__max_entries(maps.slot_owner));
     bpf_program__set_autoload(object->progs.sched_thread_states, config.on);
-    object->rodata->states = config.on;
 }
 
 Result<std::unique_ptr<StateCollector>> StateCollector::start(BpfObject& object,

@@ -18,8 +18,6 @@ namespace vtrace {
 struct StateConfig {
     bool on = false;
     bool by_thread = false; // each thread, too
-    bool task_storage = true;
-    uint32_t threads = 0; // threads present
 };
 
 // Where the time of threads goes, from bpf/common/states.bpf.h.
