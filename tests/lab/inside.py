@@ -2,13 +2,13 @@
 """Runs in a lab machine: the live tests and the contract test, one result a line as they come.
 
 usage: inside.py RESULTS BUILD [--filter REGEX] [--done FILE] [--part NUMBER/COUNT]
-                 [--of-this-kernel]
+                 [--of-this-kernel] [--share NUMBER/COUNT]
 
 A line is {"id": "truth.Truth.one_process", "outcome": "start" | "pass" | "skip" | "fail" | "elsewhere",
 "seconds": 1.5, "detail": "why it was skipped or failed"}. Tests whose ids are in FILE are left out.
 What failed runs once more at the end, so a test can have two results. Of COUNT parts, each takes every
 COUNT-th test: those beside each other take about as long. With --of-this-kernel, tests that are the same on
-any kernel do not run, and are "elsewhere".
+any kernel do not run, and are "elsewhere"; so are, with --share, those of the other shares.
 """
 
 import argparse
@@ -101,6 +101,11 @@ def flat(suite):
             yield part
 
 
+def fraction(text):
+    number, count = text.split("/")
+    return int(number), int(count)
+
+
 def part_of(tests, number, count):
     return tests[number - 1 :: count]
 
@@ -111,16 +116,18 @@ def on_any_kernel(test):
     return any(getattr(marked, "on_any_kernel", False) for marked in (test, getattr(test, name, None)))
 
 
-def run_live(journal, wanted, part=(1, 1), of_this_kernel=False):
+def run_live(journal, wanted, part=(1, 1), share=(1, 1), of_this_kernel=False):
     live = TREE / "tests" / "live"
     sys.path.insert(0, str(live))
     found = flat(unittest.defaultTestLoader.discover(str(live)))
     mine = part_of(sorted(found, key=short_id), *part)
     chosen = [t for t in mine if t.id().startswith("unittest.") or wanted(short_id(t))]
     if of_this_kernel:
-        for test in filter(on_any_kernel, chosen):
-            journal.write(short_id(test), "elsewhere")
-        chosen = [test for test in chosen if not on_any_kernel(test)]
+        here = part_of([test for test in chosen if not on_any_kernel(test)], *share)
+        for test in chosen:
+            if test not in here:
+                journal.write(short_id(test), "elsewhere")
+        chosen = here
     unittest.TestSuite(chosen).run(Result(journal))
 
 
@@ -165,7 +172,8 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--filter", default="")
     parser.add_argument("--done", type=pathlib.Path)
-    parser.add_argument("--part", default="1/1")
+    parser.add_argument("--part", type=fraction, default="1/1")
+    parser.add_argument("--share", type=fraction, default="1/1")
     parser.add_argument("--of-this-kernel", action="store_true")
     arguments = parser.parse_args()
 
@@ -180,10 +188,10 @@ def main():
     with open(arguments.results / "check.json", "wb") as file:
         subprocess.run(check, stdout=file, check=False)
     journal = Journal(arguments.results / "journal")
-    part = tuple(int(number) for number in arguments.part.split("/"))
+    part, share = arguments.part, arguments.share
     if part[0] == 1:
         run_contract(journal, wanted, arguments.build, arguments.results)
-    run_live(journal, wanted, part, arguments.of_this_kernel)
+    run_live(journal, wanted, part, share, arguments.of_this_kernel)
     if len(journal.failed) <= MOST_AGAIN:
         run_live(journal, frozenset(journal.failed).__contains__)
 

@@ -30,6 +30,7 @@ BOOTS = 3  # of one kernel: the first, and one more after each hang or panic
 
 EPILOG = """examples:
   ./dev lab                        the five kernels, all tests
+  ./dev lab --share                the same in half the time: each test on three of them
   ./dev lab 6.1 newest             these two
   ./dev lab 5.10 -- truth          the tests whose name matches `truth`
   ./dev lab 6.19                   any other series that Debian has
@@ -75,13 +76,23 @@ def parts_of(count, jobs, whole):
     return [1] * (count - left) + [jobs] * left
 
 
-class Run:
-    """The tests on one kernel, or the `part` (number, count) of them, in as many boots as it takes."""
+def shares_of(count, shared):
+    """Which tests run on each of `count` kernels: all on the first and the last; of those between, on
+    each the tests that depend on the kernel, or, `shared`, on each a share of these."""
+    between = max(0, count - 2)
+    shares = [(number, between) if shared else (1, 1) for number in range(1, between + 1)]
+    return [None, *shares, None][: max(count, 1)]
 
-    def __init__(self, kernel, part, every_test, pattern, progress, stopping):
+
+class Run:
+    """The tests on one kernel, or the `part` (number, count) of them, in as many boots as it takes.
+
+    `share`: None takes all tests, (number, count) of those that depend on the kernel this share."""
+
+    def __init__(self, kernel, part, share, pattern, progress, stopping):
         self.kernel = kernel
         self.part = part
-        self.every_test = every_test  # also those that are the same on any kernel
+        self.share = share
         self.pattern = pattern
         self.progress = progress
         self.stopping = stopping
@@ -123,7 +134,8 @@ class Run:
             f"echo {shlex.quote(done)} >/tmp/lab-done\n"
             f"exec python3 {shlex.quote(str(TREE / 'tests/lab/inside.py'))} /run/lab"
             f" {shlex.quote(str(BUILD))} --done /tmp/lab-done --filter {shlex.quote(self.pattern)}"
-            f" --part {self.part[0]}/{self.part[1]}{'' if self.every_test else ' --of-this-kernel'}"
+            f" --part {self.part[0]}/{self.part[1]}"
+            + (f" --of-this-kernel --share {self.share[0]}/{self.share[1]}" if self.share else "")
         )
         with Machine(self.kernel, command, self.directory / "results") as machine:
             current, read, heard = None, 0, time.monotonic()
@@ -222,17 +234,19 @@ def run_tests(arguments, progress):
         signal.signal(number, lambda *_: stopping.set())
     wanted = arguments.kernels or list(kernels.SERIES)
     found, missing = get_kernels(wanted, arguments.offline, progress)
-    counts = parts_of(len(found), arguments.jobs, whole=arguments.filter)
-    every_test = {found[0], found[-1]} if found and not arguments.filter else set(found)
+    counts = parts_of(len(found), arguments.jobs, whole=arguments.filter or arguments.share)
+    shares = [None] * len(found) if arguments.filter else shares_of(len(found), arguments.share)
     parts = [
         [
-            Run(kernel, (number, count), kernel in every_test, arguments.filter, progress, stopping)
+            Run(kernel, (number, count), share, arguments.filter, progress, stopping)
             for number in range(1, count + 1)
         ]
-        for kernel, count in zip(found, counts)
+        for kernel, count, share in zip(found, counts, shares)
     ]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        list(pool.map(Run.run, itertools.chain.from_iterable(parts)))
+        # The longest first, so that no machine is left over at the end.
+        queue = sorted(itertools.chain.from_iterable(parts), key=lambda run: run.share is not None)
+        list(pool.map(Run.run, queue))
     runs = [functools.reduce(Run.join, of_one) for of_one in parts]
     if stopping.is_set():
         progress.say("stopped")
@@ -358,6 +372,8 @@ def parse(argv):
     )
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="5.10, 6.1, …, newest")
     parser.add_argument("--offline", action="store_true", help="only kernels in the cache; skip others")
+    parser.add_argument("--share", action="store_true",
+                        help="the kernels between the first and the last share the tests")
     parser.add_argument("--bench", action="store_true", help="cost per event there, as ratios")
     parser.add_argument("--accept", action="store_true", help="write expected.toml and README's table")
     parser.add_argument("--jobs", type=int, metavar="N", default=os.cpu_count(),
