@@ -222,13 +222,14 @@ class Blame(live.TestCase):
     def test_a_wait_that_goes_on(self):
         """Still throttled when the report ends: there, with its age and by what."""
         limited = self.cgroup("open")
-        limited.limit(10_000, 1_000_000)
         load = self.waiters(limited, "spin", 1, CPUS[0])
+        limited.limit(10_000, 1_000_000)
         with live.Tracer("blame", f"--cgroup={limited.path}", "--format", "json", 0.2) as tracer:
             tracer.wait_report()
             load.begin()
             time.sleep(1.2)
             tracer.stop()
+            limited.unlimit()
             reports = tracer.reports()[1:]
         waits = [w for report in reports for w in report["open"]]
         longest = max(waits, key=lambda w: w["age_ns"])

@@ -433,6 +433,13 @@ class Cgroup:
             self._write(b"../cgroup.subtree_control", "+cpu")
         self._write(b"cpu.max", f"{quota_us} {period_us}")
 
+    def unlimit(self):
+        """Takes the CPU quota back: what waits for it would end late."""
+        if self.v1:
+            self._write(b"cpu.cfs_quota_us", -1)
+        else:
+            self._write(b"cpu.max", "max")
+
     def weigh(self, weight):
         """Sets its share of CPU time, in multiples of the usual one."""
         if self.v1:
