@@ -80,8 +80,25 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
     return 0;
 }
 
+/*
+ * What of the hook is on, in constants: the compiler leaves out the rest, which makes it a sixth cheaper than where
+ * only the verifier knows what is on (it removes branches, not the loads of what they test).
+ */
+struct vt_on {
+    bool waits;
+    bool throttling;
+    bool blame;
+    bool slices;
+    bool offcpu;
+    bool stacks;
+    bool states;
+    bool by_owner; /* by_cgroup */
+    bool storage;  /* use_task_storage */
+};
+
 /* One context switch. */
 struct vt_switch {
+    struct vt_on on;
     struct task_struct *prev;
     struct task_struct *next;
     struct vt_sched_task *state; /* of next, NULL if it has none */
@@ -99,23 +116,23 @@ struct vt_switch {
 /* What moves have charged of a wait is in the sum already, see moved(). */
 static __always_inline void add_wait(struct vt_switch *sw)
 {
-    struct vt_hist *hist = waits ? hist_find(sw->charged) : NULL;
+    struct vt_hist *hist = sw->on.waits ? hist_find(sw->charged) : NULL;
 
     if (!hist)
         return;
-    hist_add_rest(hist, sw->wait, throttling ? sw->state->blamed : 0);
+    hist_add_rest(hist, sw->wait, sw->on.throttling ? sw->state->blamed : 0);
 }
 
 /* A wait before this one, whose end was not seen. */
 static __always_inline void add_missed_wait(struct vt_switch *sw, __u64 ns)
 {
-    struct vt_hist *hist = waits ? hist_find(sw->charged) : NULL;
+    struct vt_hist *hist = sw->on.waits ? hist_find(sw->charged) : NULL;
 
-    if (by_cgroup && sw->charged == VT_SLOT_OTHER)
+    if (sw->on.by_owner && sw->charged == VT_SLOT_OTHER)
         COUNT(map_full);
     if (hist)
         hist_add(hist, ns);
-    if (blame)
+    if (sw->on.blame)
         pair_add(sw->charged, VT_CODE_UNKNOWN, ns);
 }
 
@@ -185,7 +202,7 @@ static __always_inline void throttled_part(struct vt_switch *sw)
     if (!sw->throttled || sw->charged == VT_SLOT_EXCLUDED)
         return;
     pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
-    if (states)
+    if (sw->on.states)
         add_throttled(sw->state, sw->throttled);
 }
 
@@ -223,12 +240,12 @@ static __always_inline void leave(struct vt_switch *sw, struct vt_sched_task *st
     __u8 reason = off_reason(sw->prev, preempted);
 
     state->flags = (state->flags & ~VT_TASK_REASON) | reason << VT_TASK_REASON_SHIFT;
-    if (stacks && !(blocked_only && is_runnable(reason)))
+    if (sw->on.stacks && !(blocked_only && is_runnable(reason)))
         take_user_stack(sw->prev);
-    if (states && stolen)
+    if (sw->on.states && stolen)
         states_of(state)->sum.stolen += stolen;
-    if (states && reason == VT_REASON_DEAD)
-        tell_owner(sw->prev, state, by_cgroup ? state->slot : VT_SLOT_OTHER, sw->clock);
+    if (sw->on.states && reason == VT_REASON_DEAD)
+        tell_owner(sw->prev, state, sw->on.by_owner ? state->slot : VT_SLOT_OTHER, sw->clock);
 }
 
 /* The time off the CPU that ends with this switch. */
@@ -245,11 +262,11 @@ static __always_inline void come_back(struct vt_switch *sw)
         return;
     }
     ns = sw->clock - state->off_since;
-    if (offcpu)
+    if (sw->on.offcpu)
         pair_add(sw->charged, VT_CODE_OFFCPU, ns);
-    if (states)
+    if (sw->on.states)
         add_blocked(state, ns, sw->wait, sw->waited || !sw->wait);
-    if (!stacks)
+    if (!sw->on.stacks)
         return;
     reason = task_reason(state);
     if (block_selected(reason, ns))
@@ -292,9 +309,9 @@ static __always_inline void end_slice(struct vt_sched_cpu *cpu, __u64 clock_task
 }
 
 /* Of its owner, as last looked up; VT_SLOT_OTHER if it was not, VT_SLOT_EXCLUDED if it was not asked for. */
-static __always_inline __u32 known_slot(struct vt_sched_task *state)
+static __always_inline __u32 known_slot(struct vt_sched_task *state, bool by_owner)
 {
-    if (!by_cgroup || !state->css_set)
+    if (!by_owner || !state->css_set)
         return VT_SLOT_OTHER;
     return state->flags & VT_TASK_OUTSIDE ? VT_SLOT_EXCLUDED : state->slot;
 }
@@ -304,17 +321,18 @@ static __always_inline void find_charged(struct vt_switch *sw)
     struct task_struct *next = sw->next;
     __u32 before;
 
-    if (next->pid && (waits || throttling || offcpu || stacks || by_cgroup))
-        sw->state = find_task(next);
+    if (next->pid &&
+        (sw->on.waits || sw->on.throttling || sw->on.offcpu || sw->on.stacks || sw->on.by_owner))
+        sw->state = find_task_in(next, sw->on.storage, sw->on.states);
     if (!sw->state) {
-        if (next->pid && !by_cgroup && task_selected(next))
+        if (next->pid && !sw->on.by_owner && task_selected(next))
             sw->charged = VT_SLOT_OTHER;
         return;
     }
-    before = known_slot(sw->state);
-    sw->charged = charged_slot(next, sw->state);
+    before = known_slot(sw->state, sw->on.by_owner);
+    sw->charged = charged_slot(next, sw->state, sw->on.by_owner);
     /* It was moved to another owner: what it did by now was the former's. */
-    if (states && before != VT_SLOT_OTHER && sw->state->slot != before)
+    if (sw->on.states && before != VT_SLOT_OTHER && sw->state->slot != before)
         tell_owner(next, sw->state, before, sw->clock);
 }
 
@@ -348,7 +366,7 @@ static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu
     throttled_part(sw);
     if (sw->state)
         sw->state->blamed = 0;
-    if (blame)
+    if (sw->on.blame)
         blame_wait(sw, cpu);
 }
 
@@ -358,7 +376,7 @@ static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu
  */
 static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
-    struct vt_switch none = {.charged = VT_SLOT_EXCLUDED};
+    struct vt_switch none = {.on = sw->on, .charged = VT_SLOT_EXCLUDED};
     __u64 ran;
 
     sw->next = sw->prev;
@@ -369,16 +387,16 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
         /* What was stolen since the switch before is of both slices. */
         ran = cpu->ran + part_of(sw->rq->clock_task - cpu->ran, sw->clock - cpu->since,
                                  sw->rq->clock - cpu->since);
-        if (slices)
+        if (sw->on.slices)
             end_slice(cpu, ran);
         cpu->ran = ran;
-        if (sw->state && (waits || throttling))
+        if (sw->state && (sw->on.waits || sw->on.throttling))
             unseen_wait(sw);
-        if (throttling)
+        if (sw->on.throttling)
             split_wait(sw, cpu);
-        if (states || offcpu)
+        if (sw->on.states || sw->on.offcpu)
             come_back(sw);
-        if (blame)
+        if (sw->on.blame)
             add_to_history(cpu, sw->clock, cpu->steal, cpu->irq, running_now(sw));
         cpu->since = sw->clock;
     }
@@ -386,11 +404,12 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
     *sw = none;
 }
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_struct *prev,
+                                     struct task_struct *next)
 {
-    struct vt_switch sw = {.prev = prev, .charged = VT_SLOT_EXCLUDED};
-    const bool by_cpu = blame || slices || offcpu || stacks || states;
+    struct vt_switch sw = {.on = on, .prev = prev, .charged = VT_SLOT_EXCLUDED};
+    const bool absences = on.offcpu || on.stacks || on.states;
+    const bool by_cpu = on.blame || on.slices || absences;
     struct vt_sched_cpu *cpu = NULL;
     struct vt_sched_task *left = NULL; /* of prev */
     __u64 since_left = 0;
@@ -406,38 +425,60 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
     sw.next = next;
     sw.rq = task_rq(next);
     sw.clock = sw.rq->clock;
-    sw.clock_task = sw.rq->clock_task;
+    if (on.slices || absences)
+        sw.clock_task = sw.rq->clock_task;
     find_charged(&sw);
-    if (waits || throttling)
+    if (on.waits || on.throttling)
         run_queue_wait(&sw);
-    if (throttling)
+    if (on.throttling)
         split_wait(&sw, cpu);
-    if (throttling || offcpu || stacks)
-        left = prev->pid ? find_task(prev) : NULL;
-    if (throttling && left)
+    if (on.throttling || absences)
+        left = prev->pid ? find_task_in(prev, on.storage, on.states) : NULL;
+    if (on.throttling && left)
         throttle_leave(prev, left, preempt || !task_state(prev), sw.clock);
     if (!by_cpu)
         return 0;
-    if (slices || offcpu || stacks || states)
+    if (on.slices || absences)
         since_left = searched(&sw, cpu);
-    if (slices)
+    if (on.slices)
         end_slice(cpu, sw.clock_task - since_left);
-    if (offcpu || stacks || states) {
+    if (absences) {
         if (left)
             left->off_since = sw.clock - since_left;
-        if ((stacks || states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
-            leave(&sw, left, preempt, states ? stolen_from(cpu, sw.clock, sw.clock_task) : 0);
+        if ((on.stacks || on.states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
+            leave(&sw, left, preempt, on.states ? stolen_from(cpu, sw.clock, sw.clock_task) : 0);
         come_back(&sw);
     }
-    if (blame)
+    if (on.blame)
         add_to_history(cpu, sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
-    if (slices || offcpu || stacks || states)
+    if (on.slices || absences)
         cpu->ran = sw.clock_task;
     cpu->tid = next->pid;
     return 0;
 }
+
+#define ON_SWITCH(name, ...)                                                                       \
+    SEC("tp_btf/sched_switch")                                                                     \
+    int BPF_PROG(name, bool preempt, struct task_struct *prev, struct task_struct *next)           \
+    {                                                                                              \
+        return on_switch((struct vt_on){__VA_ARGS__}, preempt, prev, next);                        \
+    }
+
+/* One of these is attached (user/collect/sched_collector.cpp): for anything … */
+ON_SWITCH(sched_switch, .waits = waits, .throttling = throttling, .blame = blame, .slices = slices,
+          .offcpu = offcpu, .stacks = stacks, .states = states, .by_owner = by_cgroup,
+          .storage = use_task_storage)
+/* … and for what is asked for most. */
+ON_SWITCH(sched_switch_waits, .waits = true, .by_owner = by_cgroup, .storage = true)
+ON_SWITCH(sched_switch_slices, .slices = true, .by_owner = by_cgroup, .storage = true)
+ON_SWITCH(sched_switch_blame, .waits = true, .throttling = true, .blame = true, .by_owner = true,
+          .storage = true)
+ON_SWITCH(sched_switch_states, .waits = true, .throttling = true, .states = true,
+          .by_owner = by_cgroup, .storage = true)
+ON_SWITCH(sched_switch_all, .waits = true, .throttling = true, .blame = true, .states = true,
+          .by_owner = true, .storage = true)
 
 /* Not sched_process_fork: that one does not fire for io_uring and vhost workers. */
 SEC("tp_btf/task_newtask")
@@ -452,13 +493,13 @@ SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(sched_cgroup_move, struct cgroup *to, const char *path, struct task_struct *task)
 {
     struct vt_sched_task *state = states ? find_task(task) : NULL;
-    __u32 before = state ? known_slot(state) : VT_SLOT_OTHER;
+    __u32 before = state ? known_slot(state, by_cgroup) : VT_SLOT_OTHER;
 
     __sync_fetch_and_add(&owner_changes, 1);
     if (before == VT_SLOT_OTHER)
         return 0;
     tell_owner(task, state, before, rq_clock_here());
-    charged_slot(task, state); /* else its next switch would take it for a move then */
+    charged_slot(task, state, by_cgroup); /* else its next switch would take it for a move then */
     return 0;
 }
 
@@ -488,7 +529,7 @@ static __always_inline void moved(struct task_struct *task, struct vt_sched_task
         return;
     state->blamed += piece;
     throttled = throttle_move(task, state);
-    slot = charged_slot(task, state);
+    slot = charged_slot(task, state, by_cgroup);
     if (slot == VT_SLOT_EXCLUDED)
         return;
     hist = waits ? hist_find(slot) : NULL;
@@ -645,7 +686,7 @@ int sched_open_blocks(struct bpf_iter__task *ctx)
     state = find_task(task);
     if (!state || !state->off_since)
         return 0;
-    slot = charged_slot(task, state);
+    slot = charged_slot(task, state, by_cgroup);
     if (slot == VT_SLOT_EXCLUDED)
         return 0;
     since = state->off_since;
@@ -677,7 +718,7 @@ int sched_thread_states(struct bpf_iter__task *ctx)
     state = find_task(task);
     if (!state)
         return 0;
-    thread_state.slot = charged_slot(task, state);
+    thread_state.slot = charged_slot(task, state, by_cgroup);
     /* One that has ended and is there still: its last switch told it. */
     if (task_reason(state) == VT_REASON_DEAD && !on_cpu(task))
         return 0;

@@ -138,12 +138,16 @@ static __always_inline __u32 task_slot(struct task_struct *task, struct vt_sched
     return state->slot;
 }
 
-/* The slot that a task's figures go to, VT_SLOT_EXCLUDED if it was not asked for. */
-static __always_inline __u32 charged_slot(struct task_struct *task, struct vt_sched_task *state)
+/*
+ * The slot that a task's figures go to, VT_SLOT_EXCLUDED if it was not asked for. `by_owner` is by_cgroup, or a
+ * constant of the same value.
+ */
+static __always_inline __u32 charged_slot(struct task_struct *task, struct vt_sched_task *state,
+                                          bool by_owner)
 {
-    __u32 slot = by_cgroup ? task_slot(task, state) : VT_SLOT_OTHER;
+    __u32 slot = by_owner ? task_slot(task, state) : VT_SLOT_OTHER;
 
-    if ((by_cgroup && (state->flags & VT_TASK_OUTSIDE)) || !task_selected(task))
+    if ((by_owner && (state->flags & VT_TASK_OUTSIDE)) || !task_selected(task))
         return VT_SLOT_EXCLUDED;
     return slot;
 }

@@ -8,7 +8,7 @@
 #include "vtrace/sched.h"
 #include "vtrace/states.h"
 
-/* The parts of the hook on sched_switch. */
+/* The parts of the hook on sched_switch; see struct vt_on. */
 const volatile bool waits = false;      /* histograms of waits for a CPU */
 const volatile bool throttling = false; /* and of their throttled parts */
 const volatile bool blame = false;      /* who ran meanwhile */
@@ -94,18 +94,24 @@ static __always_inline struct vt_sched_task_key task_key(struct task_struct *tas
     return key;
 }
 
-static __always_inline struct vt_sched_task *find_task(struct task_struct *task)
+static __always_inline struct vt_sched_task *find_task_in(struct task_struct *task, bool in_storage,
+                                                          bool with_states)
 {
     struct vt_sched_task_key key;
 
-    if (use_task_storage && states)
+    if (in_storage && with_states)
         return bpf_task_storage_get(&stated_tasks, task, NULL, 0);
-    if (use_task_storage)
+    if (in_storage)
         return bpf_task_storage_get(&sched_tasks, task, NULL, 0);
     key = task_key(task);
-    if (states)
+    if (with_states)
         return bpf_map_lookup_elem(&stated_tasks_hash, &key);
     return bpf_map_lookup_elem(&sched_tasks_hash, &key);
+}
+
+static __always_inline struct vt_sched_task *find_task(struct task_struct *task)
+{
+    return find_task_in(task, use_task_storage, states);
 }
 
 /* Finds it, or creates it with zeros. Allocates, so it is for process context only. */

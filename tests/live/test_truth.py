@@ -86,13 +86,14 @@ class Truth(live.TestCase):
             c = self.waiters(busy, "spin", 2, 0)
             reports = measure([c, a, b], "--cgroup")
         self.check_row(reports, woken, a)
-        # The waker has a CPU of its own and hardly waits, but for what the host does.
-        self.assertAlmostEqual(
-            live.total(reports, waker.path, "sum"),
-            b.run_delay,
-            delta=TOLERANCE * b.run_delay + 1_000_000,
-            msg="the waker is charged its own waits only",
-        )
+        # The waker has a CPU of its own and hardly waits, but for what the host does. A switch that the hook
+        # does not see (from a task of the sandbox around this host) leaves a wait out, which is counted.
+        charged = live.total(reports, waker.path, "sum")
+        self.assertLess(charged, b.run_delay * (1 + TOLERANCE) + 1_000_000,
+                        "the waker is charged its own waits only")
+        if not live.losses(reports, "missed_start"):
+            self.assertGreater(charged, b.run_delay * (1 - TOLERANCE) - 1_000_000,
+                               "the waker is charged all its waits")
 
     @live.measured
     def test_one_process(self):

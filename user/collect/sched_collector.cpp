@@ -27,6 +27,31 @@ bool has_pairs(const SchedParts& parts)
     return parts.throttling || parts.slices || parts.offcpu;
 }
 
+// The program on sched_switch that does the least beside these parts: see struct vt_on in bpf/sched.bpf.c.
+// nullptr if there is nothing to do.
+bpf_program* switch_program(BpfObject& object, const SchedConfig& config)
+{
+    auto& programs = object->progs;
+    const SchedParts parts = config.parts.of_hook();
+    if (parts == SchedParts{})
+        return nullptr;
+    if (!config.task_storage)
+        return programs.sched_switch;
+    if (parts == SchedParts{.waits = true})
+        return programs.sched_switch_waits;
+    if (parts == SchedParts{.slices = true})
+        return programs.sched_switch_slices;
+    if (parts == SchedParts{.waits = true, .throttling = true, .states = true})
+        return programs.sched_switch_states;
+    // What these two know to be by cgroup.
+    if (config.by_cgroup && parts == SchedParts{.waits = true, .throttling = true, .blame = true})
+        return programs.sched_switch_blame;
+    if (config.by_cgroup &&
+        parts == SchedParts{.waits = true, .throttling = true, .blame = true, .states = true})
+        return programs.sched_switch_all;
+    return programs.sched_switch;
+}
+
 // (victim, neighbour) with a histogram of their own; more are `other neighbours`.
 uint32_t neighbour_pairs(const SchedConfig& config)
 {
@@ -147,9 +172,10 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     bpf_map__set_max_entries(maps.free_slots, slots.max_slots());
 
     auto& programs = object->progs;
-    if (!config.parts.any())
+    bpf_program* on_switch = switch_program(object, config);
+    if (on_switch == nullptr)
         return;
-    bpf_program__set_autoload(programs.sched_switch, true);
+    bpf_program__set_autoload(on_switch, true);
     bpf_program__set_autoload(programs.sched_newtask, true);
     bpf_program__set_autoload(programs.sched_migrate, true);
     bpf_program__set_autoload(programs.sched_free, !config.task_storage);
@@ -206,8 +232,8 @@ Status SchedCollector::attach_all()
     auto& programs = (*object_)->progs;
     for (bpf_program* program :
          {programs.sched_newtask, programs.sched_migrate, programs.sched_free,
-          programs.sched_cgroup_move, programs.sched_switch}) {
-        if (!bpf_program__autoload(program))
+          programs.sched_cgroup_move, switch_program(*object_, config_)}) {
+        if (program == nullptr || !bpf_program__autoload(program))
             continue;
         auto link = attach(program);
         if (!link)

@@ -32,10 +32,14 @@ struct SchedParts {
     bool states = false;     // where the time of threads goes; needs throttling
     bool threads = false;    // with states: of each thread, too
 
-    // Anything of the hook on sched_switch.
-    [[nodiscard]] bool any() const
+    bool operator==(const SchedParts&) const = default;
+
+    // Of these what the hook on sched_switch does.
+    [[nodiscard]] SchedParts of_hook() const
     {
-        return waits || throttling || blame || slices || offcpu || stacks || states;
+        SchedParts parts = *this;
+        parts.queues = parts.threads = false;
+        return parts;
     }
 };
 
