@@ -105,6 +105,8 @@ struct vt_switch {
     struct rq *rq;
     __u64 clock;
     __u64 clock_task;
+    __u64 steal; /* rq_steal() */
+    __u64 irq;
     __u64 queued;       /* when the last piece of the wait began */
     __u64 wait;         /* the whole of it, by the kernel's account */
     __u64 throttled;    /* of it, in one piece … */
@@ -213,12 +215,12 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
 
     if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
         return;
-    steal = rq_steal(sw->rq) - cpu->steal;
-    irq = rq_irq(sw->rq) - cpu->irq;
+    steal = sw->steal - cpu->steal;
+    irq = sw->irq - cpu->irq;
     /* Most waits lie within the slice that ends now: no need to look further. */
     if (cpu->since && sw->queued >= cpu->since && !(steal | irq | sw->throttled)) {
-        pair_add(sw->charged, cpu->running == sw->charged ? VT_CODE_SELF : cpu->running,
-                 sw->clock - sw->queued);
+        pair_add_inline(sw->charged, cpu->running == sw->charged ? VT_CODE_SELF : cpu->running,
+                        sw->clock - sw->queued);
         return;
     }
     ask = find_ask(false);
@@ -382,6 +384,8 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
     sw->next = sw->prev;
     sw->rq = task_rq(sw->next);
     sw->clock = sw->next->sched_info.last_arrival;
+    sw->steal = rq_steal(sw->rq);
+    sw->irq = rq_irq(sw->rq);
     find_charged(sw);
     if (cpu->since && sw->clock > cpu->since) {
         /* What was stolen since the switch before is of both slices. */
@@ -427,6 +431,10 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
     sw.clock = sw.rq->clock;
     if (on.slices || absences)
         sw.clock_task = sw.rq->clock_task;
+    if (on.blame) {
+        sw.steal = rq_steal(sw.rq);
+        sw.irq = rq_irq(sw.rq);
+    }
     find_charged(&sw);
     if (on.waits || on.throttling)
         run_queue_wait(&sw);
@@ -450,7 +458,7 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
         come_back(&sw);
     }
     if (on.blame)
-        add_to_history(cpu, sw.clock, rq_steal(sw.rq), rq_irq(sw.rq), running_now(&sw));
+        add_to_history(cpu, sw.clock, sw.steal, sw.irq, running_now(&sw));
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
     if (on.slices || absences)

@@ -90,7 +90,8 @@ static __always_inline bool find_low_file(struct files_struct *files, __u64 fd,
     if (!file)
         return false;
     kind->mode = file->f_inode->i_mode;
-    kind->flags = file->f_inode->i_flags;
+    if ((kind->mode & S_IFMT) == S_IFREG)
+        kind->flags = file->f_inode->i_flags;
     return true;
 }
 
