@@ -85,6 +85,7 @@ static __noinline int report_slow(struct task_struct *prev, struct task_struct *
  * only the verifier knows what is on (it removes branches, not the loads of what they test).
  */
 struct vt_on {
+    bool given; /* else the verifier's constants say what is on, and where tasks are kept */
     bool waits;
     bool throttling;
     bool blame;
@@ -92,9 +93,10 @@ struct vt_on {
     bool offcpu;
     bool stacks;
     bool states;
-    bool by_owner; /* by_cgroup */
-    bool storage;  /* use_task_storage */
+    bool by_cgroup; /* known to be so */
 };
+
+#define ON(sw, part) ((sw)->on.given ? (sw)->on.part : part)
 
 /* One context switch. */
 struct vt_switch {
@@ -115,26 +117,36 @@ struct vt_switch {
     bool waited;        /* queued and wait are good */
 };
 
+static __always_inline bool by_owner(struct vt_switch *sw)
+{
+    return sw->on.by_cgroup || by_cgroup;
+}
+
+static __always_inline bool in_storage(struct vt_switch *sw)
+{
+    return sw->on.given || use_task_storage;
+}
+
 /* What moves have charged of a wait is in the sum already, see moved(). */
 static __always_inline void add_wait(struct vt_switch *sw)
 {
-    struct vt_hist *hist = sw->on.waits ? hist_find(sw->charged) : NULL;
+    struct vt_hist *hist = ON(sw, waits) ? hist_find(sw->charged) : NULL;
 
     if (!hist)
         return;
-    hist_add_rest(hist, sw->wait, sw->on.throttling ? sw->state->blamed : 0);
+    hist_add_rest(hist, sw->wait, ON(sw, throttling) ? sw->state->blamed : 0);
 }
 
 /* A wait before this one, whose end was not seen. */
 static __always_inline void add_missed_wait(struct vt_switch *sw, __u64 ns)
 {
-    struct vt_hist *hist = sw->on.waits ? hist_find(sw->charged) : NULL;
+    struct vt_hist *hist = ON(sw, waits) ? hist_find(sw->charged) : NULL;
 
-    if (sw->on.by_owner && sw->charged == VT_SLOT_OTHER)
+    if (by_owner(sw) && sw->charged == VT_SLOT_OTHER)
         COUNT(map_full);
     if (hist)
         hist_add(hist, ns);
-    if (sw->on.blame)
+    if (ON(sw, blame))
         pair_add(sw->charged, VT_CODE_UNKNOWN, ns);
 }
 
@@ -204,7 +216,7 @@ static __always_inline void throttled_part(struct vt_switch *sw)
     if (!sw->throttled || sw->charged == VT_SLOT_EXCLUDED)
         return;
     pair_add(sw->charged, VT_CODE_THROTTLED, sw->throttled);
-    if (sw->on.states)
+    if (ON(sw, states))
         add_throttled(sw->state, sw->throttled);
 }
 
@@ -219,8 +231,8 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
     irq = sw->irq - cpu->irq;
     /* Most waits lie within the slice that ends now: no need to look further. */
     if (cpu->since && sw->queued >= cpu->since && !(steal | irq | sw->throttled)) {
-        pair_add_inline(sw->charged, cpu->running == sw->charged ? VT_CODE_SELF : cpu->running,
-                        sw->clock - sw->queued);
+        pair_add_fast(sw->charged, cpu->running == sw->charged ? VT_CODE_SELF : cpu->running,
+                      sw->clock - sw->queued);
         return;
     }
     ask = find_ask(false);
@@ -242,12 +254,12 @@ static __always_inline void leave(struct vt_switch *sw, struct vt_sched_task *st
     __u8 reason = off_reason(sw->prev, preempted);
 
     state->flags = (state->flags & ~VT_TASK_REASON) | reason << VT_TASK_REASON_SHIFT;
-    if (sw->on.stacks && !(blocked_only && is_runnable(reason)))
+    if (ON(sw, stacks) && !(blocked_only && is_runnable(reason)))
         take_user_stack(sw->prev);
-    if (sw->on.states && stolen)
+    if (ON(sw, states) && stolen)
         states_of(state)->sum.stolen += stolen;
-    if (sw->on.states && reason == VT_REASON_DEAD)
-        tell_owner(sw->prev, state, sw->on.by_owner ? state->slot : VT_SLOT_OTHER, sw->clock);
+    if (ON(sw, states) && reason == VT_REASON_DEAD)
+        tell_owner(sw->prev, state, by_owner(sw) ? state->slot : VT_SLOT_OTHER, sw->clock);
 }
 
 /* The time off the CPU that ends with this switch. */
@@ -264,11 +276,11 @@ static __always_inline void come_back(struct vt_switch *sw)
         return;
     }
     ns = sw->clock - state->off_since;
-    if (sw->on.offcpu)
+    if (ON(sw, offcpu))
         pair_add(sw->charged, VT_CODE_OFFCPU, ns);
-    if (sw->on.states)
+    if (ON(sw, states))
         add_blocked(state, ns, sw->wait, sw->waited || !sw->wait);
-    if (!sw->on.stacks)
+    if (!ON(sw, stacks))
         return;
     reason = task_reason(state);
     if (block_selected(reason, ns))
@@ -324,17 +336,17 @@ static __always_inline void find_charged(struct vt_switch *sw)
     __u32 before;
 
     if (next->pid &&
-        (sw->on.waits || sw->on.throttling || sw->on.offcpu || sw->on.stacks || sw->on.by_owner))
-        sw->state = find_task_in(next, sw->on.storage, sw->on.states);
+        (ON(sw, waits) || ON(sw, throttling) || ON(sw, offcpu) || ON(sw, stacks) || by_owner(sw)))
+        sw->state = find_task_in(next, in_storage(sw), ON(sw, states));
     if (!sw->state) {
-        if (next->pid && !sw->on.by_owner && task_selected(next))
+        if (next->pid && !by_owner(sw) && task_selected(next))
             sw->charged = VT_SLOT_OTHER;
         return;
     }
-    before = known_slot(sw->state, sw->on.by_owner);
-    sw->charged = charged_slot(next, sw->state, sw->on.by_owner);
+    before = known_slot(sw->state, by_owner(sw));
+    sw->charged = charged_slot(next, sw->state, by_owner(sw));
     /* It was moved to another owner: what it did by now was the former's. */
-    if (sw->on.states && before != VT_SLOT_OTHER && sw->state->slot != before)
+    if (ON(sw, states) && before != VT_SLOT_OTHER && sw->state->slot != before)
         tell_owner(next, sw->state, before, sw->clock);
 }
 
@@ -368,7 +380,7 @@ static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu
     throttled_part(sw);
     if (sw->state)
         sw->state->blamed = 0;
-    if (sw->on.blame)
+    if (ON(sw, blame))
         blame_wait(sw, cpu);
 }
 
@@ -391,16 +403,16 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
         /* What was stolen since the switch before is of both slices. */
         ran = cpu->ran + part_of(sw->rq->clock_task - cpu->ran, sw->clock - cpu->since,
                                  sw->rq->clock - cpu->since);
-        if (sw->on.slices)
+        if (ON(sw, slices))
             end_slice(cpu, ran);
         cpu->ran = ran;
-        if (sw->state && (sw->on.waits || sw->on.throttling))
+        if (sw->state && (ON(sw, waits) || ON(sw, throttling)))
             unseen_wait(sw);
-        if (sw->on.throttling)
+        if (ON(sw, throttling))
             split_wait(sw, cpu);
-        if (sw->on.states || sw->on.offcpu)
+        if (ON(sw, states) || ON(sw, offcpu))
             come_back(sw);
-        if (sw->on.blame)
+        if (ON(sw, blame))
             add_to_history(cpu, sw->clock, cpu->steal, cpu->irq, running_now(sw));
         cpu->since = sw->clock;
     }
@@ -412,8 +424,8 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
                                      struct task_struct *next)
 {
     struct vt_switch sw = {.on = on, .prev = prev, .charged = VT_SLOT_EXCLUDED};
-    const bool absences = on.offcpu || on.stacks || on.states;
-    const bool by_cpu = on.blame || on.slices || absences;
+    const bool absences = ON(&sw, offcpu) || ON(&sw, stacks) || ON(&sw, states);
+    const bool by_cpu = ON(&sw, blame) || ON(&sw, slices) || absences;
     struct vt_sched_cpu *cpu = NULL;
     struct vt_sched_task *left = NULL; /* of prev */
     __u64 since_left = 0;
@@ -429,39 +441,41 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
     sw.next = next;
     sw.rq = task_rq(next);
     sw.clock = sw.rq->clock;
-    if (on.slices || absences)
+    if (ON(&sw, slices) || absences)
         sw.clock_task = sw.rq->clock_task;
-    if (on.blame) {
+    if (ON(&sw, blame)) {
         sw.steal = rq_steal(sw.rq);
         sw.irq = rq_irq(sw.rq);
     }
     find_charged(&sw);
-    if (on.waits || on.throttling)
+    if (ON(&sw, waits) || ON(&sw, throttling))
         run_queue_wait(&sw);
-    if (on.throttling)
+    if (ON(&sw, throttling))
         split_wait(&sw, cpu);
-    if (on.throttling || absences)
-        left = prev->pid ? find_task_in(prev, on.storage, on.states) : NULL;
-    if (on.throttling && left)
+    if (ON(&sw, throttling) || absences)
+        left = prev->pid ? find_task_in(prev, in_storage(&sw), ON(&sw, states)) : NULL;
+    if (ON(&sw, throttling) && left)
         throttle_leave(prev, left, preempt || !task_state(prev), sw.clock);
     if (!by_cpu)
         return 0;
-    if (on.slices || absences)
+    if (ON(&sw, slices) || absences)
         since_left = searched(&sw, cpu);
-    if (on.slices)
+    if (ON(&sw, slices))
         end_slice(cpu, sw.clock_task - since_left);
     if (absences) {
         if (left)
             left->off_since = sw.clock - since_left;
-        if ((on.stacks || on.states) && left && !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
-            leave(&sw, left, preempt, on.states ? stolen_from(cpu, sw.clock, sw.clock_task) : 0);
+        if ((ON(&sw, stacks) || ON(&sw, states)) && left &&
+            !(cpu->since && cpu->charged == VT_SLOT_EXCLUDED))
+            leave(&sw, left, preempt,
+                  ON(&sw, states) ? stolen_from(cpu, sw.clock, sw.clock_task) : 0);
         come_back(&sw);
     }
-    if (on.blame)
+    if (ON(&sw, blame))
         add_to_history(cpu, sw.clock, sw.steal, sw.irq, running_now(&sw));
     cpu->charged = sw.charged;
     cpu->since = sw.clock;
-    if (on.slices || absences)
+    if (ON(&sw, slices) || absences)
         cpu->ran = sw.clock_task;
     cpu->tid = next->pid;
     return 0;
@@ -475,18 +489,15 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
     }
 
 /* One of these is attached (user/collect/sched_collector.cpp): for anything … */
-ON_SWITCH(sched_switch, .waits = waits, .throttling = throttling, .blame = blame, .slices = slices,
-          .offcpu = offcpu, .stacks = stacks, .states = states, .by_owner = by_cgroup,
-          .storage = use_task_storage)
-/* … and for what is asked for most. */
-ON_SWITCH(sched_switch_waits, .waits = true, .by_owner = by_cgroup, .storage = true)
-ON_SWITCH(sched_switch_slices, .slices = true, .by_owner = by_cgroup, .storage = true)
-ON_SWITCH(sched_switch_blame, .waits = true, .throttling = true, .blame = true, .by_owner = true,
-          .storage = true)
-ON_SWITCH(sched_switch_states, .waits = true, .throttling = true, .states = true,
-          .by_owner = by_cgroup, .storage = true)
-ON_SWITCH(sched_switch_all, .waits = true, .throttling = true, .blame = true, .states = true,
-          .by_owner = true, .storage = true)
+ON_SWITCH(sched_switch, .given = false)
+/* … and, with task storage, for what is asked for most. */
+ON_SWITCH(sched_switch_waits, .given = true, .waits = true)
+ON_SWITCH(sched_switch_slices, .given = true, .slices = true)
+ON_SWITCH(sched_switch_blame, .given = true, .by_cgroup = true, .waits = true, .throttling = true,
+          .blame = true)
+ON_SWITCH(sched_switch_states, .given = true, .waits = true, .throttling = true, .states = true)
+ON_SWITCH(sched_switch_all, .given = true, .by_cgroup = true, .waits = true, .throttling = true,
+          .blame = true, .states = true)
 
 /* Not sched_process_fork: that one does not fire for io_uring and vhost workers. */
 SEC("tp_btf/task_newtask")

@@ -20,7 +20,7 @@ struct {
     __type(value, struct vt_pairs);
 } sched_pairs SEC(".maps");
 
-static __noinline __u32 find_pair(__u32 slot, __u32 code)
+static __always_inline __u32 find_pair(__u32 slot, __u32 code)
 {
     __u64 kind = (__u64)VT_OWNER_PAIR << VT_OWNER_KIND_SHIFT;
     struct vt_owner owner = {.cgroup_id = (__u64)slot << 32 | code, .vm = kind};
@@ -34,19 +34,29 @@ static __noinline __u32 find_pair(__u32 slot, __u32 code)
     return find_slot(owner.cgroup_id, kind);
 }
 
-/* As pair_add(), for where most events go through: the call is a third of the cost. */
-static __always_inline int pair_add_inline(__u32 slot, __u32 code, __u64 ns)
+static __always_inline struct vt_pair *cached_pair(__u32 slot, __u32 code)
 {
     __u32 cpu = bpf_get_smp_processor_id();
     struct vt_pairs *pairs = bpf_map_lookup_elem(&sched_pairs, &cpu);
+
+    return pairs ? &pairs->known[(slot * 31 + code) % VT_PAIR_CACHE] : NULL;
+}
+
+static __always_inline bool is_of(struct vt_pair *pair, __u32 slot, __u32 code)
+{
+    return pair->slot == slot && pair->code == code && pair->changes == pair_changes;
+}
+
+/* Adds a time to the histogram of an owner about something. */
+__noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
+{
+    struct vt_pair *pair = cached_pair(slot, code);
     __u32 changes = pair_changes;
-    struct vt_pair *pair;
     struct vt_hist *hist;
 
-    if (!pairs)
+    if (!pair)
         return 0;
-    pair = &pairs->known[(slot * 31 + code) % VT_PAIR_CACHE];
-    if (pair->slot != slot || pair->code != code || pair->changes != changes) {
+    if (!is_of(pair, slot, code)) {
         __u32 found = find_pair(slot, code);
 
         if (found == VT_SLOT_OTHER) {
@@ -64,10 +74,19 @@ static __always_inline int pair_add_inline(__u32 slot, __u32 code, __u64 ns)
     return 0;
 }
 
-/* Adds a time to the histogram of an owner about something. */
-__noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
+/* The same, for where most events go through: the call is a third of the cost. */
+static __always_inline void pair_add_fast(__u32 slot, __u32 code, __u64 ns)
 {
-    return pair_add_inline(slot, code, ns);
+    struct vt_pair *pair = cached_pair(slot, code);
+    struct vt_hist *hist;
+
+    if (!pair || !is_of(pair, slot, code)) {
+        pair_add(slot, code, ns);
+        return;
+    }
+    hist = hist_find(pair->pair);
+    if (hist)
+        hist_add(hist, ns);
 }
 
 #endif

@@ -154,14 +154,13 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     }
 
     auto& maps = object->maps;
-    prepare_task_maps(maps.sched_tasks, maps.sched_tasks_hash,
-                      {.wanted = !config.parts.states,
-                       .task_storage = config.task_storage,
-                       .threads = config.threads});
-    prepare_task_maps(maps.stated_tasks, maps.stated_tasks_hash,
-                      {.wanted = config.parts.states,
-                       .task_storage = config.task_storage,
-                       .threads = config.threads});
+    // Both are there, though one is used: the compiler may take the addresses of both and choose then.
+    const TaskMaps tasks{
+        .wanted = true, .task_storage = config.task_storage, .threads = config.threads};
+    prepare_task_maps(maps.sched_tasks, maps.sched_tasks_hash, tasks);
+    prepare_task_maps(maps.stated_tasks, maps.stated_tasks_hash, tasks);
+    bpf_map__set_max_entries(config.parts.states ? maps.sched_tasks_hash : maps.stated_tasks_hash,
+                             1);
     bpf_map__set_autocreate(maps.vms, config.by_vm);
     bpf_map__set_max_entries(maps.sched_cpus, slots.cpus);
     // Always there: until 6.7 the kernel verifies the functions that use them even if nobody calls them.
