@@ -15,7 +15,7 @@
 #define VT_TASK_OUTSIDE 2U /* in a cgroup, or of a VM, that was not asked for */
 #define VT_TASK_METERED 4U /* `throttle` is the meter as its wait began */
 #define VT_TASK_MOVED 8U   /* but it was moved to another CPU since */
-#define VT_TASK_BEGUN 16U /* what else is here is good */
+#define VT_TASK_BEGUN 16U  /* what else is here is good */
 #define VT_TASK_CPU_SHIFT 16
 #define VT_TASK_CPU_MASK 0xffff0000U /* the CPU that it left */
 #define VT_TASK_REASON_SHIFT 8
