@@ -199,7 +199,8 @@ static __always_inline void run_queue_wait(struct vt_switch *sw)
     sw->waited = true;
     if (sw->charged == VT_SLOT_EXCLUDED)
         return;
-    add_wait(sw);
+    if (!ON(sw, blame))
+        add_wait(sw);
     if (expected != pcount)
         add_missed_wait(sw, missed);
     if (slower_ns && wait > slower_ns)
@@ -220,21 +221,25 @@ static __always_inline void throttled_part(struct vt_switch *sw)
         add_throttled(sw->state, sw->throttled);
 }
 
+/* Of a wait as a whole, if one can be: most lie within the slice that ends now. */
+static __always_inline bool blame_whole(struct vt_switch *sw, struct vt_sched_cpu *cpu)
+{
+    __u32 code = cpu->running == sw->charged ? VT_CODE_SELF : cpu->running;
+
+    return cpu->since && sw->queued >= cpu->since && !sw->throttled && !sw->state->blamed &&
+           sw->wait == sw->clock - sw->queued && sw->steal == cpu->steal && sw->irq == cpu->irq &&
+           pair_add_fast(sw->charged | (ON(sw, waits) ? VT_SLOT_WHOLE : 0), code, sw->wait);
+}
+
 static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
     struct vt_ask *ask;
-    __u64 steal, irq;
 
     if (!sw->waited || sw->charged == VT_SLOT_EXCLUDED)
         return;
-    steal = sw->steal - cpu->steal;
-    irq = sw->irq - cpu->irq;
-    /* Most waits lie within the slice that ends now: no need to look further. */
-    if (cpu->since && sw->queued >= cpu->since && !(steal | irq | sw->throttled)) {
-        pair_add_fast(sw->charged, cpu->running == sw->charged ? VT_CODE_SELF : cpu->running,
-                      sw->clock - sw->queued);
+    if (blame_whole(sw, cpu))
         return;
-    }
+    add_wait(sw);
     ask = find_ask(false);
     if (!ask)
         return;
@@ -242,8 +247,8 @@ static __always_inline void blame_wait(struct vt_switch *sw, struct vt_sched_cpu
     ask->to = sw->clock;
     ask->throttled = sw->throttled;
     ask->throttled_to = sw->throttled_to;
-    ask->steal = steal;
-    ask->irq = irq;
+    ask->steal = sw->steal - cpu->steal;
+    ask->irq = sw->irq - cpu->irq;
     blame_between(bpf_get_smp_processor_id(), sw->charged, false);
 }
 
@@ -370,7 +375,7 @@ static __always_inline void unseen_wait(struct vt_switch *sw)
     sw->wait = wait;
     sw->queued = sw->clock - (wait - state->blamed);
     sw->waited = true;
-    if (sw->charged != VT_SLOT_EXCLUDED)
+    if (!ON(sw, blame) && sw->charged != VT_SLOT_EXCLUDED)
         add_wait(sw);
 }
 
@@ -378,10 +383,10 @@ static __always_inline void unseen_wait(struct vt_switch *sw)
 static __always_inline void split_wait(struct vt_switch *sw, struct vt_sched_cpu *cpu)
 {
     throttled_part(sw);
-    if (sw->state)
-        sw->state->blamed = 0;
     if (ON(sw, blame))
         blame_wait(sw, cpu);
+    if (sw->state)
+        sw->state->blamed = 0;
 }
 
 /*

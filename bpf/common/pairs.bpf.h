@@ -22,16 +22,17 @@ struct {
 
 static __always_inline __u32 find_pair(__u32 slot, __u32 code)
 {
-    __u64 kind = (__u64)VT_OWNER_PAIR << VT_OWNER_KIND_SHIFT;
-    struct vt_owner owner = {.cgroup_id = (__u64)slot << 32 | code, .vm = kind};
+    __u64 kind = slot & VT_SLOT_WHOLE ? VT_OWNER_WHOLE : VT_OWNER_PAIR;
+    __u64 by_slot = (__u64)(slot & ~VT_SLOT_WHOLE) << 32;
+    struct vt_owner owner = {.cgroup_id = by_slot | code, .vm = kind << VT_OWNER_KIND_SHIFT};
 
     if (code < VT_CODE_FIRST && !bpf_map_lookup_elem(&owner_slots, &owner)) {
         if (neighbour_pairs_taken >= neighbour_pairs)
-            owner.cgroup_id = (__u64)slot << 32 | VT_CODE_NEIGHBOURS;
+            owner.cgroup_id = by_slot | VT_CODE_NEIGHBOURS;
         else
             __sync_fetch_and_add(&neighbour_pairs_taken, 1);
     }
-    return find_slot(owner.cgroup_id, kind);
+    return find_slot(owner.cgroup_id, owner.vm);
 }
 
 static __always_inline struct vt_pair *cached_pair(__u32 slot, __u32 code)
@@ -47,7 +48,7 @@ static __always_inline bool is_of(struct vt_pair *pair, __u32 slot, __u32 code)
     return pair->slot == slot && pair->code == code && pair->changes == pair_changes;
 }
 
-/* Adds a time to the histogram of an owner about something. */
+/* Adds a time to the histogram of an owner about something; 0 if there is no room for it. */
 __noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
 {
     struct vt_pair *pair = cached_pair(slot, code);
@@ -71,22 +72,21 @@ __noinline int pair_add(__u32 slot, __u32 code, __u64 ns)
     hist = hist_find(pair->pair);
     if (hist)
         hist_add(hist, ns);
-    return 0;
+    return 1;
 }
 
 /* The same, for where most events go through: the call is a third of the cost. */
-static __always_inline void pair_add_fast(__u32 slot, __u32 code, __u64 ns)
+static __always_inline bool pair_add_fast(__u32 slot, __u32 code, __u64 ns)
 {
     struct vt_pair *pair = cached_pair(slot, code);
     struct vt_hist *hist;
 
-    if (!pair || !is_of(pair, slot, code)) {
-        pair_add(slot, code, ns);
-        return;
-    }
+    if (!pair || !is_of(pair, slot, code))
+        return pair_add(slot, code, ns);
     hist = hist_find(pair->pair);
     if (hist)
         hist_add(hist, ns);
+    return true;
 }
 
 #endif

@@ -10,6 +10,7 @@
 /* Slot 0 takes what has no slot of its own: all waits without --cgroup, else the overflow. */
 #define VT_SLOT_OTHER 0U
 #define VT_SLOT_EXCLUDED 0xffffffffU
+#define VT_SLOT_WHOLE 0x80000000U /* beside a slot: whole waits of its owner. No slot is so large */
 
 #define VT_TASK_STALE 1U   /* its last_queued is from before it slept */
 #define VT_TASK_OUTSIDE 2U /* in a cgroup, or of a VM, that was not asked for */
@@ -25,7 +26,8 @@
  * Whom a figure is charged to: the same leaf for all tasks of one VM (or of none) in one cgroup. Two other
  * kinds share the table, told apart by the top byte of vm, which no VM has:
  *  - with blame, a thread of the kernel's own: cgroup_id and vm are its name up to a slash;
- *  - a pair: cgroup_id is an owner's slot << 32 | a code.
+ *  - a pair: cgroup_id is an owner's slot << 32 | a code. Of waits there are two histograms for one pair: of those
+ *    that were of this code as a whole, which are in no other histogram, and of parts of the others.
  */
 struct vt_owner {
     __u64 cgroup_id;
@@ -34,6 +36,7 @@ struct vt_owner {
 
 #define VT_OWNER_KTHREAD 0xffU
 #define VT_OWNER_PAIR 0xfeU
+#define VT_OWNER_WHOLE 0xfdU
 #define VT_OWNER_KIND_SHIFT 56
 
 /* What a histogram of an owner is about: another owner, by its slot, or one of these. */

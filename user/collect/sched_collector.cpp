@@ -56,13 +56,13 @@ bpf_program* switch_program(BpfObject& object, const SchedConfig& config)
 uint32_t neighbour_pairs(const SchedConfig& config)
 {
     constexpr uint32_t kAtLeast = 1024;
-    return std::max(kAtLeast, 4 * config.entities);
+    return std::max(2 * kAtLeast, 8 * config.entities);
 }
 
 SlotPlan plan(const SchedConfig& config)
 {
     // A wait has a handful of parts; threads of the kernel have about a hundred names.
-    constexpr uint32_t kPartsOfAWait = 4;
+    constexpr uint32_t kPartsOfAWait = 8; // four, of whole waits and of parts
     constexpr uint32_t kKernelThreads = 256;
     const int cpus = libbpf_num_possible_cpus();
     uint32_t owners = config.by_cgroup ? config.entities : 0;
@@ -76,7 +76,12 @@ SlotPlan plan(const SchedConfig& config)
 uint32_t kind_of(const vt_owner& owner)
 {
     const auto kind = static_cast<uint32_t>(owner.vm >> VT_OWNER_KIND_SHIFT);
-    return kind == VT_OWNER_KTHREAD || kind == VT_OWNER_PAIR ? kind : 0;
+    return kind == VT_OWNER_KTHREAD || kind == VT_OWNER_PAIR || kind == VT_OWNER_WHOLE ? kind : 0;
+}
+
+bool is_pair(const vt_owner& owner)
+{
+    return kind_of(owner) == VT_OWNER_PAIR || kind_of(owner) == VT_OWNER_WHOLE;
 }
 
 std::string kthread_name(const vt_owner& owner)
@@ -371,14 +376,19 @@ SchedCollector::About SchedCollector::about(uint32_t slot, uint32_t code) const
 SchedCollector::About SchedCollector::about(uint32_t slot) const
 {
     const vt_owner key = key_of(slot);
-    if (kind_of(key) != VT_OWNER_PAIR)
+    if (!is_pair(key))
         return {owner_of(slot), kWait, {}};
     return about(static_cast<uint32_t>(key.cgroup_id >> 32), static_cast<uint32_t>(key.cgroup_id));
 }
 
 void SchedCollector::accumulate()
 {
-    store_.read([&](uint32_t slot, const Histogram& added) { pending_[about(slot)].merge(added); });
+    store_.read([&](uint32_t slot, const Histogram& added) {
+        const About key = about(slot);
+        pending_[key].merge(added);
+        if (kind_of(key_of(slot)) == VT_OWNER_WHOLE)
+            pending_[{key.owner, kWait, {}}].merge(added);
+    });
     accumulated_ = steady_clock::now();
 }
 
@@ -476,7 +486,7 @@ void SchedCollector::release_if(const std::function<bool(const vt_owner&)>& ends
     for (uint32_t slot = VT_SLOT_OTHER + 1; has_pairs(config_.parts) && slot < store_.slots();
          slot++) {
         const vt_owner key = key_of(slot);
-        if (kind_of(key) != VT_OWNER_PAIR)
+        if (!is_pair(key))
             continue;
         const auto code = static_cast<uint32_t>(key.cgroup_id);
         if (!gone.contains(code) && !gone.contains(static_cast<uint32_t>(key.cgroup_id >> 32)))
