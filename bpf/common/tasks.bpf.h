@@ -45,15 +45,7 @@ struct {
     __type(value, struct vt_sched_task);
 } sched_tasks_hash SEC(".maps");
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct vt_sched_cpu);
-} sched_cpus SEC(".maps");
-
-/* The same with states. */
+/* In place of the two above with states. */
 struct {
     __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -67,6 +59,14 @@ struct {
     __type(key, struct vt_sched_task_key);
     __type(value, struct vt_stated_task);
 } stated_tasks_hash SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_sched_cpu);
+} sched_cpus SEC(".maps");
 
 static __always_inline struct vt_sched_cpu *this_cpu(void)
 {

@@ -2,13 +2,13 @@
 """Runs in a lab machine: the live tests and the contract test, one result a line as they come.
 
 usage: inside.py RESULTS BUILD [--filter REGEX] [--done FILE] [--part NUMBER/COUNT]
-                 [--of-this-kernel] [--share NUMBER/COUNT]
+                 [--share NUMBER/COUNT]
 
 A line is {"id": "truth.Truth.one_process", "outcome": "start" | "pass" | "skip" | "fail" | "elsewhere",
 "seconds": 1.5, "detail": "why it was skipped or failed"}. Tests whose ids are in FILE are left out.
 What failed runs once more at the end, so a test can have two results. Of COUNT parts, each takes every
-COUNT-th test: those beside each other take about as long. With --of-this-kernel, tests that are the same on
-any kernel do not run, and are "elsewhere"; so are, with --share, those of the other shares.
+COUNT-th test: those beside each other take about as long. With --share, tests that are the same on any kernel
+do not run, nor those of the other shares: they are "elsewhere".
 """
 
 import argparse
@@ -116,19 +116,22 @@ def on_any_kernel(test):
     return any(getattr(marked, "on_any_kernel", False) for marked in (test, getattr(test, name, None)))
 
 
-def run_live(journal, wanted, part=(1, 1), share=(1, 1), of_this_kernel=False):
+def of_share(tests, share):
+    """Of those that depend on the kernel. Not of what is left to do: a share stays the same from boot to boot."""
+    return part_of([test for test in tests if not on_any_kernel(test)], *share)
+
+
+def run_live(journal, wanted, part=(1, 1), share=None):
     live = TREE / "tests" / "live"
     sys.path.insert(0, str(live))
     found = flat(unittest.defaultTestLoader.discover(str(live)))
     mine = part_of(sorted(found, key=short_id), *part)
+    here = of_share(mine, share) if share else mine
     chosen = [t for t in mine if t.id().startswith("unittest.") or wanted(short_id(t))]
-    if of_this_kernel:
-        here = part_of([test for test in chosen if not on_any_kernel(test)], *share)
-        for test in chosen:
-            if test not in here:
-                journal.write(short_id(test), "elsewhere")
-        chosen = here
-    unittest.TestSuite(chosen).run(Result(journal))
+    for test in chosen:
+        if test not in here:
+            journal.write(short_id(test), "elsewhere")
+    unittest.TestSuite(test for test in chosen if test in here).run(Result(journal))
 
 
 # ---- GoogleTest's ----
@@ -173,8 +176,7 @@ def main():
     parser.add_argument("--filter", default="")
     parser.add_argument("--done", type=pathlib.Path)
     parser.add_argument("--part", type=fraction, default="1/1")
-    parser.add_argument("--share", type=fraction, default="1/1")
-    parser.add_argument("--of-this-kernel", action="store_true")
+    parser.add_argument("--share", type=fraction)
     arguments = parser.parse_args()
 
     done = set(arguments.done.read_text().split()) if arguments.done else set()
@@ -185,10 +187,10 @@ def main():
     os.environ["VTRACE_BUILD"] = str(arguments.build)
     os.environ["VTRACE"] = str(arguments.build / "vtrace")
     journal = Journal(arguments.results / "journal")
-    part, share = arguments.part, arguments.share
+    part = arguments.part
     if part[0] == 1:
         run_contract(journal, wanted, arguments.build, arguments.results)
-    run_live(journal, wanted, part, share, arguments.of_this_kernel)
+    run_live(journal, wanted, part, arguments.share)
     # For the table of features; it loads each tool once, which takes longer than to boot.
     if part[0] == 1 and not arguments.filter:
         check = [os.environ["VTRACE"], "check", "--format", "json"]

@@ -135,7 +135,7 @@ class Run:
             f"exec python3 {shlex.quote(str(TREE / 'tests/lab/inside.py'))} /run/lab"
             f" {shlex.quote(str(BUILD))} --done /tmp/lab-done --filter {shlex.quote(self.pattern)}"
             f" --part {self.part[0]}/{self.part[1]}"
-            + (f" --of-this-kernel --share {self.share[0]}/{self.share[1]}" if self.share else "")
+            + (f" --share {self.share[0]}/{self.share[1]}" if self.share else "")
         )
         with Machine(self.kernel, command, self.directory / "results") as machine:
             current, read, heard = None, 0, time.monotonic()
@@ -244,8 +244,9 @@ def run_tests(arguments, progress):
         for kernel, count, share in zip(found, counts, shares)
     ]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        # The longest first, so that no machine is left over at the end.
-        queue = sorted(itertools.chain.from_iterable(parts), key=lambda run: run.share is not None)
+        queue = list(itertools.chain.from_iterable(parts))
+        if arguments.share:  # the longest first: none is split
+            queue.sort(key=lambda run: run.share is not None)
         list(pool.map(Run.run, queue))
     runs = [functools.reduce(Run.join, of_one) for of_one in parts]
     if stopping.is_set():

@@ -55,8 +55,8 @@ bpf_program* switch_program(BpfObject& object, const SchedConfig& config)
 // (victim, neighbour) with a histogram of their own; more are `other neighbours`.
 uint32_t neighbour_pairs(const SchedConfig& config)
 {
-    constexpr uint32_t kAtLeast = 1024;
-    return std::max(2 * kAtLeast, 8 * config.entities);
+    constexpr uint32_t kAtLeast = 2048; // of whole waits and of parts each half
+    return std::max(kAtLeast, 8 * config.entities);
 }
 
 SlotPlan plan(const SchedConfig& config)
