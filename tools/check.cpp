@@ -80,7 +80,7 @@ Status trial(const ToolSpec& tool)
     ToolOptions options;
     options.group = "cgroup";
     auto collectors =
-        Collectors::start(options, tool.parts(options), std::chrono::steady_clock::now());
+        Collectors::start(options, tool.parts(options), tool.kvm, std::chrono::steady_clock::now());
     if (!collectors)
         return collectors.error();
     return ok();

@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "bpf/probe.h"
+#include "entity/cgroup_paths.h"
 #include "tools/targets.h"
 
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <cmath>
 #include <ctime>
 #include <iterator>
+#include <set>
 #include <utility>
 
 namespace vtrace {
@@ -67,6 +69,14 @@ uint32_t threads_present()
         std::from_chars(loadavg->data() + slash + 1, end, threads);
     }
     return threads;
+}
+
+uint32_t threads_of(uint32_t pid)
+{
+    struct stat tasks = {};
+    const std::string directory = "/proc/" + std::to_string(pid) + "/task";
+    // One link for each, and two of the directory itself.
+    return ::stat(directory.c_str(), &tasks) == 0 ? static_cast<uint32_t>(tasks.st_nlink) - 2 : 0;
 }
 
 HostFacts host_facts()
@@ -127,11 +137,11 @@ Status set_target(const ToolOptions& options, const CgroupHierarchy& hierarchy, 
 }
 
 Result<SchedConfig> sched_config(const ToolOptions& options, const SchedParts& parts,
-                                 const CgroupHierarchy& hierarchy)
+                                 const KvmParts& kvm, const CgroupHierarchy& hierarchy)
 {
     SchedConfig config{.parts = parts,
                        .by_cgroup = !options.group.empty(),
-                       .by_vm = options.group == "vm" || options.target_kind == "vm",
+                       .by_vm = kvm.any() || options.group == "vm" || options.target_kind == "vm",
                        .cgroup_v1_cpu = hierarchy.v1,
                        .tgid = options.pid,
                        .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6),
@@ -178,6 +188,16 @@ StackConfig stack_config(const ToolOptions& options, const SchedConfig& sched)
     return config;
 }
 
+KvmConfig kvm_config(const KvmParts& parts, const SchedConfig& sched)
+{
+    KvmConfig config{.parts = parts, .target_vm = sched.target_vm};
+    if (parts.any()) {
+        for (const uint32_t pid : vm_pids().pids)
+            config.vm_threads += threads_of(pid);
+    }
+    return config;
+}
+
 // Says what is missing, if that is why the kernel refused the programs.
 Error explain_refusal(const Error& error)
 {
@@ -200,6 +220,7 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
                                                       const StackConfig& stacks,
+                                                      const KvmConfig& kvm,
                                                       const CgroupHierarchy& hierarchy,
                                                       bool with_entities)
 {
@@ -217,6 +238,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
         RunqCollector::prepare(self->object_, runq);
     StackCollector::prepare(self->object_, stacks);
     StateCollector::prepare(self->object_, states);
+    KvmCollector::prepare(self->object_, kvm);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -252,6 +274,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
             return started.error();
         self->runq_ = std::move(*started);
     }
+    if (kvm.parts.any()) {
+        auto started = KvmCollector::start(self->object_, kvm);
+        if (!started)
+            return started.error();
+        self->kvm_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -266,25 +294,30 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
 }
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options,
-                                                      const SchedParts& parts,
+                                                      const SchedParts& parts, const KvmParts& kvm,
                                                       steady_clock::time_point process_start)
 {
     const auto hierarchy = cpu_hierarchy();
     if (!hierarchy)
         return hierarchy.error();
-    auto config = sched_config(options, parts, *hierarchy);
+    auto config = sched_config(options, parts, kvm, *hierarchy);
     if (!config)
         return config.error();
     for (const auto& check : {check_privileges, check_btf}) {
         if (auto checked = check(); !checked)
             return checked.error();
     }
+    if (kvm.any()) {
+        if (auto checked = check_kvm(); !checked)
+            return checked.error();
+    }
+    const KvmConfig kvms = kvm_config(kvm, *config);
     const bool with_entities = !options.group.empty() && options.group != "cgroup";
-    auto self = start(*config, stack_config(options, *config), *hierarchy, with_entities);
+    auto self = start(*config, stack_config(options, *config), kvms, *hierarchy, with_entities);
     if (!self && config->task_storage) {
         // Task storage exists since 5.11, for tracing programs since 5.12.
         config->task_storage = false;
-        self = start(*config, stack_config(options, *config), *hierarchy, with_entities);
+        self = start(*config, stack_config(options, *config), kvms, *hierarchy, with_entities);
     }
     if (!self)
         return explain_refusal(self.error());
@@ -383,6 +416,29 @@ void Collectors::release_vm(uint64_t vm)
     sched_->release_vm(vm);
     if (runq_)
         runq_->release_vm(vm);
+    if (kvm_)
+        kvm_->release_vm(vm);
+}
+
+Status Collectors::read_kvm(Snapshot& snapshot)
+{
+    if (auto read = kvm_->read(snapshot); !read)
+        return read;
+    const CgroupPaths paths(watcher_->facts());
+    std::set<uint64_t> outside;
+    for (const EntityFact& vm : vms_->vms()) {
+        const auto above = paths.upwards(vm.cgroup_id);
+        if (target_cgroup_ != 0 && std::ranges::find(above, target_cgroup_) == above.end())
+            outside.insert(vm.vm);
+        for (VmThread& thread : vms_->threads(vm.vm))
+            snapshot.kvm.threads.push_back(
+                {.vm = vm.vm, .tid = thread.tid, .role = std::move(thread.role)});
+    }
+    const auto is_outside = [&](const auto& of) { return outside.contains(of.vm); };
+    std::erase_if(snapshot.kvm.vcpus, is_outside);
+    std::erase_if(snapshot.kvm.threads, is_outside);
+    std::erase_if(snapshot.kvm.figures, is_outside);
+    return ok();
 }
 
 Result<Snapshot> Collectors::read()
@@ -411,6 +467,10 @@ Result<Snapshot> Collectors::read()
     if (states_) {
         const auto owner_of = [&](uint32_t slot) { return sched_->owner_of(slot); };
         if (auto read = states_->read(snapshot, sched_->slots(), owner_of); !read)
+            return read.error();
+    }
+    if (kvm_) {
+        if (auto read = read_kvm(snapshot); !read)
             return read.error();
     }
     // Names after figures: a cgroup that has a figure has been made before.

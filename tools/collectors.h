@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "bpf/object.h"
 #include "collect/cgroup_watcher.h"
+#include "collect/kvm_collector.h"
 #include "collect/quota_collector.h"
 #include "collect/runq_collector.h"
 #include "collect/sched_collector.h"
@@ -23,7 +24,7 @@ namespace vtrace {
 class Collectors {
 public:
     static Result<std::unique_ptr<Collectors>> start(
-        const ToolOptions& options, const SchedParts& parts,
+        const ToolOptions& options, const SchedParts& parts, const KvmParts& kvm,
         std::chrono::steady_clock::time_point process_start);
 
     // Counts CPU quotas, too; to be called before the scan.
@@ -46,17 +47,20 @@ private:
     explicit Collectors(BpfObject object) : object_(std::move(object)) {}
     static Result<std::unique_ptr<Collectors>> start(const SchedConfig& config,
                                                      const StackConfig& stacks,
+                                                     const KvmConfig& kvm,
                                                      const CgroupHierarchy& hierarchy,
                                                      bool with_entities);
     void read_overhead(Snapshot& snapshot);
     void release_cgroup(uint64_t id);
     void release_vm(uint64_t vm);
+    Status read_kvm(Snapshot& snapshot);
 
     BpfObject object_;
     Fd stats_;
     std::unique_ptr<CgroupWatcher> watcher_;
     std::unique_ptr<VmWatcher> vms_; // null unless VMs are asked for
     std::unique_ptr<SchedCollector> sched_;
+    std::unique_ptr<KvmCollector> kvm_;   // null unless VMs are looked into
     std::unique_ptr<RunqCollector> runq_; // null unless queues are asked for
     std::optional<QuotaCollector> quotas_;
     uint64_t target_cgroup_ = 0;             // 0 is all

@@ -45,6 +45,7 @@ struct RawOptions {
     std::string interval;
     std::string count;
     std::string pid;
+    std::string vcpu;
     std::string top;
     std::string slower;
     std::string min;
@@ -131,6 +132,8 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
             ->type_name("MS");
         sub->add_option("--max", raw.max, "Only times of at most MS milliseconds")->type_name("MS");
     }
+    if (tool.vcpus)
+        sub->add_option("--vcpu", raw.vcpu, "Only vCPU number N of each VM")->type_name("N");
     for (const ToolFlag& flag : tool.flags)
         sub->add_flag(std::string(flag.name), options.*flag.value, std::string(flag.help));
     add_output_options(*sub, tool, raw, options);
@@ -191,6 +194,13 @@ Status check_numbers(const RawOptions& raw, ToolOptions& options)
             return usage("--pid " + printable(raw.pid) + " is not a process id",
                          "a whole number from 1 to 4194304");
         options.pid = *pid;
+    }
+    if (!raw.vcpu.empty()) {
+        constexpr uint32_t kMostVcpus = 1U << 16;
+        options.vcpu = number_in<uint32_t>(raw.vcpu, 0, kMostVcpus);
+        if (!options.vcpu)
+            return usage("--vcpu " + printable(raw.vcpu) + " is not a vCPU's number",
+                         "a whole number from 0 to 65536");
     }
     if (!raw.top.empty()) {
         const auto top = number_in<uint64_t>(raw.top, 1, kMaxRows);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 
 namespace vtrace {
@@ -16,6 +17,7 @@ struct ToolOptions {
     std::string comm;        // glob, empty is every task
     size_t top = 0;          // 0: text shows 20 rows, JSON all
     double slower_ms = 0;
+    std::optional<uint32_t> vcpu;                            // by its number
     double min_ms = 1;                                       // offcputime
     double max_ms = std::numeric_limits<double>::infinity(); // offcputime
     bool blocked = false;                                    // offcputime

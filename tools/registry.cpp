@@ -3,6 +3,7 @@
 
 #include "tools/blame.h"
 #include "tools/cpudist.h"
+#include "tools/kvmexit.h"
 #include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
@@ -17,7 +18,7 @@ std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
         runqlat_tool(),  blame_tool(),   cpudist_tool(),    states_tool(),
-        throttle_tool(), runqlen_tool(), offcputime_tool(),
+        throttle_tool(), runqlen_tool(), offcputime_tool(), kvmexit_tool(),
     };
     return specs;
 }

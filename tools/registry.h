@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
+#include "collect/kvm_collector.h"
 #include "collect/sched_collector.h"
 #include "model/report.h"
 #include "model/snapshot.h"
@@ -31,11 +32,13 @@ struct ToolSpec {
     Report (*build)(const Snapshot&, const ToolOptions&);
     ReportText text = histograms_text; // the rows for people
     ReportText folded = nullptr;       // its --format folded, if it has that
+    KvmParts kvm = {};                 // what has to be measured of KVM
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false; // has --slower
     bool quotas = false;       // shows what the kernel counts of CPU quotas
     bool block_times = false;  // has --min and --max
+    bool vcpus = false;        // has --vcpu
     // Why there is no --pid and no --comm, and what to use; empty: there are.
     std::string_view without_tasks = {};
 };

@@ -76,7 +76,8 @@ public:
 
     Status run(steady_clock::time_point process_start)
     {
-        auto collectors = Collectors::start(options_, tool_.parts(options_), process_start);
+        auto collectors =
+            Collectors::start(options_, tool_.parts(options_), tool_.kvm, process_start);
         if (!collectors)
             return collectors.error();
         collectors_ = std::move(*collectors);

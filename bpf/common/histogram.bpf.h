@@ -7,8 +7,7 @@
 #ifndef VTRACE_COMMON_HISTOGRAM_BPF_H
 #define VTRACE_COMMON_HISTOGRAM_BPF_H
 
-#include "common/kernel.bpf.h"
-#include "vtrace/histogram.h"
+#include "common/hist_add.bpf.h"
 
 const volatile __u32 hist_chunk_slots = 1;
 /* Counts reports; the reader adds one before it reads, so that a maximum belongs to an interval. */
@@ -62,19 +61,7 @@ static __always_inline struct vt_hist *hist_find(__u32 slot)
 /* `summed` of the time is in the sum by now. */
 static __always_inline void hist_add_rest(struct vt_hist *hist, __u64 ns, __u64 summed)
 {
-    __u32 bucket = vt_hist_bucket(ns);
-    __u32 epoch = hist_epoch;
-    __u32 parity = epoch & 1;
-
-    hist->sum += ns - summed;
-    if (hist->epoch[parity] != epoch) {
-        hist->epoch[parity] = epoch;
-        hist->max[parity] = ns;
-    } else if (ns > hist->max[parity]) {
-        hist->max[parity] = ns;
-    }
-    if (bucket < VT_HIST_BUCKETS)
-        hist->buckets[bucket]++;
+    hist_add_in(hist, ns, summed, hist_epoch);
 }
 
 static __always_inline void hist_add(struct vt_hist *hist, __u64 ns)

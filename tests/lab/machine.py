@@ -18,10 +18,10 @@ MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 # ---- initramfs ----
 
 
-def _dependencies(kernel):
-    """The files of the modules that mount the root, each after those that it needs."""
+def _dependencies(kernel, modules=MODULES):
+    """The files of the modules, by default of those that mount the root, each after those that it needs."""
     files = []
-    for module in MODULES:
+    for module in modules:
         done = subprocess.run(
             ["modprobe", "-d", kernel.directory, "-S", kernel.release, "--show-depends", module],
             capture_output=True,

@@ -168,4 +168,9 @@ bool has_task_storage()
            libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, nullptr) == 1;
 }
 
+bool has_module_types()
+{
+    return !without("module_types");
+}
+
 } // namespace vtrace

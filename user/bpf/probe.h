@@ -42,4 +42,7 @@ Result<std::vector<std::string>> missing_sched_fields();
 // True if per-task BPF storage can be made.
 bool has_task_storage();
 
+// False if the types of the kernel's modules are to be taken as not described.
+bool has_module_types();
+
 } // namespace vtrace

@@ -70,26 +70,19 @@ const vt_hist& HistogramStore::entry(uint32_t slot, uint32_t cpu) const
     return chunk.values()[size_t{cpu} * plan_.chunk_slots + slot % plan_.chunk_slots];
 }
 
-HistogramStore::Totals HistogramStore::totals(uint32_t slot) const
+HistogramTotals HistogramStore::totals(uint32_t slot) const
 {
-    Totals totals;
-    for (uint32_t cpu = 0; cpu < plan_.cpus; cpu++) {
-        const vt_hist& hist = entry(slot, cpu);
-        totals.sum += load_relaxed(hist.sum);
-        for (size_t b = 0; b < totals.buckets.size(); b++)
-            totals.buckets[b] += load_relaxed(hist.buckets[b]);
-    }
+    HistogramTotals totals;
+    for (uint32_t cpu = 0; cpu < plan_.cpus; cpu++)
+        totals.add(entry(slot, cpu));
     return totals;
 }
 
 uint64_t HistogramStore::max_in(uint32_t slot, uint32_t epoch) const
 {
     uint64_t max = 0;
-    for (uint32_t cpu = 0; cpu < plan_.cpus; cpu++) {
-        const vt_hist& hist = entry(slot, cpu);
-        if (load_relaxed(hist.epoch[epoch & 1]) == epoch)
-            max = std::max<uint64_t>(max, load_relaxed(hist.max[epoch & 1]));
-    }
+    for (uint32_t cpu = 0; cpu < plan_.cpus; cpu++)
+        max = std::max(max, vtrace::max_in(entry(slot, cpu), epoch));
     return max;
 }
 
@@ -98,29 +91,14 @@ void HistogramStore::read(const std::function<void(uint32_t, const Histogram&)>&
     const uint32_t epoch = (*object_)->data->hist_epoch;
     __atomic_store_n(&(*object_)->data->hist_epoch, epoch + 1, __ATOMIC_RELEASE);
     for (uint32_t slot = 0; slot < slots(); slot++) {
-        const Totals now = totals(slot);
-        Totals& before = before_[slot];
-        Histogram added;
-        for (uint32_t b = 0; b < VT_HIST_BUCKETS; b++) {
-            const uint32_t count = now.buckets[b] - before.buckets[b];
-            if (count != 0)
-                added.buckets.push_back({b, count});
-        }
-        added.sum = now.sum - before.sum;
-        before = now;
-        if (added.buckets.empty()) {
-            if (added.sum != 0) // a part of a time that has not ended
-                found(slot, added);
-            continue;
-        }
-        // An event between the step of the epoch and this read is counted here, but its maximum is in the
-        // next epoch; and the other way round at the last read. The highest bucket decides.
-        const auto [low, high] = bucket_range(added.buckets.back().index);
-        uint64_t max = max_in(slot, epoch);
-        if (max < low)
-            max = max_in(slot, epoch + 1);
-        added.max = std::clamp(max, low, high - 1);
-        found(slot, added);
+        const HistogramTotals now = totals(slot);
+        Histogram added = now.since(before_[slot]);
+        before_[slot] = now;
+        if (!added.buckets.empty())
+            added.max = max_of(added, max_in(slot, epoch), max_in(slot, epoch + 1));
+        // A sum without a count is a part of a time that has not ended.
+        if (added.sum != 0 || !added.buckets.empty())
+            found(slot, added);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "bpf/mapped_array.h"
 #include "bpf/object.h"
+#include "collect/histogram_reader.h"
 #include "model/histogram.h"
 
 #include <cstdint>
@@ -47,22 +48,17 @@ public:
     void restart(uint32_t slot);
 
 private:
-    struct Totals {
-        uint64_t sum = 0;
-        std::array<uint32_t, VT_HIST_BUCKETS> buckets{}; // modulo 2^32, as in the kernel
-    };
-
     HistogramStore(BpfObject& object, const SlotPlan& plan) : object_(&object), plan_(plan) {}
 
     void add_chunk(MappedArray<vt_hist> chunk);
-    [[nodiscard]] Totals totals(uint32_t slot) const;
+    [[nodiscard]] HistogramTotals totals(uint32_t slot) const;
     [[nodiscard]] const vt_hist& entry(uint32_t slot, uint32_t cpu) const;
     [[nodiscard]] uint64_t max_in(uint32_t slot, uint32_t epoch) const;
 
     BpfObject* object_;
     SlotPlan plan_;
     std::vector<MappedArray<vt_hist>> chunks_;
-    std::vector<Totals> before_; // by slot
+    std::vector<HistogramTotals> before_; // by slot
 };
 
 } // namespace vtrace

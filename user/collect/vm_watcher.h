@@ -30,6 +30,8 @@ public:
 
     Status read(Snapshot& snapshot);
     [[nodiscard]] std::vector<EntityFact> vms() const { return finder_.facts(); }
+    // The threads of one VM, its helpers' among them, as they are now.
+    [[nodiscard]] std::vector<VmThread> threads(uint64_t vm) const { return finder_.threads(vm); }
 
     // VMs whose end the last report has shown at least a second ago, by their number.
     std::vector<uint64_t> forget_reported();

@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "model/cpu_quota.h"
 #include "model/histogram.h"
+#include "model/kvm.h"
 #include "model/states.h"
 
 #include <compare>
@@ -273,6 +274,7 @@ struct Snapshot {
     RunqSnapshot runq;
     StackSnapshot stacks;
     StateSnapshot states;
+    KvmSnapshot kvm;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

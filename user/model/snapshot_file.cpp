@@ -321,6 +321,95 @@ StackSnapshot stacks_from(const Json& json)
     return stacks;
 }
 
+Json to_json(const std::vector<KvmVcpu>& vcpus)
+{
+    Json list = Json::array();
+    for (const KvmVcpu& v : vcpus) {
+        Json open;
+        if (v.open)
+            open = {v.open->ns, v.open->code, v.open->isa, v.open->in_vmm};
+        list.push_back({v.vm, v.tid, v.guest_ns, open});
+    }
+    return list;
+}
+
+std::vector<KvmVcpu> vcpus_from(const Json& json)
+{
+    std::vector<KvmVcpu> vcpus;
+    for (const Json& v : json) {
+        KvmVcpu& vcpu = vcpus.emplace_back();
+        vcpu.vm = number<uint64_t>(v.at(0));
+        vcpu.tid = number<uint32_t>(v.at(1));
+        vcpu.guest_ns = number<uint64_t>(v.at(2));
+        if (const Json& open = v.at(3); !open.is_null()) {
+            vcpu.open = OpenExit{.ns = number<uint64_t>(open.at(0)),
+                                 .code = number<uint64_t>(open.at(1)),
+                                 .isa = number<uint32_t>(open.at(2)),
+                                 .in_vmm = open.at(3).get<bool>()};
+        }
+    }
+    return vcpus;
+}
+
+Json to_json(const std::vector<KvmFigure>& figures)
+{
+    Json list = Json::array();
+    for (const KvmFigure& f : figures)
+        list.push_back({f.vm, f.tid, f.kind, f.code, f.isa, f.flags, f.count, f.to_vmm, f.amount,
+                        f.parts.kernel, f.parts.vmm, f.parts.blocked, f.parts.waited,
+                        to_json(f.time)});
+    return list;
+}
+
+std::vector<KvmFigure> figures_from(const Json& json)
+{
+    std::vector<KvmFigure> figures;
+    for (const Json& f : json) {
+        figures.push_back({.vm = number<uint64_t>(f.at(0)),
+                           .tid = number<uint32_t>(f.at(1)),
+                           .kind = number<uint32_t>(f.at(2)),
+                           .code = number<uint64_t>(f.at(3)),
+                           .isa = number<uint32_t>(f.at(4)),
+                           .flags = number<uint32_t>(f.at(5)),
+                           .count = number<uint64_t>(f.at(6)),
+                           .to_vmm = number<uint64_t>(f.at(7)),
+                           .amount = number<uint64_t>(f.at(8)),
+                           .parts = {.kernel = number<uint64_t>(f.at(9)),
+                                     .vmm = number<uint64_t>(f.at(10)),
+                                     .blocked = number<uint64_t>(f.at(11)),
+                                     .waited = number<uint64_t>(f.at(12))},
+                           .time = histogram_from(f.at(13))});
+    }
+    return figures;
+}
+
+Json to_json(const KvmSnapshot& kvm)
+{
+    Json threads = Json::array();
+    for (const KvmThread& t : kvm.threads)
+        threads.push_back({t.vm, t.tid, latin1(t.role)});
+    return {{"flavour", kvm.flavour},
+            {"tells_exits", kvm.tells_exits},
+            {"vcpus", to_json(kvm.vcpus)},
+            {"threads", threads},
+            {"figures", to_json(kvm.figures)}};
+}
+
+KvmSnapshot kvm_from(const Json& json)
+{
+    KvmSnapshot kvm;
+    kvm.flavour = json.at("flavour").get<std::string>();
+    kvm.tells_exits = json.at("tells_exits").get<bool>();
+    kvm.vcpus = vcpus_from(json.at("vcpus"));
+    for (const Json& t : json.at("threads")) {
+        kvm.threads.push_back({.vm = number<uint64_t>(t.at(0)),
+                               .tid = number<uint32_t>(t.at(1)),
+                               .role = bytes_of(t.at(2).get<std::string>())});
+    }
+    kvm.figures = figures_from(json.at("figures"));
+    return kvm;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -430,6 +519,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"runq", to_json(snapshot.runq)},
         {"stacks", to_json(snapshot.stacks)},
         {"states", to_json(snapshot.states)},
+        {"kvm", to_json(snapshot.kvm)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -457,6 +547,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.runq = runq_from(json.at("runq"));
         snapshot.stacks = stacks_from(json.at("stacks"));
         snapshot.states = states_from(json.at("states"));
+        snapshot.kvm = kvm_from(json.at("kvm"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

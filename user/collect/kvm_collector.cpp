@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collect/kvm_collector.h"
+
+#include "base/files.h"
+#include "bpf/kvm_layout.h"
+#include "bpf/probe.h"
+#include "bpf/tracefs.h"
+#include "entity/vm_finder.h"
+
+#include <bpf/bpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+// Of the tables: 1.1 KiB for each thing that a vCPU does.
+constexpr uint32_t kSlotsAtLeast = 2048;
+constexpr uint32_t kSlotsPerThread = 32;
+constexpr uint32_t kSlotsAtMost = 65536;
+constexpr uint32_t kVcpusAtLeast = 1024;
+
+uint32_t slots(const KvmConfig& config)
+{
+    return std::min(kSlotsAtLeast + kSlotsPerThread * config.vm_threads, kSlotsAtMost);
+}
+
+uint64_t monotonic_ns()
+{
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+}
+
+// The hook on a raw tracepoint, when it is wanted, and what is missing without.
+struct Hook {
+    bpf_program* program;
+    bool wanted;
+};
+
+using Hooks = std::vector<Hook>;
+
+bool knows_reasons(const KvmLayout& layout)
+{
+    const auto there = [](const char* module) {
+        return ::access((std::string("/sys/module/") + module).c_str(), F_OK) == 0;
+    };
+    return (!there("kvm_intel") || layout.vmx) && (!there("kvm_amd") || layout.svm);
+}
+
+Hooks hooks(BpfObject& object, const KvmParts& parts, bool tells_exits)
+{
+    auto& progs = object->progs;
+    const bool exits = parts.exits || parts.accesses || parts.memory;
+    const bool told = exits && tells_exits;
+    const bool instead = parts.exits && !tells_exits;
+    return {{progs.kvm_entry, told || (parts.interrupts && tells_exits)},
+            {progs.kvm_to_vmm, told || instead},
+            {progs.kvm_mmio, told || instead || parts.accesses},
+            {progs.kvm_pio, instead || parts.accesses},
+            {progs.kvm_fast_mmio, parts.accesses && tells_exits},
+            {progs.kvm_cpuid, instead},
+            {progs.kvm_msr, instead},
+            {progs.kvm_emulation, instead},
+            {progs.kvm_hypercall, instead},
+            {progs.kvm_fault, parts.memory},
+            {progs.kvm_unmap, parts.memory},
+            {progs.kvm_halt, parts.halts || instead},
+            {progs.kvm_msi, parts.interrupts},
+            {progs.kvm_injected, parts.interrupts},
+            {progs.kvm_thread_ends, true}};
+}
+
+// The program for exits: nullptr where there are none, or none are wanted.
+bpf_program* exit_program(BpfObject& object, const KvmParts& parts, bool tells_exits,
+                          bool by_record)
+{
+    if (!tells_exits || !(parts.exits || parts.accesses || parts.memory))
+        return nullptr;
+    return by_record ? object->progs.kvm_exit_classic : object->progs.kvm_exit;
+}
+
+} // namespace
+
+Status check_kvm()
+{
+    if (kernel_has_kvm())
+        return ok();
+    return Error{.what = "there is no KVM on this host: no /sys/module/kvm",
+                 .hint = "on a host with VMs, `modprobe kvm_intel` or `modprobe kvm_amd`",
+                 .exit = ExitCode::kNotPossible};
+}
+
+KvmFlavour kvm_flavour(const std::string& modules)
+{
+    for (const char* name : {"kvm_intel", "kvm_amd"}) {
+        if (::access((modules + "/" + name).c_str(), F_OK) == 0)
+            return {.name = name};
+    }
+#ifdef __x86_64__
+    // What else there is on x86 has neither VMX nor SVM: its exits are its own affair.
+    const bool pvm = ::access((modules + "/kvm_pvm").c_str(), F_OK) == 0;
+    return {.name = pvm ? "kvm_pvm" : "kvm", .tells_exits = false};
+#else
+    return {.name = "kvm"};
+#endif
+}
+
+void KvmCollector::prepare(BpfObject& object, const KvmConfig& config)
+{
+    const bool on = config.parts.any();
+    auto& maps = object->maps;
+    for (bpf_map* map : {maps.kvm_vcpus, maps.kvm_slot_of, maps.kvm_keys, maps.kvm_stats,
+                         maps.kvm_free_slots, maps.kvm_asked})
+        bpf_map__set_autocreate(map, on);
+    if (!on)
+        return;
+    const uint32_t most = slots(config);
+    bpf_map__set_max_entries(maps.kvm_vcpus, kVcpusAtLeast + 2 * config.vm_threads);
+    for (bpf_map* map : {maps.kvm_slot_of, maps.kvm_keys, maps.kvm_stats, maps.kvm_free_slots})
+        bpf_map__set_max_entries(map, most);
+
+    const KvmFlavour flavour = kvm_flavour();
+    object->rodata->kvm_target_vm = config.target_vm;
+    object->rodata->kvm_slots = most;
+    object->rodata->kvm_tells_exits = flavour.tells_exits;
+    object->rodata->kvm_by_access = config.parts.accesses;
+    bool by_record = false;
+#ifdef __x86_64__
+    if (exit_program(object, config.parts, flavour.tells_exits, false) != nullptr) {
+        const KvmLayout layout = has_module_types() ? kvm_layout() : KvmLayout{};
+        object->rodata->kvm_vmx_reason = layout.vmx.value_or(vt_kvm_place{});
+        object->rodata->kvm_svm_reason = layout.svm.value_or(vt_kvm_place{});
+        by_record = !knows_reasons(layout);
+    }
+#endif
+    for (const Hook& hook : hooks(object, config.parts, flavour.tells_exits))
+        bpf_program__set_autoload(hook.program, hook.wanted);
+    if (bpf_program* exits = exit_program(object, config.parts, flavour.tells_exits, by_record))
+        bpf_program__set_autoload(exits, true);
+}
+
+Result<std::unique_ptr<KvmCollector>> KvmCollector::start(BpfObject& object,
+                                                          const KvmConfig& config)
+{
+    std::unique_ptr<KvmCollector> self(new KvmCollector(object, config));
+    const uint32_t most = slots(config);
+    auto keys = MappedArray<vt_kvm_key>::map(bpf_map__fd(object->maps.kvm_keys), most);
+    if (!keys)
+        return keys.error();
+    self->keys_ = std::move(*keys);
+    auto stats = MappedArray<vt_kvm_stat>::map(bpf_map__fd(object->maps.kvm_stats), most);
+    if (!stats)
+        return stats.error();
+    self->stats_ = std::move(*stats);
+    if (auto attached = self->attach_all(); !attached)
+        return attached.error();
+    // What came between two attachments is of no window.
+    Snapshot before;
+    if (auto read = self->read(before); !read)
+        return read.error();
+    return self;
+}
+
+// A tracepoint that this kernel's KVM does not have is no failure: a figure is missing, and named.
+void KvmCollector::attach_if_there(bpf_program* program)
+{
+    auto link = attach(program);
+    if (link)
+        links_.push_back(std::move(*link));
+    else
+        missing_.push_back(link.error().what);
+}
+
+Status KvmCollector::attach_all()
+{
+    auto& progs = (*object_)->progs;
+    // First what ends an exit: one that was seen has its end seen.
+    for (const Hook& hook : hooks(*object_, config_.parts, flavour_.tells_exits)) {
+        if (hook.wanted)
+            attach_if_there(hook.program);
+    }
+    if (bpf_program__autoload(progs.kvm_exit))
+        attach_if_there(progs.kvm_exit);
+    if (!bpf_program__autoload(progs.kvm_exit_classic))
+        return ok();
+    auto link = attach_tracepoint(progs.kvm_exit_classic, "kvm/kvm_exit");
+    if (!link)
+        return link.error();
+    links_.push_back(std::move(*link));
+    missing_.emplace_back("the kernel does not describe the types of its KVM modules: exits are "
+                          "read from records, which costs more");
+    return ok();
+}
+
+KvmFigure KvmCollector::figure(uint32_t slot, uint32_t epoch)
+{
+    const vt_kvm_key& key = keys_.values()[slot];
+    const vt_kvm_stat& now = stats_.values()[slot];
+    Before& before = before_[slot];
+    const auto since = [&](__u64 vt_kvm_stat::*field) {
+        const __u64 value = load_relaxed(now.*field);
+        return value - std::exchange(before.stat.*field, value);
+    };
+    KvmFigure figure{.vm = key.vm,
+                     .tid = key.tid,
+                     .kind = key.kind,
+                     .code = key.code,
+                     .isa = key.isa,
+                     .flags = key.flags,
+                     .count = since(&vt_kvm_stat::count),
+                     .to_vmm = since(&vt_kvm_stat::to_vmm),
+                     .amount = since(&vt_kvm_stat::amount),
+                     .parts = {.kernel = since(&vt_kvm_stat::kernel),
+                               .vmm = since(&vt_kvm_stat::vmm),
+                               .blocked = since(&vt_kvm_stat::blocked),
+                               .waited = since(&vt_kvm_stat::waited)},
+                     .time = {}};
+    HistogramTotals time;
+    time.add(now.time);
+    figure.time = time.since(before.time);
+    before.time = time;
+    figure.time.max = max_of(figure.time, max_in(now.time, epoch), max_in(now.time, epoch + 1));
+    return figure;
+}
+
+void KvmCollector::read_figures(KvmSnapshot& kvm)
+{
+    uint32_t& counted = (*object_)->data->kvm_epoch;
+    const uint32_t epoch = counted;
+    __atomic_store_n(&counted, epoch + 1, __ATOMIC_RELEASE);
+    const uint32_t used = std::min(load_relaxed((*object_)->data->kvm_slots_used), slots(config_));
+    before_.resize(used);
+    for (uint32_t slot = VT_KVM_SLOT_OTHER + 1; slot < used; slot++) {
+        KvmFigure found = figure(slot, epoch);
+        if (found.kind == VT_KVM_EVENT && found.code == VT_KVM_ENDED) {
+            add_ended(kvm, found);
+            continue;
+        }
+        if (found.count != 0 || !found.time.buckets.empty())
+            kvm.figures.push_back(std::move(found));
+    }
+}
+
+// A vCPU whose thread has ended in this window: what it had since the last read.
+void KvmCollector::add_ended(KvmSnapshot& kvm, const KvmFigure& figure)
+{
+    if (figure.count == 0)
+        return;
+    const auto last = vcpus_.find(figure.tid);
+    const uint64_t before =
+        last != vcpus_.end() && last->second.vm == figure.vm ? last->second.guest : 0;
+    kvm.vcpus.push_back({.vm = figure.vm,
+                         .tid = figure.tid,
+                         .guest_ns = figure.amount - std::min(figure.amount, before),
+                         .open = {}});
+    vcpus_.erase(figure.tid);
+}
+
+Status KvmCollector::read_vcpus(KvmSnapshot& kvm)
+{
+    const int fd = bpf_map__fd((*object_)->maps.kvm_vcpus);
+    std::map<uint32_t, Vcpu> known;
+    uint32_t tid = 0;
+    for (const uint32_t* before = nullptr; bpf_map_get_next_key(fd, before, &tid) == 0;
+         before = &tid) {
+        vt_vcpu vcpu{};
+        if (bpf_map_lookup_elem(fd, &tid, &vcpu) != 0 || vcpu.excluded != 0)
+            continue;
+        const uint64_t now = monotonic_ns();
+        const auto ago = [&](uint64_t since) {
+            return since == 0 || since > now ? 0 : now - since;
+        };
+        const uint64_t guest = vcpu.guest + ago(vcpu.entered);
+        const auto last = vcpus_.find(tid);
+        const bool same = last != vcpus_.end() && last->second.vm == vcpu.vm;
+        KvmVcpu found{.vm = vcpu.vm, .tid = tid};
+        found.guest_ns = guest - std::min(guest, same ? last->second.guest : 0);
+        if (vcpu.exited != 0) {
+            found.open = OpenExit{.ns = ago(vcpu.exited),
+                                  .code = vcpu.code,
+                                  .isa = vcpu.isa,
+                                  .in_vmm = vcpu.to_user != 0};
+        }
+        known[tid] = {.vm = vcpu.vm, .guest = guest};
+        kvm.vcpus.push_back(found);
+    }
+    vcpus_ = std::move(known);
+    std::ranges::sort(kvm.vcpus, {}, [](const KvmVcpu& v) { return std::pair(v.vm, v.tid); });
+    return ok();
+}
+
+void KvmCollector::read_losses(Loss& loss)
+{
+    const auto* bss = (*object_)->bss;
+    const auto since = [&](const __u64& counter, uint64_t Loss::*field) {
+        const uint64_t now = load_relaxed(counter);
+        loss.*field += now - std::exchange(counted_.*field, now);
+    };
+    since(bss->kvm_map_full, &Loss::map_full);
+    since(bss->kvm_clock_anomaly, &Loss::clock_anomaly);
+    since(bss->kvm_missed_start, &Loss::missed_start);
+    since(bss->kvm_vcpus_missing, &Loss::task_failed);
+    std::ranges::copy(missing_, std::back_inserter(loss.fallbacks));
+    const uint64_t unknown = load_relaxed(bss->kvm_msi_unknown);
+    if (const uint64_t added = unknown - std::exchange(msi_unknown_, unknown); added != 0) {
+        loss.fallbacks.push_back(std::to_string(added) +
+                                 " interrupt messages came from threads of no VM: in no figure");
+    }
+}
+
+Status KvmCollector::read(Snapshot& snapshot)
+{
+    KvmSnapshot& kvm = snapshot.kvm;
+    kvm.flavour = flavour_.name;
+    kvm.tells_exits = flavour_.tells_exits;
+    read_figures(kvm);
+    read_losses(snapshot.loss);
+    return read_vcpus(kvm);
+}
+
+void KvmCollector::release_vm(uint64_t vm)
+{
+    const int slot_of = bpf_map__fd((*object_)->maps.kvm_slot_of);
+    const int free_slots = bpf_map__fd((*object_)->maps.kvm_free_slots);
+    for (uint32_t slot = VT_KVM_SLOT_OTHER + 1; slot < before_.size(); slot++) {
+        const vt_kvm_key key = keys_.values()[slot];
+        if (key.vm == vm && bpf_map_delete_elem(slot_of, &key) == 0)
+            bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY);
+    }
+}
+
+} // namespace vtrace

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The reports about VMs, for people.
+#pragma once
+
+#include "model/report.h"
+#include "render/text.h"
+
+#include <string>
+
+namespace vtrace {
+
+std::string kvmexit_text(const Report& report, const TextStyle& style);
+
+} // namespace vtrace
