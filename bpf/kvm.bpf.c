@@ -48,8 +48,8 @@ int BPF_PROG(kvm_vm_found)
 
 const volatile struct vt_kvm_place kvm_vmx_reason = {};
 const volatile struct vt_kvm_place kvm_svm_reason = {}; /* size 0: see kvm_exit_classic */
-const volatile bool kvm_tells_exits = true; /* kvm_exit and kvm_entry fire */
-const volatile bool kvm_by_access = false;  /* times of exits by port or address, too */
+const volatile bool kvm_tells_exits = true;             /* kvm_exit and kvm_entry fire */
+const volatile bool kvm_by_access = false;              /* times of exits by port or address, too */
 
 enum bpf_func_id___since_5_11 {
     BPF_FUNC_get_current_task_btf___since_5_11 = 158,

@@ -279,6 +279,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
         if (!started)
             return started.error();
         self->kvm_ = std::move(*started);
+        if (kvm.parts.memory) {
+            const auto mountinfo = read_file("/proc/self/mountinfo");
+            if (!mountinfo)
+                return mountinfo.error();
+            self->vm_memory_.emplace(*mountinfo);
+        }
     }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
@@ -331,6 +337,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     (*self)->costs_before_ = (*self)->object_.costs((*self)->recursion_before_);
     (*self)->cpu_before_ns_ = own_cpu_ns();
     (*self)->target_cgroup_ = config->target_cgroup;
+    (*self)->target_vm_ = config->target_vm;
     if ((*self)->states_) {
         if (auto begun = (*self)->states_->begin((*self)->sched_->slots()); !begun)
             return begun.error();
@@ -355,6 +362,12 @@ Status Collectors::scan()
         return scanned;
     if (quotas_)
         quotas_->look(watcher_->facts());
+    if (vm_memory_) {
+        Snapshot before; // the first window's start
+        before.cgroups = watcher_->facts();
+        before.entities = vms_->vms();
+        vm_memory_->read(before);
+    }
     return ok();
 }
 
@@ -420,25 +433,29 @@ void Collectors::release_vm(uint64_t vm)
         kvm_->release_vm(vm);
 }
 
-Status Collectors::read_kvm(Snapshot& snapshot)
+// The threads of VMs, and of the figures those that were asked for. The snapshot has its names already.
+void Collectors::complete_kvm(Snapshot& snapshot)
 {
-    if (auto read = kvm_->read(snapshot); !read)
-        return read;
-    const CgroupPaths paths(watcher_->facts());
-    std::set<uint64_t> outside;
-    for (const EntityFact& vm : vms_->vms()) {
+    const CgroupPaths paths(snapshot.cgroups);
+    std::set<uint64_t> wanted;
+    for (const EntityFact& vm : snapshot.entities) {
         const auto above = paths.upwards(vm.cgroup_id);
-        if (target_cgroup_ != 0 && std::ranges::find(above, target_cgroup_) == above.end())
-            outside.insert(vm.vm);
+        if (vm.kind != "vm" || (target_vm_ != 0 && vm.vm != target_vm_) ||
+            (target_cgroup_ != 0 && std::ranges::find(above, target_cgroup_) == above.end()))
+            continue;
+        wanted.insert(vm.vm);
         for (VmThread& thread : vms_->threads(vm.vm))
             snapshot.kvm.threads.push_back(
                 {.vm = vm.vm, .tid = thread.tid, .role = std::move(thread.role)});
     }
-    const auto is_outside = [&](const auto& of) { return outside.contains(of.vm); };
-    std::erase_if(snapshot.kvm.vcpus, is_outside);
-    std::erase_if(snapshot.kvm.threads, is_outside);
-    std::erase_if(snapshot.kvm.figures, is_outside);
-    return ok();
+    if (vm_memory_)
+        vm_memory_->read(snapshot);
+    if (target_vm_ == 0 && target_cgroup_ == 0)
+        return;
+    const auto unwanted = [&](const auto& of) { return !wanted.contains(of.vm); };
+    std::erase_if(snapshot.kvm.vcpus, unwanted);
+    std::erase_if(snapshot.kvm.figures, unwanted);
+    std::erase_if(snapshot.kvm.memory, unwanted);
 }
 
 Result<Snapshot> Collectors::read()
@@ -470,7 +487,7 @@ Result<Snapshot> Collectors::read()
             return read.error();
     }
     if (kvm_) {
-        if (auto read = read_kvm(snapshot); !read)
+        if (auto read = kvm_->read(snapshot); !read)
             return read.error();
     }
     // Names after figures: a cgroup that has a figure has been made before.
@@ -482,6 +499,8 @@ Result<Snapshot> Collectors::read()
     if (vms_) {
         if (auto read = vms_->read(snapshot); !read)
             return read.error();
+        if (kvm_)
+            complete_kvm(snapshot);
         for (const uint64_t vm : vms_->forget_reported())
             release_vm(vm);
     }

@@ -10,6 +10,7 @@
 #include "collect/sched_collector.h"
 #include "collect/stack_collector.h"
 #include "collect/state_collector.h"
+#include "collect/vm_memory.h"
 #include "collect/vm_watcher.h"
 #include "tools/options.h"
 
@@ -53,7 +54,7 @@ private:
     void read_overhead(Snapshot& snapshot);
     void release_cgroup(uint64_t id);
     void release_vm(uint64_t vm);
-    Status read_kvm(Snapshot& snapshot);
+    void complete_kvm(Snapshot& snapshot);
 
     BpfObject object_;
     Fd stats_;
@@ -62,8 +63,10 @@ private:
     std::unique_ptr<SchedCollector> sched_;
     std::unique_ptr<KvmCollector> kvm_;   // null unless VMs are looked into
     std::unique_ptr<RunqCollector> runq_; // null unless queues are asked for
+    std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;
     uint64_t target_cgroup_ = 0;             // 0 is all
+    uint64_t target_vm_ = 0;                 // likewise
     std::unique_ptr<StackCollector> stacks_; // null unless stacks are asked for
     std::unique_ptr<StateCollector> states_; // null unless states are asked for
     std::vector<SlowWait> slow_waits_;

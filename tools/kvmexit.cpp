@@ -187,8 +187,7 @@ ToolSpec kvmexit_tool()
         .kvm = {.exits = true, .threads = true},
         .group = "vm",
         .vcpus = true,
-        .without_tasks =
-            "--vm=NAME selects a VM, by its name or the pid of its VMM; --vcpu N a vCPU",
+        .without_tasks = kVmsInstead,
     };
 }
 

@@ -4,11 +4,16 @@
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/kvmexit.h"
+#include "tools/kvmio.h"
+#include "tools/kvmirq.h"
+#include "tools/kvmmem.h"
 #include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
 #include "tools/states.h"
 #include "tools/throttle.h"
+#include "tools/vcpu.h"
+#include "tools/vmcost.h"
 
 #include <array>
 
@@ -17,8 +22,9 @@ namespace vtrace {
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(),  blame_tool(),   cpudist_tool(),    states_tool(),
-        throttle_tool(), runqlen_tool(), offcputime_tool(), kvmexit_tool(),
+        runqlat_tool(), blame_tool(),      cpudist_tool(), states_tool(), throttle_tool(),
+        runqlen_tool(), offcputime_tool(), vmcost_tool(),  vcpu_tool(),   kvmexit_tool(),
+        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(),
     };
     return specs;
 }

@@ -45,7 +45,9 @@ Row& VmRows::row(uint64_t vm)
 std::string VmRows::role(uint64_t vm, uint32_t tid) const
 {
     const auto found = roles_.find({vm, tid});
-    return found == roles_.end() ? "thread " + std::to_string(tid) : found->second;
+    // "thread": the VMM has given it no name, and it does not sleep in KVM.
+    const bool known = found != roles_.end() && found->second != "thread";
+    return known ? found->second : "tid " + std::to_string(tid);
 }
 
 bool VmRows::wanted(uint64_t vm, uint32_t tid) const

@@ -16,6 +16,10 @@
 
 namespace vtrace {
 
+// Why a tool about VMs has no --pid and no --comm.
+inline constexpr std::string_view kVmsInstead =
+    "--vm=NAME selects a VM, by its name or the pid of its VMM";
+
 // "vcpu 3" is 3.
 std::optional<uint32_t> vcpu_number(const std::string& role);
 
@@ -27,7 +31,7 @@ public:
     // The row of a VM; made at its first call.
     Row& row(uint64_t vm);
 
-    // The role of a thread, "vcpu 3" and the like; "thread TID" if that is not known.
+    // The role of a thread, "vcpu 3" and the like; "tid TID" if that is not known.
     [[nodiscard]] std::string role(uint64_t vm, uint32_t tid) const;
     // Whether figures of the thread were asked for: all are, without --vcpu.
     [[nodiscard]] bool wanted(uint64_t vm, uint32_t tid) const;

@@ -4,11 +4,12 @@
 usage: inside.py RESULTS BUILD [--filter REGEX] [--done FILE] [--part NUMBER/COUNT]
                  [--share NUMBER/COUNT]
 
-A line is {"id": "truth.Truth.one_process", "outcome": "start" | "pass" | "skip" | "fail" | "elsewhere",
-"seconds": 1.5, "detail": "why it was skipped or failed"}. Tests whose ids are in FILE are left out.
+A line is {"id": "truth.Truth.one_process", "outcome": "start" | "pass" | "skip" | "fail" | "elsewhere" |
+"on one CPU", "seconds": 1.5, "detail": "why it was skipped or failed"}. Tests whose ids are in FILE are left out.
 What failed runs once more at the end, so a test can have two results. Of COUNT parts, each takes every
 COUNT-th test: those beside each other take about as long. With --share, tests that are the same on any kernel
-do not run, nor those of the other shares: they are "elsewhere".
+do not run, nor those of the other shares: they are "elsewhere". Those that need a machine with one CPU
+(linux_guest_live.on_one_cpu) run in one, and no others do; in another they are "on one CPU".
 """
 
 import argparse
@@ -22,6 +23,7 @@ import time
 import unittest
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
+ONE_CPU = os.cpu_count() == 1
 MOST_AGAIN = 5  # with more failures than this something is broken, not unlucky
 
 
@@ -110,10 +112,18 @@ def part_of(tests, number, count):
     return tests[number - 1 :: count]
 
 
-def on_any_kernel(test):
-    """Marked so (vtrace_live.on_any_kernel), or its class is."""
+def marked(test, mark):
+    """It has this mark (vtrace_live.on_any_kernel, …), or its class has."""
     name = test.id().rsplit(".", 1)[1]
-    return any(getattr(marked, "on_any_kernel", False) for marked in (test, getattr(test, name, None)))
+    return any(getattr(bearer, mark, False) for bearer in (test, getattr(test, name, None)))
+
+
+def on_any_kernel(test):
+    return marked(test, "on_any_kernel")
+
+
+def on_one_cpu(test):
+    return marked(test, "on_one_cpu")
 
 
 def of_share(tests, share):
@@ -131,7 +141,10 @@ def run_live(journal, wanted, part=(1, 1), share=None):
     for test in chosen:
         if test not in here:
             journal.write(short_id(test), "elsewhere")
-    unittest.TestSuite(test for test in chosen if test in here).run(Result(journal))
+        elif on_one_cpu(test) and not ONE_CPU:
+            journal.write(short_id(test), "on one CPU")
+    to_run = [test for test in chosen if test in here and on_one_cpu(test) == ONE_CPU]
+    unittest.TestSuite(to_run).run(Result(journal))
 
 
 # ---- GoogleTest's ----
@@ -188,11 +201,12 @@ def main():
     os.environ["VTRACE"] = str(arguments.build / "vtrace")
     journal = Journal(arguments.results / "journal")
     part = arguments.part
-    if part[0] == 1:
+    first = part[0] == 1 and not ONE_CPU
+    if first:
         run_contract(journal, wanted, arguments.build, arguments.results)
     run_live(journal, wanted, part, arguments.share)
     # For the table of features; it loads each tool once, which takes longer than to boot.
-    if part[0] == 1 and not arguments.filter:
+    if first and not arguments.filter:
         check = [os.environ["VTRACE"], "check", "--format", "json"]
         with open(arguments.results / "check.json", "wb") as file:
             subprocess.run(check, stdout=file, check=False)

@@ -101,15 +101,16 @@ class Run:
         self.outcomes = {}  # id: (outcome, seconds, detail)
         self.unsteady = {}  # id: why it failed before it passed
         self.checks = []
+        self.on_one_cpu = set()  # ids of tests that need a machine with one CPU
         self.first_test = None  # seconds from power-on to the first test
         self.died_in = collections.Counter()
         self.notes = []
 
     def run(self):
         started = time.monotonic()
-        for boot in range(BOOTS):
-            if self._boot(boot) or self.stopping.is_set():
-                break
+        self._boots(cpus=2)
+        if self.on_one_cpu and not self.stopping.is_set():
+            self._boots(cpus=1)
         self.progress.now(self.name, "")
         seconds = time.monotonic() - started
         ran = sum(outcome != "elsewhere" for outcome, _, _ in self.outcomes.values())
@@ -125,9 +126,15 @@ class Run:
         self.first_test = self.first_test or other.first_test
         return self
 
-    def _boot(self, number):
+    def _boots(self, cpus):
+        for boot in range(BOOTS):
+            if self._boot(boot, cpus) or self.stopping.is_set():
+                break
+
+    def _boot(self, number, cpus):
         """One machine until its tests are through (True) or it hangs, dies, or is told to stop."""
-        journal = self.directory / "results" / "journal"
+        results = self.directory / ("results" if cpus > 1 else "results-one-cpu")
+        journal = results / "journal"
         done = " ".join(self.outcomes)
         command = (
             f"export PYTHONDONTWRITEBYTECODE=1\n"
@@ -137,7 +144,7 @@ class Run:
             f" --part {self.part[0]}/{self.part[1]}"
             + (f" --share {self.share[0]}/{self.share[1]}" if self.share else "")
         )
-        with Machine(self.kernel, command, self.directory / "results") as machine:
+        with Machine(self.kernel, command, results, cpus) as machine:
             current, read, heard = None, 0, time.monotonic()
             while True:
                 running = machine.running()
@@ -153,7 +160,7 @@ class Run:
                 if time.monotonic() - heard > PATIENCE or self.stopping.is_set():
                     break
                 time.sleep(0.1)
-            check = self.directory / "results" / "check.json"
+            check = results / "check.json"
             if check.exists() and check.stat().st_size and not self.checks:
                 self.checks = json.loads(check.read_text())["checks"]
             if machine.status == 0 or self.stopping.is_set():
@@ -179,6 +186,9 @@ class Run:
             self.progress.now(self.name, f"{len(self.outcomes) + 1} {entry['id']}")
             return entry["id"]
         test, outcome = entry["id"], entry["outcome"]
+        if outcome == "on one CPU":
+            self.on_one_cpu.add(test)
+            return None
         before = self.outcomes.get(test)
         self.outcomes[test] = (outcome, entry["seconds"], entry["detail"])
         if outcome == "fail":

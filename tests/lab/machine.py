@@ -18,10 +18,10 @@ MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 # ---- initramfs ----
 
 
-def _dependencies(kernel, modules=MODULES):
-    """The files of the modules, by default of those that mount the root, each after those that it needs."""
+def _dependencies(kernel, names):
+    """The files of the modules, each after those that it needs."""
     files = []
-    for module in modules:
+    for module in names:
         done = subprocess.run(
             ["modprobe", "-d", kernel.directory, "-S", kernel.release, "--show-depends", module],
             capture_output=True,
@@ -56,18 +56,22 @@ def cpio(entries):
     return bytes(archive)
 
 
+def modules(kernel, names):
+    """What an initramfs has below modules/: the modules, and in `order` in which order to load them."""
+    files = _dependencies(kernel, names)
+    entries = {f"modules/{file.stem}": (stat.S_IFREG | 0o644, _module(file)) for file in files}
+    order = "".join(f"{file.stem}\n" for file in files)
+    entries["modules/order"] = (stat.S_IFREG | 0o644, order.encode())
+    return entries
+
+
 def initramfs(kernel):
-    files = _dependencies(kernel)
     entries = {name: (stat.S_IFDIR | 0o755, b"") for name in ("bin", "modules", "dev")}
     busybox = pathlib.Path(shutil.which("busybox")).read_bytes()
     entries["bin/busybox"] = (stat.S_IFREG | 0o755, busybox)
     entries["init"] = (stat.S_IFREG | 0o755, (TREE / "tests/lab/init.sh").read_bytes())
-    for file in files:
-        entries[f"modules/{file.stem}"] = (stat.S_IFREG | 0o644, _module(file))
-    order = "".join(f"{file.stem}\n" for file in files)
     entries["start"] = (stat.S_IFREG | 0o644, str(TREE / "tests/lab/start.sh").encode())
-    entries["modules/order"] = (stat.S_IFREG | 0o644, order.encode())
-    return cpio(entries)
+    return cpio(entries | modules(kernel, MODULES))
 
 
 # ---- QEMU ----

@@ -106,6 +106,7 @@ class Parts(unittest.TestCase):
 
         tests = [Marked("test_it"), Unmarked("test_it"), Unmarked("test_that")]
         self.assertEqual([inside.on_any_kernel(test) for test in tests], [True, False, True])
+        self.assertFalse(any(inside.on_one_cpu(test) for test in tests))
         self.assertEqual(inside.of_share(tests, (1, 2)), tests[1:2])
         self.assertEqual(inside.of_share(tests, (2, 2)), [])
 

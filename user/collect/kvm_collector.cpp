@@ -252,14 +252,14 @@ void KvmCollector::add_ended(KvmSnapshot& kvm, const KvmFigure& figure)
 {
     if (figure.count == 0)
         return;
+    KvmVcpu ended{.vm = figure.vm, .tid = figure.tid, .guest_ns = figure.amount};
     const auto last = vcpus_.find(figure.tid);
-    const uint64_t before =
-        last != vcpus_.end() && last->second.vm == figure.vm ? last->second.guest : 0;
-    kvm.vcpus.push_back({.vm = figure.vm,
-                         .tid = figure.tid,
-                         .guest_ns = figure.amount - std::min(figure.amount, before),
-                         .open = {}});
-    vcpus_.erase(figure.tid);
+    if (last != vcpus_.end() && last->second.vm == figure.vm) {
+        ended.guest_ns -= std::min(ended.guest_ns, last->second.guest);
+        ended.carried = last->second.open;
+        vcpus_.erase(last);
+    }
+    kvm.vcpus.push_back(ended);
 }
 
 Status KvmCollector::read_vcpus(KvmSnapshot& kvm)
@@ -287,7 +287,9 @@ Status KvmCollector::read_vcpus(KvmSnapshot& kvm)
                                   .isa = vcpu.isa,
                                   .in_vmm = vcpu.to_user != 0};
         }
-        known[tid] = {.vm = vcpu.vm, .guest = guest};
+        if (same)
+            found.carried = last->second.open;
+        known[tid] = {.vm = vcpu.vm, .guest = guest, .open = found.open};
         kvm.vcpus.push_back(found);
     }
     vcpus_ = std::move(known);

@@ -69,6 +69,7 @@ private:
     struct Vcpu {
         uint64_t vm;
         uint64_t guest; // ns, with the stay that has not ended
+        std::optional<OpenExit> open;
     };
 
     KvmCollector(BpfObject& object, const KvmConfig& config)

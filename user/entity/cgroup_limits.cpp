@@ -5,6 +5,8 @@
 #include "base/numbers.h"
 #include "entity/mountinfo.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -74,6 +76,15 @@ std::optional<CpuQuota> LimitReader::quota(const std::string& path) const
 std::optional<QuotaCounts> LimitReader::quota_counts(const std::string& path) const
 {
     return vtrace::quota_counts(text_of((v1_cpu_.empty() ? v2_ : v1_cpu_) + path + "/cpu.stat"));
+}
+
+CgroupMemory LimitReader::memory_counts(const std::string& path) const
+{
+    if (v2_.empty() || !v1_memory_.empty())
+        return {};
+    return cgroup_memory(text_of(v2_ + path + "/memory.stat"),
+                         text_of(v2_ + path + "/memory.pressure"),
+                         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));
 }
 
 } // namespace vtrace

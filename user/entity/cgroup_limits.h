@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "entity/cpu_quota.h"
+#include "entity/memory_counts.h"
 
 #include <cstdint>
 #include <optional>
@@ -32,6 +33,8 @@ public:
     [[nodiscard]] CgroupLimits read(const std::string& path) const;
     [[nodiscard]] std::optional<CpuQuota> quota(const std::string& path) const;
     [[nodiscard]] std::optional<QuotaCounts> quota_counts(const std::string& path) const;
+    // On v2; v1 counts nothing of this.
+    [[nodiscard]] CgroupMemory memory_counts(const std::string& path) const;
 
 private:
     std::string v2_;

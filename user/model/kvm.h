@@ -53,6 +53,7 @@ struct KvmVcpu {
     uint32_t tid = 0;
     uint64_t guest_ns = 0; // in the guest, in the window
     std::optional<OpenExit> open;
+    std::optional<OpenExit> carried; // open as the window began: that much of it was before
     bool operator==(const KvmVcpu&) const = default;
 };
 
@@ -64,12 +65,26 @@ struct KvmThread {
     bool operator==(const KvmThread&) const = default;
 };
 
+// What the host's memory management did to a VM: of the process of its VMM.
+struct KvmMemory {
+    uint64_t vm = 0;
+    uint64_t rss_bytes = 0; // at the end of the window, as the next two
+    uint64_t swapped_bytes = 0;
+    uint64_t shared_bytes = 0; // merged by KSM
+    uint64_t minor_faults = 0; // in the window, as what follows
+    uint64_t major_faults = 0;
+    uint64_t reclaimed_bytes = 0; // of its cgroup, whoever's they were
+    uint64_t stalled_ns = 0;      // some task of its cgroup waited for memory
+    bool operator==(const KvmMemory&) const = default;
+};
+
 struct KvmSnapshot {
     std::string flavour;     // what implements KVM: kvm_amd, kvm_intel …
     bool tells_exits = true; // it has kvm_exit and kvm_entry
     std::vector<KvmVcpu> vcpus;
     std::vector<KvmThread> threads;
     std::vector<KvmFigure> figures;
+    std::vector<KvmMemory> memory;
     bool operator==(const KvmSnapshot&) const = default;
 };
 

@@ -321,14 +321,26 @@ StackSnapshot stacks_from(const Json& json)
     return stacks;
 }
 
+Json to_json(const std::optional<OpenExit>& open)
+{
+    return open ? Json{open->ns, open->code, open->isa, open->in_vmm} : Json();
+}
+
+std::optional<OpenExit> open_exit_from(const Json& json)
+{
+    if (json.is_null())
+        return std::nullopt;
+    return OpenExit{.ns = number<uint64_t>(json.at(0)),
+                    .code = number<uint64_t>(json.at(1)),
+                    .isa = number<uint32_t>(json.at(2)),
+                    .in_vmm = json.at(3).get<bool>()};
+}
+
 Json to_json(const std::vector<KvmVcpu>& vcpus)
 {
     Json list = Json::array();
     for (const KvmVcpu& v : vcpus) {
-        Json open;
-        if (v.open)
-            open = {v.open->ns, v.open->code, v.open->isa, v.open->in_vmm};
-        list.push_back({v.vm, v.tid, v.guest_ns, open});
+        list.push_back({v.vm, v.tid, v.guest_ns, to_json(v.open), to_json(v.carried)});
     }
     return list;
 }
@@ -341,12 +353,8 @@ std::vector<KvmVcpu> vcpus_from(const Json& json)
         vcpu.vm = number<uint64_t>(v.at(0));
         vcpu.tid = number<uint32_t>(v.at(1));
         vcpu.guest_ns = number<uint64_t>(v.at(2));
-        if (const Json& open = v.at(3); !open.is_null()) {
-            vcpu.open = OpenExit{.ns = number<uint64_t>(open.at(0)),
-                                 .code = number<uint64_t>(open.at(1)),
-                                 .isa = number<uint32_t>(open.at(2)),
-                                 .in_vmm = open.at(3).get<bool>()};
-        }
+        vcpu.open = open_exit_from(v.at(3));
+        vcpu.carried = open_exit_from(v.at(4));
     }
     return vcpus;
 }
@@ -388,11 +396,13 @@ Json to_json(const KvmSnapshot& kvm)
     Json threads = Json::array();
     for (const KvmThread& t : kvm.threads)
         threads.push_back({t.vm, t.tid, latin1(t.role)});
-    return {{"flavour", kvm.flavour},
-            {"tells_exits", kvm.tells_exits},
-            {"vcpus", to_json(kvm.vcpus)},
-            {"threads", threads},
-            {"figures", to_json(kvm.figures)}};
+    Json memory = Json::array();
+    for (const KvmMemory& m : kvm.memory)
+        memory.push_back({m.vm, m.rss_bytes, m.swapped_bytes, m.shared_bytes, m.minor_faults,
+                          m.major_faults, m.reclaimed_bytes, m.stalled_ns});
+    return {{"flavour", kvm.flavour},          {"tells_exits", kvm.tells_exits},
+            {"vcpus", to_json(kvm.vcpus)},     {"threads", threads},
+            {"figures", to_json(kvm.figures)}, {"memory", memory}};
 }
 
 KvmSnapshot kvm_from(const Json& json)
@@ -407,6 +417,16 @@ KvmSnapshot kvm_from(const Json& json)
                                .role = bytes_of(t.at(2).get<std::string>())});
     }
     kvm.figures = figures_from(json.at("figures"));
+    for (const Json& m : json.at("memory")) {
+        kvm.memory.push_back({.vm = number<uint64_t>(m.at(0)),
+                              .rss_bytes = number<uint64_t>(m.at(1)),
+                              .swapped_bytes = number<uint64_t>(m.at(2)),
+                              .shared_bytes = number<uint64_t>(m.at(3)),
+                              .minor_faults = number<uint64_t>(m.at(4)),
+                              .major_faults = number<uint64_t>(m.at(5)),
+                              .reclaimed_bytes = number<uint64_t>(m.at(6)),
+                              .stalled_ns = number<uint64_t>(m.at(7))});
+    }
     return kvm;
 }
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <ctime>
+#include <string_view>
 
 namespace vtrace {
 namespace {
@@ -76,6 +77,20 @@ std::string format_count(uint64_t count)
     if (count < 999'500'000'000)
         return three_digits(count, 1'000'000'000) + "G";
     return three_digits(count, 1'000'000'000'000) + "T";
+}
+
+std::string format_bytes(double bytes)
+{
+    constexpr double kStep = 1024;
+    constexpr std::string_view kUnits = " KMGTPE";
+    size_t unit = 0;
+    while (bytes >= kStep && unit + 1 < kUnits.size()) {
+        bytes /= kStep;
+        unit++;
+    }
+    if (unit == 0)
+        return fmt::format("{:.0f}", bytes);
+    return fmt::format("{:.{}f}{}", bytes, bytes < 10 ? 1 : 0, kUnits[unit]);
 }
 
 std::string format_time(int64_t ns)

@@ -13,6 +13,9 @@ std::string format_duration(uint64_t ns);
 // A count in at most 6 columns (below 10^17): 1234, 123456, 12.3M, 4.56T.
 std::string format_count(uint64_t count);
 
+// Bytes in at most 6 columns: 0, 512, 1.2K, 34M, 1.5G.
+std::string format_bytes(double bytes);
+
 // UTC, RFC 3339 with milliseconds.
 std::string format_time(int64_t ns_since_1970);
 

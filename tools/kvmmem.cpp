@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/kvmmem.h"
+
+#include "model/exit_reasons.h"
+#include "render/kvm_text.h"
+#include "tools/report_parts.h"
+#include "tools/vm_rows.h"
+#include "vtrace/kvm.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+SchedParts parts(const ToolOptions&)
+{
+    return {};
+}
+
+void add_exit(Row& row, const KvmFigure& figure)
+{
+    const bool mapped = (figure.flags & VT_KVM_IS_MMIO) != 0;
+    const ExitClass kind = exit_reason(figure.isa, figure.code).kind;
+    if (kind == ExitClass::kDirtyLog) {
+        add_counter(row, "dirty_log_full", "1", figure.count);
+    } else if (kind == ExitClass::kMemoryFault && !mapped) {
+        row.histogram.merge(figure.time);
+        add_counter(row, "fault_exits", "1", figure.count);
+        add_parts(row, figure.parts);
+    }
+}
+
+void add_figure(Row& row, const KvmFigure& figure)
+{
+    switch (figure.kind) {
+    case VT_KVM_EXIT: add_exit(row, figure); break;
+    case VT_KVM_UNMAP:
+        add_counter(row, "unmaps", "1", figure.count);
+        add_counter(row, "unmapped", "bytes", figure.amount);
+        break;
+    case VT_KVM_EVENT:
+        if (figure.code == VT_KVM_PAGE_FAULT)
+            add_counter(row, "faults", "1", figure.count);
+        break;
+    default: break;
+    }
+}
+
+void add_memory(Row& row, const KvmMemory& memory)
+{
+    const auto gauge = [&](std::string name, uint64_t bytes) {
+        row.metrics.push_back({.name = std::move(name),
+                               .type = Metric::Type::kGauge,
+                               .unit = "bytes",
+                               .value = static_cast<double>(bytes)});
+    };
+    gauge("resident", memory.rss_bytes);
+    gauge("swapped", memory.swapped_bytes);
+    gauge("ksm_shared", memory.shared_bytes);
+    add_counter(row, "host_minor_faults", "1", memory.minor_faults);
+    add_counter(row, "host_major_faults", "1", memory.major_faults);
+    add_counter(row, "cgroup_reclaimed", "bytes", memory.reclaimed_bytes);
+    add_counter(row, "cgroup_stalled", "ns", memory.stalled_ns);
+}
+
+Report build(const Snapshot& snapshot, const ToolOptions& options)
+{
+    Report report = empty_report(snapshot, "kvmmem", "What memory costs guests");
+    report.event = "fault";
+    report.metric = "fault_time";
+    VmRows rows(snapshot, options);
+    for (const KvmMemory& memory : snapshot.kvm.memory)
+        add_memory(rows.row(memory.vm), memory);
+    for (const KvmFigure& figure : snapshot.kvm.figures) {
+        if (figure.kind != VT_KVM_UNMAP && !rows.wanted(figure.vm, figure.tid))
+            continue;
+        add_figure(rows.row(figure.vm), figure);
+    }
+    rows.give_to(report);
+    std::ranges::stable_sort(report.rows, std::greater{}, [](const Row& row) {
+        const auto faults = std::ranges::find(row.metrics, "faults", &Metric::name);
+        return std::pair(row.histogram.sum, faults == row.metrics.end() ? 0 : faults->value);
+    });
+    if (const std::string missing =
+            missing_of_kvm(snapshot.kvm, "how long faults of the second level took, and dirty "
+                                         "logging by hardware");
+        !missing.empty())
+        report.notes.push_back(missing);
+    finish(report, options);
+    return report;
+}
+
+} // namespace
+
+ToolSpec kvmmem_tool()
+{
+    return {
+        .name = "kvmmem",
+        .summary = "faults of guests' memory, and what the host takes from it",
+        .details =
+            "FAULTS are accesses of the guest that its second-level page tables did not allow\n"
+            "(EPT, NPT; not yet there, or write-protected for dirty logging), without those to\n"
+            "devices; their time is until the guest is entered again. UNMAPPED is what threads of\n"
+            "the VMM took out of the guest's reach: a balloon, free page reporting, discards.\n"
+            "HOST is faults of the VMM's process, major ones read from a disk or swap. RESIDENT,\n"
+            "SWAPPED and KSM (merged with equal pages) are as the window ends. RECLAIMED and\n"
+            "STALLED are of the VM's cgroup as a whole (cgroup v2 only): pages that the kernel\n"
+            "took back, and time in which some task waited for memory.",
+        .examples = "  vtrace kvmmem 5 1                    each VM, for 5 s\n"
+                    "  vtrace kvmmem --vm=web-1 1           one VM, each second\n"
+                    "  vtrace kvmmem --format json 5 1 | jq '.rows[0].metrics.swapped.value'\n",
+        .parts = parts,
+        .build = build,
+        .text = kvmmem_text,
+        .kvm = {.memory = true},
+        .group = "vm",
+        .without_tasks = kVmsInstead,
+    };
+}
+
+} // namespace vtrace
