@@ -456,12 +456,23 @@ int kvm_unmap(struct bpf_raw_tracepoint_args *args)
     return 0;
 }
 
+static __always_inline void release_place(__u32 tid)
+{
+    for (__u32 probe = 0; probe < VT_KVM_PROBES; probe++) {
+        __u32 at = (tid + probe) & (kvm_vcpu_places - 1);
+        __u32 *by = bpf_map_lookup_elem(&kvm_claims, &at);
+
+        if (by && *by == tid)
+            bpf_map_delete_elem(&kvm_claims, &at);
+    }
+}
+
 /* A later thread of the same number is another one. */
 SEC("raw_tp/sched_process_exit")
 int kvm_thread_ends(void *args)
 {
     __u32 tid = bpf_get_current_pid_tgid();
-    struct vt_vcpu *vcpu = bpf_map_lookup_elem(&kvm_vcpus, &tid);
+    struct vt_vcpu *vcpu = find_vcpu(tid);
     struct vt_kvm_stat *stat;
 
     if (!vcpu)
@@ -471,7 +482,10 @@ int kvm_thread_ends(void *args)
         if (stat)
             stat->amount += vcpu->guest;
     }
-    bpf_map_delete_elem(&kvm_vcpus, &tid);
+    for (int i = 0; i < VT_KVM_KNOWN; i++)
+        settle(&vcpu->known[i]);
+    vcpu->tid = 0;
+    release_place(tid);
     return 0;
 }
 

@@ -486,10 +486,8 @@ Result<Snapshot> Collectors::read()
         if (auto read = states_->read(snapshot, sched_->slots(), owner_of); !read)
             return read.error();
     }
-    if (kvm_) {
-        if (auto read = kvm_->read(snapshot); !read)
-            return read.error();
-    }
+    if (kvm_)
+        kvm_->read(snapshot);
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)

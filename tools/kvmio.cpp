@@ -32,14 +32,15 @@ struct Accesses {
 // VM, whether it is memory-mapped, whether it writes, where.
 using Key = std::tuple<uint64_t, bool, bool, uint64_t>;
 
-// A write to a PCI device that never got to the VMM rang for somebody who listens in the kernel: an
+// A write to a device that never got to the VMM rang for somebody who listens in the kernel: an
 // ioeventfd, as virtio's queue notifications are.
 std::string device_of(bool mapped, bool writes, uint64_t at, const Accesses& accesses, bool divided)
 {
+    constexpr uint64_t k4GiB = uint64_t{1} << 32;
     std::string name(mapped ? address_name(at) : port_name(static_cast<uint16_t>(at)));
-    constexpr std::string_view kPci = "PCI device";
-    if (name == kPci && writes && divided && accesses.to_vmm == 0 && accesses.time.count() != 0)
-        name = "PCI doorbell";
+    const bool of_a_bus = name == kPciDevice || name == kPciOrVirtioMmio || at >= k4GiB;
+    if (of_a_bus && writes && divided && accesses.to_vmm == 0 && accesses.time.count() != 0)
+        name = "doorbell";
     return name;
 }
 
@@ -114,7 +115,7 @@ ToolSpec kvmio_tool()
             "emulates, by port or guest-physical address. The time is from the exit until the\n"
             "guest is entered again; a string instruction may be one access of many bytes. DEVICE\n"
             "is what a PC usually has there, by a table: the VMM may have put something else.\n"
-            "\"PCI doorbell\" is a write to a PCI device that never went to the VMM: somebody in\n"
+            "\"doorbell\" is writes to a device of a bus that never went to the VMM: somebody in\n"
             "the kernel listens (ioeventfd), as to virtio's queue notifications.",
         .examples = "  vtrace kvmio 5 1                     each VM, for 5 s\n"
                     "  vtrace kvmio --vm=web-1 1            one VM, each second\n"

@@ -74,9 +74,14 @@ struct vt_kvm_account {
     __u64 waited; /* sched_info.run_delay */
 };
 
+/*
+ * A slot as it was looked up last, with what was counted since: the same memory as the rest of the vCPU, where the
+ * figures' own is cold after each exit.
+ */
 struct vt_kvm_known {
     __u64 code;
-    __u32 slot; /* 0: empty */
+    __u64 count; /* events that vt_kvm_stat.count has not yet */
+    __u32 slot;  /* 0: empty */
     __u8 kind;
     __u8 isa;
     __u8 flags;
@@ -84,25 +89,27 @@ struct vt_kvm_known {
 };
 
 #define VT_KVM_KNOWN 16 /* a power of 2 */
-#define VT_KVM_NO_NUMBER 0xffffffffU
+#define VT_KVM_PROBES 8 /* places that a thread may have */
 
-/* A thread that runs a vCPU, by its tid; removed as it ends. Written by itself. */
+/* A thread that runs a vCPU. Written by itself. 512 bytes. */
 struct vt_vcpu {
+    __u32 tid;     /* 0: nobody is here */
+    __u32 io_slot; /* of the access that the exit is for; 0: of none */
     __u64 vm;
-    __u64 entered; /* CLOCK_MONOTONIC; 0: it is not in the guest, as far as is known */
-    __u64 exited;  /* likewise: the exit that has not ended; 0: none, or it was not seen */
+    __u64 exited;  /* CLOCK_MONOTONIC: the exit that has not ended; 0: none, or it was not seen */
     __u64 to_user; /* of that exit: when it went to the VMM; 0: it did not */
-    struct vt_kvm_account at_exit;
-    struct vt_kvm_account at_user;
-    __u64 code;        /* of that exit */
-    __u64 guest;       /* time in the guest, summed; without the stay that has not ended */
-    __u64 asked;       /* when the interrupt that was injected last was asked for; 0 is not known */
-    __u32 vector_slot; /* of that one; 0: none since the last entry */
-    __u32 io_slot;     /* of the access that the exit is for; 0: of none */
-    __u8 isa;
+    __u64 code;    /* of that exit */
+    __u8 isa;      /* of that exit, as the next one */
     __u8 flags;
     __u8 excluded; /* of a VM that was not asked for */
     __u8 zero[5];
+    __u64 entered;     /* 0: it is not in the guest, as far as is known */
+    __u64 guest;       /* time in the guest, summed; without the stay that has not ended */
+    __u64 asked;       /* when the interrupt that was injected last was asked for; 0 is not known */
+    __u32 vector_slot; /* of that one; 0: none since the last entry */
+    __u32 unused;
+    struct vt_kvm_account at_exit;
+    struct vt_kvm_account at_user;
     struct vt_kvm_known known[VT_KVM_KNOWN];
 };
 

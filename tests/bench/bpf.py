@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 _BPF_STATS_RUN_TIME = 0
 _BPF_PROG_TYPE_TRACEPOINT = 5
+_BPF_PROG_TYPE_RAW_TRACEPOINT = 17
 _BPF_PROG_TYPE_TRACING = 26
 _BPF_TRACE_RAW_TP = 23
 
@@ -157,17 +158,31 @@ def statistics():
         yield
 
 
+_RETURN_0 = bytes([0xB7, 0, 0, 0, 0, 0, 0, 0]) + bytes([0x95, 0, 0, 0, 0, 0, 0, 0])
+
+
+@contextlib.contextmanager
+def empty_raw_program(event: str):
+    """Attaches `return 0` to a raw tracepoint; gives its id."""
+    loaded = _lib.bpf_prog_load(
+        _BPF_PROG_TYPE_RAW_TRACEPOINT, b"empty", b"GPL", _RETURN_0, c_size_t(2), None
+    )
+    with _closing(_checked(loaded, "loading an empty program")) as fd:
+        attached = _lib.bpf_raw_tracepoint_open(event.encode(), fd)
+        with _closing(_checked(attached, f"attaching to {event}")):
+            yield program(fd).id
+
+
 @contextlib.contextmanager
 def empty_program():
     """Attaches `return 0` to tp_btf/sched_switch; gives its id. The floor of every measurement."""
-    return_0 = bytes([0xB7, 0, 0, 0, 0, 0, 0, 0]) + bytes([0x95, 0, 0, 0, 0, 0, 0, 0])
     opts = _ProgLoadOpts(
         sz=ctypes.sizeof(_ProgLoadOpts),
         expected_attach_type=_BPF_TRACE_RAW_TP,
         attach_btf_id=_switch_btf_id,
     )
     loaded = _lib.bpf_prog_load(
-        _BPF_PROG_TYPE_TRACING, b"empty", b"GPL", return_0, c_size_t(2), ctypes.byref(opts)
+        _BPF_PROG_TYPE_TRACING, b"empty", b"GPL", _RETURN_0, c_size_t(2), ctypes.byref(opts)
     )
     with _closing(_checked(loaded, "loading the empty program")) as fd:
         attached = _lib.bpf_raw_tracepoint_open(None, fd)

@@ -46,6 +46,43 @@ class PingPong:
             process.wait()
 
 
+@dataclass(frozen=True)
+class Guest:
+    """A VM that does nothing but leave its guest, in short rounds until it is stopped."""
+
+    program: str
+    cpu: int
+
+    def possible(self) -> bool:
+        return os.access("/dev/kvm", os.R_OK | os.W_OK) and os.access(self.program, os.X_OK)
+
+    @contextlib.contextmanager
+    def running(self):
+        command = ["taskset", "-c", str(self.cpu), self.program, "64", "64", "0", "--mmio=64"]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        done = threading.Event()
+
+        def feed() -> None:
+            with contextlib.suppress(BrokenPipeError):
+                while not done.is_set():
+                    process.stdin.write(b"\n" * 256)
+                    process.stdin.flush()
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            yield
+        finally:
+            done.set()
+            process.kill()
+            process.wait()
+            feeder.join()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+
+
 def cpu_hierarchy() -> str:
     """Where cgroups that schedule are made: the v1 cpu hierarchy if there is one, else v2."""
     v2 = None

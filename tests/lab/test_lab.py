@@ -106,9 +106,18 @@ class Parts(unittest.TestCase):
 
         tests = [Marked("test_it"), Unmarked("test_it"), Unmarked("test_that")]
         self.assertEqual([inside.on_any_kernel(test) for test in tests], [True, False, True])
-        self.assertFalse(any(inside.on_one_cpu(test) for test in tests))
         self.assertEqual(inside.of_share(tests, (1, 2)), tests[1:2])
         self.assertEqual(inside.of_share(tests, (2, 2)), [])
+
+    def test_on_one_cpu(self):
+        class Marked(unittest.TestCase):
+            on_one_cpu = True
+
+            def test_it(self):
+                pass
+
+        self.assertTrue(inside.on_one_cpu(Marked("test_it")))
+        self.assertFalse(inside.on_one_cpu(self))
 
 
 class Releases(unittest.TestCase):

@@ -58,6 +58,11 @@ def exit_codes():
     return None
 
 
+def is_loaded_module(name):
+    """Whether it is loaded, and could be unloaded."""
+    return pathlib.Path("/sys/module", name, "refcnt").exists()
+
+
 def flavour():
     """What implements KVM here, for messages."""
     modules = sorted(p.name for p in pathlib.Path("/sys/module").glob("kvm_*"))

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -129,28 +130,24 @@ TEST(PortName, IsShort)
         ASSERT_THAT(name_of_port(port), SizeIs(testing::Le(kColumns))) << std::hex << port;
 }
 
-const std::vector<Expected>& expected_addresses()
-{
-    static const std::vector<Expected> kExpected = {
-        {0x000a0000, 0x000bffff, "VGA"},
-        {0x80000000, 0xbfffffff, kPciDevice},
-        {0xc0000000, 0xfebfffff, kPciOrVirtioMmio},
-        {0xfec00000, 0xfec00fff, "IOAPIC"},
-        {0xfec10000, 0xfec10fff, "IOAPIC"},
-        {0xfed00000, 0xfed003ff, "HPET"},
-        {0xfed1c000, 0xfed1ffff, "ICH9"},
-        {0xfed40000, 0xfed44fff, "TPM"},
-        {0xfed80000, 0xfed83fff, "IOMMU"},
-        {0xfed90000, 0xfed90fff, "IOMMU"},
-        {0xfee00000, 0xfeefffff, "local APIC"},
-        {0xff800000, 0xffffffff, "flash"},
-    };
-    return kExpected;
-}
+constexpr auto kExpectedAddresses = std::to_array<Expected>({
+    {0x000a0000, 0x000bffff, "VGA"},
+    {0x80000000, 0xbfffffff, kPciDevice},
+    {0xc0000000, 0xfebfffff, kPciOrVirtioMmio},
+    {0xfec00000, 0xfec00fff, "IOAPIC"},
+    {0xfec10000, 0xfec10fff, "IOAPIC"},
+    {0xfed00000, 0xfed003ff, "HPET"},
+    {0xfed1c000, 0xfed1ffff, "ICH9"},
+    {0xfed40000, 0xfed44fff, "TPM"},
+    {0xfed80000, 0xfed83fff, "IOMMU"},
+    {0xfed90000, 0xfed90fff, "IOMMU"},
+    {0xfee00000, 0xfeefffff, "local APIC"},
+    {0xff800000, 0xffffffff, "flash"},
+});
 
 TEST(AddressName, BothEnds)
 {
-    for (const auto& [first, last, name] : expected_addresses()) {
+    for (const auto& [first, last, name] : kExpectedAddresses) {
         EXPECT_EQ(address_name(first), name) << std::hex << first;
         EXPECT_EQ(address_name(first + (last - first) / 2), name) << std::hex << first;
         EXPECT_EQ(address_name(last), name) << std::hex << last;

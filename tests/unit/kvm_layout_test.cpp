@@ -35,19 +35,31 @@ public:
         uint32_t at = 0; // in bytes
         uint32_t bits = 0;
     };
-    int structure(const std::string& name, const std::vector<Member>& members)
+    [[nodiscard]] int structure(const std::string& name, const std::vector<Member>& members) const
     {
         return composite(btf__add_struct(get(), name.c_str(), kSize), members);
     }
-    int joined(const std::string& name, uint32_t size, const std::vector<Member>& members)
+    // A struct that no other has as a part.
+    void outer(const std::string& name, const std::vector<Member>& members) const
+    {
+        EXPECT_GT(structure(name, members), 0);
+    }
+    [[nodiscard]] int joined(const std::string& name, uint32_t size,
+                             const std::vector<Member>& members) const
     {
         return composite(btf__add_union(get(), name.c_str(), size), members);
     }
-    int pointer(int to) { return added(btf__add_ptr(get(), to)); }
-    int alias(const char* name, int of) { return added(btf__add_typedef(get(), name, of)); }
-    int constant(int of) { return added(btf__add_const(get(), of)); }
-    int forward(const char* name) { return added(btf__add_fwd(get(), name, BTF_FWD_STRUCT)); }
-    int number(const char* name, uint32_t size)
+    [[nodiscard]] int pointer(int to) const { return added(btf__add_ptr(get(), to)); }
+    [[nodiscard]] int alias(const char* name, int of) const
+    {
+        return added(btf__add_typedef(get(), name, of));
+    }
+    [[nodiscard]] int constant(int of) const { return added(btf__add_const(get(), of)); }
+    [[nodiscard]] int forward(const char* name) const
+    {
+        return added(btf__add_fwd(get(), name, BTF_FWD_STRUCT));
+    }
+    [[nodiscard]] int number(const char* name, uint32_t size) const
     {
         return added(btf__add_int(get(), name, size, 0));
     }
@@ -77,7 +89,7 @@ private:
         u64 = alias("u64", number("long long unsigned int", 8));
         vcpu = structure("kvm_vcpu", {{"kvm", pointer(kVoid)}});
     }
-    int composite(int id, const std::vector<Member>& members)
+    [[nodiscard]] int composite(int id, const std::vector<Member>& members) const
     {
         added(id);
         for (const Member& m : members)
@@ -115,15 +127,14 @@ int reason_union(Types& t)
 TEST(VmxReason, IsANumberUntil510)
 {
     Types t;
-    t.structure("vcpu_vmx",
-                {{"vcpu", t.vcpu}, {"fail", t.u16, 8000}, {"exit_reason", t.u32, 8004}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"fail", t.u16, 8000}, {"exit_reason", t.u32, 8004}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), Place({0, 8004, 4}));
 }
 
 TEST(VmxReason, IsAUnionSince511)
 {
     Types t;
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"exit_reason", reason_union(t), 6300}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"exit_reason", reason_union(t), 6300}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), Place({0, 6300, 4}));
 }
 
@@ -132,7 +143,7 @@ TEST(VmxReason, IsInWhatTdxSharesSince616)
     Types t;
     const int vt =
         t.structure("vcpu_vt", {{"pi_desc", t.u64}, {"exit_reason", reason_union(t), 152}});
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"vt", vt, 6400}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"vt", vt, 6400}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), Place({0, 6552, 4}));
 }
 
@@ -141,7 +152,7 @@ TEST(VmxReason, OfANamelessPartAndATypedef)
     Types t;
     const int inner = t.structure("", {{"x", t.u64}, {"exit_reason", t.constant(t.u32), 8}});
     const int outer = t.joined("", 16, {{"y", t.u32}, {"", inner}});
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"", outer, 600}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"", outer, 600}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), Place({0, 608, 4}));
 }
 
@@ -149,7 +160,7 @@ TEST(VmxReason, IsNotThatOfANamedPart)
 {
     Types t;
     const int nested = t.structure("nested_vmx", {{"exit_reason", t.u32}});
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"nested", nested, 600}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"nested", nested, 600}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), kNothing);
 }
 
@@ -157,7 +168,7 @@ TEST(VmxReason, TheDirectOneComesFirst)
 {
     Types t;
     const int vt = t.structure("vcpu_vt", {{"exit_reason", t.u32, 100}});
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"vt", vt, 600}, {"exit_reason", t.u32, 900}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"vt", vt, 600}, {"exit_reason", t.u32, 900}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), Place({0, 900, 4}));
 }
 
@@ -167,10 +178,10 @@ TEST(VmxReason, IsMissing)
     EXPECT_EQ(place(vmx_reason_place(none.get())), kNothing);
     Types without;
     const int vt = without.structure("vcpu_vt", {{"pi_desc", without.u64}});
-    without.structure("vcpu_vmx", {{"vcpu", without.vcpu}, {"vt", vt, 600}});
+    without.outer("vcpu_vmx", {{"vcpu", without.vcpu}, {"vt", vt, 600}});
     EXPECT_EQ(place(vmx_reason_place(without.get())), kNothing);
     Types forward;
-    forward.forward("vcpu_vmx");
+    EXPECT_GT(forward.forward("vcpu_vmx"), 0);
     EXPECT_EQ(place(vmx_reason_place(forward.get())), kNothing);
 }
 
@@ -178,27 +189,27 @@ TEST(VmxReason, IsNotBehindAPointer)
 {
     Types t;
     const int vt = t.structure("vcpu_vt", {{"exit_reason", t.u32}});
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"vt", t.pointer(vt), 600}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"vt", t.pointer(vt), 600}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), kNothing);
 }
 
 TEST(VmxReason, OfAnotherSizeIsNotKnown)
 {
     Types t;
-    t.structure("vcpu_vmx", {{"vcpu", t.vcpu}, {"exit_reason", t.u16, 600}});
+    t.outer("vcpu_vmx", {{"vcpu", t.vcpu}, {"exit_reason", t.u16, 600}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), kNothing);
     Types large;
-    large.structure("vcpu_vmx", {{"vcpu", large.vcpu}, {"exit_reason", large.vcpu, 600}});
+    large.outer("vcpu_vmx", {{"vcpu", large.vcpu}, {"exit_reason", large.vcpu, 600}});
     EXPECT_EQ(place(vmx_reason_place(large.get())), kNothing);
 }
 
 TEST(VmxReason, TheVcpuHasToBeFirst)
 {
     Types t;
-    t.structure("vcpu_vmx", {{"other", t.u64}, {"vcpu", t.vcpu, 8}, {"exit_reason", t.u32, 600}});
+    t.outer("vcpu_vmx", {{"other", t.u64}, {"vcpu", t.vcpu, 8}, {"exit_reason", t.u32, 600}});
     EXPECT_EQ(place(vmx_reason_place(t.get())), kNothing);
     Types none;
-    none.structure("vcpu_vmx", {{"exit_reason", none.u32, 600}});
+    none.outer("vcpu_vmx", {{"exit_reason", none.u32, 600}});
     EXPECT_EQ(place(vmx_reason_place(none.get())), kNothing);
 }
 
@@ -208,7 +219,7 @@ TEST(VmxReason, TheVcpuHasToBeFirst)
 void add_svm(Types& t, int control, uint32_t pointer_at = 6200)
 {
     const int vmcb = t.structure("vmcb", {{"control", control}, {"save", t.u64, 1024}});
-    t.structure("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", t.pointer(vmcb), pointer_at}});
+    t.outer("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", t.pointer(vmcb), pointer_at}});
 }
 
 TEST(SvmReason, IsOf32Bits)
@@ -232,7 +243,7 @@ TEST(SvmReason, OfAControlAreaThatIsNotFirst)
     Types t;
     const int control = t.structure("vmcb_control_area", {{"exit_code", t.u32, 112}});
     const int vmcb = t.structure("vmcb", {{"save", t.u64}, {"control", control, 1024}});
-    t.structure("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", t.pointer(vmcb), 6200}});
+    t.outer("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", t.pointer(vmcb), 6200}});
     EXPECT_EQ(place(svm_reason_place(t.get())), Place({6200, 1136, 4}));
 }
 
@@ -244,7 +255,7 @@ TEST(SvmReason, OfNamelessParts)
     const int control = t.structure("vmcb_control_area", {{"", both, 112}});
     const int vmcb = t.structure("vmcb", {{"control", control}});
     const int pointers = t.structure("", {{"vmcb_pa", t.u64}, {"vmcb", t.pointer(vmcb), 8}});
-    t.structure("vcpu_svm", {{"vcpu", t.vcpu}, {"", pointers, 6200}});
+    t.outer("vcpu_svm", {{"vcpu", t.vcpu}, {"", pointers, 6200}});
     EXPECT_EQ(place(svm_reason_place(t.get())), Place({6208, 112, 4}));
 }
 
@@ -254,7 +265,7 @@ TEST(SvmReason, BehindAPointerThatIsConst)
     const int control = t.structure("vmcb_control_area", {{"exit_code", t.u32, 112}});
     const int vmcb = t.structure("vmcb", {{"control", control}});
     const int pointer = t.constant(t.pointer(t.constant(t.alias("vmcb_t", vmcb))));
-    t.structure("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", pointer, 6200}});
+    t.outer("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", pointer, 6200}});
     EXPECT_EQ(place(svm_reason_place(t.get())), Place({6200, 112, 4}));
 }
 
@@ -266,7 +277,7 @@ TEST(SvmReason, IsMissing)
     add_svm(no_code, no_code.structure("vmcb_control_area", {{"exit_info_1", no_code.u64, 120}}));
     EXPECT_EQ(place(svm_reason_place(no_code.get())), kNothing);
     Types no_pointer;
-    no_pointer.structure("vcpu_svm", {{"vcpu", no_pointer.vcpu}});
+    no_pointer.outer("vcpu_svm", {{"vcpu", no_pointer.vcpu}});
     EXPECT_EQ(place(svm_reason_place(no_pointer.get())), kNothing);
 }
 
@@ -275,22 +286,32 @@ TEST(SvmReason, IsNotInAVmcbThatIsNoPointer)
     Types t;
     const int control = t.structure("vmcb_control_area", {{"exit_code", t.u32, 112}});
     const int vmcb = t.structure("vmcb", {{"control", control}});
-    t.structure("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", vmcb, 6200}});
+    t.outer("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", vmcb, 6200}});
+    EXPECT_EQ(place(svm_reason_place(t.get())), kNothing);
+}
+
+// BTF has the size of a type where a pointer has what it points to.
+TEST(SvmReason, ASizeIsNoType)
+{
+    Types t;
+    const int control = t.structure("vmcb_control_area", {{"exit_code", t.u32, 112}});
+    const int vmcb = t.structure("vmcb", {{"control", control}});
+    const int other = t.joined("other", static_cast<uint32_t>(vmcb), {{"x", t.u32}});
+    t.outer("vcpu_svm", {{"vcpu", t.vcpu}, {"vmcb", other, 6200}});
     EXPECT_EQ(place(svm_reason_place(t.get())), kNothing);
 }
 
 TEST(SvmReason, OfAPointerToWhatIsNotKnown)
 {
     Types nothing;
-    nothing.structure("vcpu_svm", {{"vcpu", nothing.vcpu}, {"vmcb", nothing.pointer(kVoid), 6200}});
+    nothing.outer("vcpu_svm", {{"vcpu", nothing.vcpu}, {"vmcb", nothing.pointer(kVoid), 6200}});
     EXPECT_EQ(place(svm_reason_place(nothing.get())), kNothing);
     Types forward;
     const int vmcb = forward.pointer(forward.forward("vmcb"));
-    forward.structure("vcpu_svm", {{"vcpu", forward.vcpu}, {"vmcb", vmcb, 6200}});
+    forward.outer("vcpu_svm", {{"vcpu", forward.vcpu}, {"vmcb", vmcb, 6200}});
     EXPECT_EQ(place(svm_reason_place(forward.get())), kNothing);
     Types number;
-    number.structure("vcpu_svm",
-                     {{"vcpu", number.vcpu}, {"vmcb", number.pointer(number.u64), 6200}});
+    number.outer("vcpu_svm", {{"vcpu", number.vcpu}, {"vmcb", number.pointer(number.u64), 6200}});
     EXPECT_EQ(place(svm_reason_place(number.get())), kNothing);
 }
 
@@ -306,7 +327,7 @@ TEST(SvmReason, TheVcpuHasToBeFirst)
     Types t;
     const int control = t.structure("vmcb_control_area", {{"exit_code", t.u32, 112}});
     const int vmcb = t.structure("vmcb", {{"control", control}});
-    t.structure("vcpu_svm", {{"vmcb", t.pointer(vmcb)}, {"vcpu", t.vcpu, 8}});
+    t.outer("vcpu_svm", {{"vmcb", t.pointer(vmcb)}, {"vcpu", t.vcpu, 8}});
     EXPECT_EQ(place(svm_reason_place(t.get())), kNothing);
 }
 
@@ -316,48 +337,48 @@ class KvmLayoutFiles : public testing::Test {
 protected:
     static void add_vmx(Types& module, const Types& kernel, uint32_t at)
     {
-        module.structure("vcpu_vmx", {{"vcpu", kernel.vcpu}, {"exit_reason", kernel.u32, at}});
+        module.outer("vcpu_vmx", {{"vcpu", kernel.vcpu}, {"exit_reason", kernel.u32, at}});
     }
     static void add_svm_of(Types& module, const Types& kernel, uint32_t at)
     {
         const int control = module.structure("vmcb_control_area", {{"exit_code", kernel.u32, 112}});
         const int vmcb = module.structure("vmcb", {{"control", control}});
-        module.structure("vcpu_svm", {{"vcpu", kernel.vcpu}, {"vmcb", module.pointer(vmcb), at}});
+        module.outer("vcpu_svm", {{"vcpu", kernel.vcpu}, {"vmcb", module.pointer(vmcb), at}});
     }
 
-    test::TempDir directory;
-    Types kernel;
+    test::TempDir directory_;
+    Types kernel_;
 };
 
 TEST_F(KvmLayoutFiles, ADirectoryThatIsNotThere)
 {
-    const KvmLayout layout = kvm_layout(directory.path() + "/no_such");
+    const KvmLayout layout = kvm_layout(directory_.path() + "/no_such");
     EXPECT_EQ(place(layout.vmx), kNothing);
     EXPECT_EQ(place(layout.svm), kNothing);
 }
 
 TEST_F(KvmLayoutFiles, AKernelThatHasNoKvm)
 {
-    directory.write("vmlinux", kernel.bytes());
-    const KvmLayout layout = kvm_layout(directory.path());
+    directory_.write("vmlinux", kernel_.bytes());
+    const KvmLayout layout = kvm_layout(directory_.path());
     EXPECT_EQ(place(layout.vmx), kNothing);
     EXPECT_EQ(place(layout.svm), kNothing);
 }
 
 TEST_F(KvmLayoutFiles, WhatIsNoBtf)
 {
-    directory.write("vmlinux", "nonsense");
-    const KvmLayout layout = kvm_layout(directory.path());
+    directory_.write("vmlinux", "nonsense");
+    const KvmLayout layout = kvm_layout(directory_.path());
     EXPECT_EQ(place(layout.vmx), kNothing);
     EXPECT_EQ(place(layout.svm), kNothing);
 }
 
 TEST_F(KvmLayoutFiles, AKernelWithKvmBuiltIn)
 {
-    add_vmx(kernel, kernel, 600);
-    add_svm_of(kernel, kernel, 700);
-    directory.write("vmlinux", kernel.bytes());
-    const KvmLayout layout = kvm_layout(directory.path());
+    add_vmx(kernel_, kernel_, 600);
+    add_svm_of(kernel_, kernel_, 700);
+    directory_.write("vmlinux", kernel_.bytes());
+    const KvmLayout layout = kvm_layout(directory_.path());
     EXPECT_EQ(place(layout.vmx), Place({0, 600, 4}));
     EXPECT_EQ(place(layout.svm), Place({700, 112, 4}));
 }
@@ -365,34 +386,34 @@ TEST_F(KvmLayoutFiles, AKernelWithKvmBuiltIn)
 // Their own types on top of the kernel's, with its numbers and struct kvm_vcpu.
 TEST_F(KvmLayoutFiles, Modules)
 {
-    Types intel(kernel.get());
-    add_vmx(intel, kernel, 600);
-    Types amd(kernel.get());
-    add_svm_of(amd, kernel, 700);
-    directory.write("vmlinux", kernel.bytes());
-    directory.write("kvm_intel", intel.bytes());
-    directory.write("kvm_amd", amd.bytes());
-    const KvmLayout layout = kvm_layout(directory.path());
+    Types intel(kernel_.get());
+    add_vmx(intel, kernel_, 600);
+    Types amd(kernel_.get());
+    add_svm_of(amd, kernel_, 700);
+    directory_.write("vmlinux", kernel_.bytes());
+    directory_.write("kvm_intel", intel.bytes());
+    directory_.write("kvm_amd", amd.bytes());
+    const KvmLayout layout = kvm_layout(directory_.path());
     EXPECT_EQ(place(layout.vmx), Place({0, 600, 4}));
     EXPECT_EQ(place(layout.svm), Place({700, 112, 4}));
 }
 
 TEST_F(KvmLayoutFiles, OneModule)
 {
-    Types amd(kernel.get());
-    add_svm_of(amd, kernel, 700);
-    directory.write("vmlinux", kernel.bytes());
-    directory.write("kvm_amd", amd.bytes());
-    const KvmLayout layout = kvm_layout(directory.path());
+    Types amd(kernel_.get());
+    add_svm_of(amd, kernel_, 700);
+    directory_.write("vmlinux", kernel_.bytes());
+    directory_.write("kvm_amd", amd.bytes());
+    const KvmLayout layout = kvm_layout(directory_.path());
     EXPECT_EQ(place(layout.vmx), kNothing);
     EXPECT_EQ(place(layout.svm), Place({700, 112, 4}));
 }
 
 TEST_F(KvmLayoutFiles, AModuleThatIsNoBtf)
 {
-    directory.write("vmlinux", kernel.bytes());
-    directory.write("kvm_intel", "nonsense");
-    EXPECT_EQ(place(kvm_layout(directory.path()).vmx), kNothing);
+    directory_.write("vmlinux", kernel_.bytes());
+    directory_.write("kvm_intel", "nonsense");
+    EXPECT_EQ(place(kvm_layout(directory_.path()).vmx), kNothing);
 }
 
 // Whatever there is on this machine.

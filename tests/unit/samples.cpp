@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "samples.h"
 
+#include "model/exit_reasons.h"
 #include "render/text_parts.h"
+#include "vtrace/kvm.h"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 namespace vtrace::test {
@@ -43,6 +46,84 @@ OpenWait open_wait(uint64_t ns, uint64_t cgroup, uint32_t tid, std::string comm)
             .tid = tid,
             .tgid = tid - tid % 10,
             .comm = std::move(comm)};
+}
+
+constexpr auto kVmx = static_cast<uint32_t>(ExitIsa::kVmx);
+constexpr auto kSvm = static_cast<uint32_t>(ExitIsa::kSvm);
+
+// An exit's parts have to add up to its time.
+KvmFigure exits(uint32_t tid, uint64_t code, uint64_t count, const ExitParts& parts)
+{
+    const bool is_web = tid < 5'000;
+    KvmFigure figure = kvm_figure(VT_KVM_EXIT, is_web ? kWebVm : kDbVm, tid, code, count,
+                                  count == 0 ? 0 : parts.sum() / count);
+    figure.isa = is_web ? kSvm : kVmx;
+    figure.parts = parts;
+    return figure;
+}
+
+std::vector<KvmFigure> figures_of_web()
+{
+    KvmFigure mapped = exits(4'001, 0x400, 20, {.kernel = 200 * kUs, .vmm = 800 * kUs});
+    mapped.flags = VT_KVM_IS_MMIO;
+    mapped.to_vmm = 20;
+    KvmFigure serial = kvm_figure(VT_KVM_PIO, kWebVm, 4'001, 0x3f8, 20, 50 * kUs);
+    serial.flags = VT_KVM_WRITE;
+    serial.to_vmm = 20;
+    serial.parts = {.kernel = 200 * kUs, .vmm = 800 * kUs};
+    KvmFigure doorbell = kvm_figure(VT_KVM_MMIO, kWebVm, 4'010, 0x80003000, 1'000, kUs);
+    doorbell.flags = VT_KVM_WRITE;
+    doorbell.parts = {.kernel = kMs};
+    // Of the injected interrupts a message asked for 20.
+    KvmFigure injected = kvm_figure(VT_KVM_VECTOR, kWebVm, 4'001, 0x22, 20, 4 * kUs);
+    injected.count = 30;
+    KvmFigure unmapped = kvm_figure(VT_KVM_UNMAP, kWebVm, 0, 0, 2, 0);
+    unmapped.amount = 8U << 20;
+    return {
+        exits(4'001, 0x400, 100, {.kernel = 700 * kUs, .blocked = 200 * kUs, .waited = 100 * kUs}),
+        mapped,
+        exits(4'001, 0x078, 50, {.kernel = 10 * kMs, .blocked = 990 * kMs}), // hlt
+        exits(4'010, 0x07c, 1'000, {.kernel = kMs}),                         // msr
+        exits(4'010, 0x7777, 3, {.kernel = 15 * kUs}),
+        exits(4'010, 0x078, 10, {.kernel = kMs, .blocked = 499 * kMs}),
+        serial,
+        doorbell,
+        injected,
+        kvm_figure(VT_KVM_VECTOR, kWebVm, 4'010, 0xfd, 7, 0),
+        kvm_figure(VT_KVM_MSI, kWebVm, 0, 0x22, 25, 0),
+        unmapped,
+        kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_PAGE_FAULT, 120, 0),
+        kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_POLLED, 10, 400 * kUs),
+        kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_SLEPT, 40, 24 * kMs),
+    };
+}
+
+std::vector<KvmFigure> figures_of_db()
+{
+    KvmFigure clock = kvm_figure(VT_KVM_PIO, kDbVm, 5'001, 0x70, 4, 3 * kUs);
+    clock.parts = {.kernel = 12 * kUs};
+    return {
+        exits(5'001, 48, 10, {.kernel = 200 * kUs}), // EPT_VIOLATION
+        exits(5'001, 12, 5, {.blocked = 500 * kMs}), // HLT
+        clock,
+        kvm_figure(VT_KVM_VECTOR, kDbVm, 5'001, 0xec, 9, 0),
+        kvm_figure(VT_KVM_EVENT, kDbVm, 5'001, VT_KVM_PAGE_FAULT, 10, 0),
+    };
+}
+
+// A thread of a VM that lived for five seconds and slept for most of it.
+ThreadStates thread_of(uint64_t vm, uint32_t tid, uint64_t ran, uint64_t waited)
+{
+    StateTimes times{.lived = 5 * kSecond, .utime = ran / 2, .stime = ran - ran / 2};
+    times.gtime = times.utime / 2;
+    times.ns.at(VT_REASON_NONE) = ran;
+    times.ns.at(VT_REASON_RUNNABLE) = waited;
+    times.ns.at(VT_REASON_OTHER) = 5 * kSecond - ran - waited;
+    return {.owner = {.cgroup_id = vm == kWebVm ? 42U : 43U, .vm = vm},
+            .tid = tid,
+            .tgid = tid / 1'000 * 1'000,
+            .comm = "CPU 1/KVM",
+            .times = times};
 }
 
 } // namespace
@@ -172,6 +253,82 @@ Snapshot huge_snapshot()
     snapshot.sched.open = {open_wait(kMonth, 21, 4'194'303, "starved")};
     for (const LossCounter& counter : loss_counters())
         snapshot.loss.*counter.count = 999'600'000'000;
+    return snapshot;
+}
+
+KvmFigure kvm_figure(uint32_t kind, uint64_t vm, uint32_t tid, uint64_t code, uint64_t count,
+                     uint64_t ns)
+{
+    return {.vm = vm,
+            .tid = tid,
+            .kind = kind,
+            .code = code,
+            .count = count,
+            .time = ns == 0 ? Histogram{} : histogram({{ns, count}})};
+}
+
+Snapshot kvm_snapshot()
+{
+    Snapshot snapshot = base();
+    snapshot.cgroups.cgroups = {{.id = 1},
+                                {.id = 40, .parent = 1, .name = "kubepods"},
+                                {.id = 41, .parent = 40, .name = "pod1"},
+                                {.id = 42, .parent = 41, .name = "web"},
+                                {.id = 43, .parent = 41, .name = "db"}};
+    snapshot.entities = {
+        {.cgroup_id = 41, .kind = "pod", .name = "shop/vms"},
+        {.cgroup_id = 42, .kind = "vm", .name = "web-1", .vm = kWebVm, .pid = 4'000},
+        {.cgroup_id = 43, .kind = "vm", .name = "db-1", .vm = kDbVm, .pid = 5'000}};
+    snapshot.sched.by_cgroup = true;
+    const OwnerId web{.cgroup_id = 42, .vm = kWebVm};
+    const OwnerId db{.cgroup_id = 43, .vm = kDbVm};
+    snapshot.sched.times = {
+        {.owner = web, .about = std::string(kWait), .time = histogram({{100 * kUs, 1'000}})},
+        {.owner = web,
+         .about = std::string(kNeighbour),
+         .culprit = db,
+         .time = histogram({{60 * kMs, 1}})},
+        {.owner = web, .about = std::string(kIrq), .time = histogram({{kMs, 3}})},
+        {.owner = db, .about = std::string(kWait), .time = histogram({{kUs, 8}})}};
+    snapshot.states.threads = {
+        thread_of(kWebVm, 4'001, 2'013 * kMs, 100 * kMs),
+        thread_of(kWebVm, 4'010, 1'004 * kMs, 0),
+        thread_of(kWebVm, 4'020, 12 * kMs, kMs),
+        thread_of(kWebVm, 4'030, 30 * kMs, 2 * kMs),
+        thread_of(kDbVm, 5'001, 101 * kMs, 8 * kUs),
+        thread_of(kDbVm, 5'020, 3 * kMs, 0),
+        {.owner = {.cgroup_id = 1}, .tid = 77, .tgid = 77, .comm = "of no VM"},
+    };
+    KvmSnapshot& kvm = snapshot.kvm;
+    kvm.flavour = "kvm_amd";
+    kvm.vcpus = {
+        {.vm = kWebVm,
+         .tid = 4'001,
+         .guest_ns = 2 * kSecond,
+         .carried = OpenExit{.ns = 15 * kMs, .code = 0x78, .isa = kSvm}},
+        {.vm = kWebVm,
+         .tid = 4'010,
+         .guest_ns = kSecond,
+         .open = OpenExit{.ns = 3 * kSecond, .code = 0x78, .isa = kSvm}},
+        {.vm = kDbVm, .tid = 5'001, .guest_ns = 100 * kMs},
+    };
+    kvm.threads = {{.vm = kWebVm, .tid = 4'001, .role = "vcpu 1"},
+                   {.vm = kWebVm, .tid = 4'010, .role = "vcpu 10"},
+                   {.vm = kWebVm, .tid = 4'020, .role = "iothread"},
+                   {.vm = kWebVm, .tid = 4'030, .role = "vhost"},
+                   {.vm = kDbVm, .tid = 5'001, .role = "vcpu 0"},
+                   {.vm = kDbVm, .tid = 5'020, .role = "thread"}};
+    kvm.figures = figures_of_web();
+    std::ranges::move(figures_of_db(), std::back_inserter(kvm.figures));
+    kvm.memory = {{.vm = kWebVm,
+                   .rss_bytes = 512U << 20,
+                   .swapped_bytes = 64U << 20,
+                   .shared_bytes = 4'096,
+                   .minor_faults = 900,
+                   .major_faults = 3,
+                   .reclaimed_bytes = 16U << 20,
+                   .stalled_ns = 7 * kMs},
+                  {.vm = kDbVm, .rss_bytes = 256U << 20, .minor_faults = 100}};
     return snapshot;
 }
 

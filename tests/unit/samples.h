@@ -35,6 +35,16 @@ Snapshot huge_snapshot(); // the largest figures that months on a large host can
 // All of the above, by name.
 std::vector<std::pair<std::string, Snapshot>> all_snapshots();
 
+// Two VMs of a pod: web-1 has vCPUs 1 (tid 4001) and 10 (4010), an iothread (4020) and a vhost (4030), db-1 has
+// vCPU 0 (5001) and a thread without a role (5020).
+inline constexpr uint64_t kWebVm = (uint64_t{7} << 22) + 4'000;
+inline constexpr uint64_t kDbVm = (uint64_t{8} << 22) + 5'000;
+Snapshot kvm_snapshot();
+
+// `count` times of `ns` each, none of it divided.
+KvmFigure kvm_figure(uint32_t kind, uint64_t vm, uint32_t tid, uint64_t code, uint64_t count,
+                     uint64_t ns);
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

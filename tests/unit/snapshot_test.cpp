@@ -97,6 +97,36 @@ Snapshot full_snapshot()
                              .tgid = 8,
                              .comm = every_byte(),
                              .times = times}}};
+    const ExitParts parts{.kernel = 12, .vmm = 13, .blocked = 14, .waited = UINT64_MAX - 12};
+    s.kvm = {.flavour = "kvm_amd",
+             .tells_exits = false,
+             .vcpus = {{.vm = UINT64_MAX - 10,
+                        .tid = UINT32_MAX,
+                        .guest_ns = 1,
+                        .open = OpenExit{.ns = 2, .code = UINT64_MAX, .isa = 3, .in_vmm = true},
+                        .carried = OpenExit{.ns = UINT64_MAX, .code = 4, .isa = UINT32_MAX}},
+                       {.vm = 5, .tid = 6, .guest_ns = UINT64_MAX}},
+             .threads = {{.vm = UINT64_MAX - 11, .tid = UINT32_MAX, .role = every_byte()}},
+             .figures = {{.vm = 1,
+                          .tid = UINT32_MAX,
+                          .kind = 3,
+                          .code = UINT64_MAX,
+                          .isa = 5,
+                          .flags = 6,
+                          .count = 7,
+                          .to_vmm = 8,
+                          .amount = 9,
+                          .parts = parts,
+                          .time = test::histogram({{15, 16}, {UINT64_MAX / 4, 2}})},
+                         {.vm = UINT64_MAX}},
+             .memory = {{.vm = 1,
+                         .rss_bytes = 2,
+                         .swapped_bytes = 3,
+                         .shared_bytes = 4,
+                         .minor_faults = 5,
+                         .major_faults = 6,
+                         .reclaimed_bytes = 7,
+                         .stalled_ns = UINT64_MAX}}};
     uint64_t count = 100;
     for (const LossCounter& counter : loss_counters())
         s.loss.*counter.count = count++;
@@ -115,6 +145,7 @@ TEST(Snapshot, LoadsWhatItSaved)
     auto snapshots = all_snapshots();
     snapshots.emplace_back("default", Snapshot{});
     snapshots.emplace_back("full", full_snapshot());
+    snapshots.emplace_back("kvm", test::kvm_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -127,7 +158,9 @@ TEST(Snapshot, LoadsWhatItSaved)
 // A fuzzer that starts from snapshots of another format finds little.
 TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
 {
-    for (const auto& [name, snapshot] : all_snapshots())
+    auto snapshots = all_snapshots();
+    snapshots.emplace_back("kvm", test::kvm_snapshot());
+    for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
 
@@ -298,6 +331,73 @@ TEST(Snapshot, RefusesNumbersOutOfRange)
         json changed = good;
         changed.at(json::json_pointer(where)) = value;
         EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+}
+
+TEST(Snapshot, RefusesDamagedKvm)
+{
+    const json good = json::parse(save_snapshot(full_snapshot()));
+    const uint64_t too_large = uint64_t{UINT32_MAX} + 1;
+    const std::pair<const char*, json> changes[] = {
+        {"/kvm/flavour", 1},
+        {"/kvm/flavour", nullptr},
+        {"/kvm/tells_exits", 1},
+        {"/kvm/tells_exits", "true"},
+        {"/kvm/vcpus", 1},
+        {"/kvm/vcpus/0", json::array()},
+        {"/kvm/vcpus/0/0", -1},
+        {"/kvm/vcpus/0/1", too_large}, // a tid
+        {"/kvm/vcpus/0/2", 0.5},
+        {"/kvm/vcpus/0/3", 1},
+        {"/kvm/vcpus/0/3", true},
+        {"/kvm/vcpus/0/3", json::array({1, 2, 3})},
+        {"/kvm/vcpus/0/3/0", -1},
+        {"/kvm/vcpus/0/3/1", "hlt"},
+        {"/kvm/vcpus/0/3/2", too_large},
+        {"/kvm/vcpus/0/3/3", 1},
+        {"/kvm/vcpus/0/4", "open"},
+        {"/kvm/vcpus/1/4", json::array()},
+        {"/kvm/threads", "none"},
+        {"/kvm/threads/0/0", -1},
+        {"/kvm/threads/0/1", too_large},
+        {"/kvm/threads/0/2", nullptr},
+        {"/kvm/threads/0/2", "\u0100"}, // no bytes
+        {"/kvm/figures", true},
+        {"/kvm/figures/0", json::object()},
+        {"/kvm/figures/0/0", -1},
+        {"/kvm/figures/0/1", too_large},
+        {"/kvm/figures/0/2", -1},
+        {"/kvm/figures/0/2", too_large},
+        {"/kvm/figures/0/3", 1e300},
+        {"/kvm/figures/0/4", too_large},
+        {"/kvm/figures/0/5", -1},
+        {"/kvm/figures/0/6", "7"},
+        {"/kvm/figures/0/7", -1},
+        {"/kvm/figures/0/8", nullptr},
+        {"/kvm/figures/0/9", -1},
+        {"/kvm/figures/0/10", 0.5},
+        {"/kvm/figures/0/11", true},
+        {"/kvm/figures/0/12", -1},
+        {"/kvm/figures/0/13", nullptr},
+        {"/kvm/figures/0/13/sum", -1},
+        {"/kvm/figures/0/13/buckets/0/0", VT_HIST_BUCKETS},
+        {"/kvm/figures/0/13/buckets/0/1", 0},
+        {"/kvm/memory", 1},
+        {"/kvm/memory/0/0", -1},
+        {"/kvm/memory/0/1", true},
+        {"/kvm/memory/0/3", 0.5},
+        {"/kvm/memory/0/7", -1},
+        {"/kvm/memory/0", json::array({1, 2, 3, 4, 5, 6, 7})},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"flavour", "tells_exits", "vcpus", "threads", "figures", "memory"}) {
+        json without = good;
+        without.at("kvm").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }
 

@@ -78,8 +78,10 @@ std::optional<vt_kvm_place> of_size(vt_kvm_place place, const Found& reason)
 {
     place.offset = reason.offset;
     place.size = reason.type->size;
+    // A union has the number as one of its members.
+    const bool number = btf_is_int(reason.type) || btf_is_composite(reason.type);
     const bool known = place.size == sizeof(uint32_t) || place.size == sizeof(uint64_t);
-    return known ? std::optional(place) : std::nullopt;
+    return number && known ? std::optional(place) : std::nullopt;
 }
 
 Btf module_types(const std::string& directory, const char* module, btf* base)

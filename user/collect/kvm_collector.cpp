@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -28,6 +29,12 @@ constexpr uint32_t kVcpusAtLeast = 1024;
 uint32_t slots(const KvmConfig& config)
 {
     return std::min(kSlotsAtLeast + kSlotsPerThread * config.vm_threads, kSlotsAtMost);
+}
+
+// Half of them free, so that one is near.
+uint32_t vcpu_places(const KvmConfig& config)
+{
+    return std::bit_ceil(kVcpusAtLeast + 2 * config.vm_threads);
 }
 
 uint64_t monotonic_ns()
@@ -115,19 +122,20 @@ void KvmCollector::prepare(BpfObject& object, const KvmConfig& config)
 {
     const bool on = config.parts.any();
     auto& maps = object->maps;
-    for (bpf_map* map : {maps.kvm_vcpus, maps.kvm_slot_of, maps.kvm_keys, maps.kvm_stats,
-                         maps.kvm_free_slots, maps.kvm_asked})
+    for (bpf_map* map : {maps.kvm_vcpus, maps.kvm_claims, maps.kvm_slot_of, maps.kvm_keys,
+                         maps.kvm_stats, maps.kvm_free_slots, maps.kvm_asked})
         bpf_map__set_autocreate(map, on);
     if (!on)
         return;
     const uint32_t most = slots(config);
-    bpf_map__set_max_entries(maps.kvm_vcpus, kVcpusAtLeast + 2 * config.vm_threads);
+    bpf_map__set_max_entries(maps.kvm_vcpus, vcpu_places(config));
+    bpf_map__set_max_entries(maps.kvm_claims, vcpu_places(config));
     for (bpf_map* map : {maps.kvm_slot_of, maps.kvm_keys, maps.kvm_stats, maps.kvm_free_slots})
         bpf_map__set_max_entries(map, most);
 
     const KvmFlavour flavour = kvm_flavour();
     object->rodata->kvm_target_vm = config.target_vm;
-    object->rodata->kvm_slots = most;
+    object->rodata->kvm_vcpu_places = vcpu_places(config);
     object->rodata->kvm_tells_exits = flavour.tells_exits;
     object->rodata->kvm_by_access = config.parts.accesses;
     bool by_record = false;
@@ -158,12 +166,23 @@ Result<std::unique_ptr<KvmCollector>> KvmCollector::start(BpfObject& object,
     if (!stats)
         return stats.error();
     self->stats_ = std::move(*stats);
+    auto places =
+        MappedArray<vt_vcpu>::map(bpf_map__fd(object->maps.kvm_vcpus), vcpu_places(config));
+    if (!places)
+        return places.error();
+    self->places_ = std::move(*places);
+    self->counts_.resize(most);
+    self->before_.resize(most);
+    const int free_slots = bpf_map__fd(object->maps.kvm_free_slots);
+    for (uint32_t slot = VT_KVM_SLOT_OTHER + 1; slot < most; slot++) {
+        if (bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY) != 0)
+            return errno_error("cannot hand out slots for figures of VMs");
+    }
     if (auto attached = self->attach_all(); !attached)
         return attached.error();
     // What came between two attachments is of no window.
     Snapshot before;
-    if (auto read = self->read(before); !read)
-        return read.error();
+    self->read(before);
     return self;
 }
 
@@ -207,13 +226,15 @@ KvmFigure KvmCollector::figure(uint32_t slot, uint32_t epoch)
         const __u64 value = load_relaxed(now.*field);
         return value - std::exchange(before.stat.*field, value);
     };
+    // Less than before is a count on its way from the vCPU to its figure: the next read has it.
+    const uint64_t count = std::max<uint64_t>(counts_[slot], before.stat.count);
     KvmFigure figure{.vm = key.vm,
                      .tid = key.tid,
                      .kind = key.kind,
                      .code = key.code,
                      .isa = key.isa,
                      .flags = key.flags,
-                     .count = since(&vt_kvm_stat::count),
+                     .count = count - std::exchange(before.stat.count, count),
                      .to_vmm = since(&vt_kvm_stat::to_vmm),
                      .amount = since(&vt_kvm_stat::amount),
                      .parts = {.kernel = since(&vt_kvm_stat::kernel),
@@ -234,9 +255,9 @@ void KvmCollector::read_figures(KvmSnapshot& kvm)
     uint32_t& counted = (*object_)->data->kvm_epoch;
     const uint32_t epoch = counted;
     __atomic_store_n(&counted, epoch + 1, __ATOMIC_RELEASE);
-    const uint32_t used = std::min(load_relaxed((*object_)->data->kvm_slots_used), slots(config_));
-    before_.resize(used);
-    for (uint32_t slot = VT_KVM_SLOT_OTHER + 1; slot < used; slot++) {
+    for (uint32_t slot = VT_KVM_SLOT_OTHER + 1; slot < counts_.size(); slot++) {
+        if (keys_.values()[slot].vm == 0)
+            continue; // never taken
         KvmFigure found = figure(slot, epoch);
         if (found.kind == VT_KVM_EVENT && found.code == VT_KVM_ENDED) {
             add_ended(kvm, found);
@@ -262,39 +283,47 @@ void KvmCollector::add_ended(KvmSnapshot& kvm, const KvmFigure& figure)
     kvm.vcpus.push_back(ended);
 }
 
-Status KvmCollector::read_vcpus(KvmSnapshot& kvm)
+// What is counted by now, but for what vCPUs keep themselves.
+void KvmCollector::read_counts()
 {
-    const int fd = bpf_map__fd((*object_)->maps.kvm_vcpus);
-    std::map<uint32_t, Vcpu> known;
-    uint32_t tid = 0;
-    for (const uint32_t* before = nullptr; bpf_map_get_next_key(fd, before, &tid) == 0;
-         before = &tid) {
-        vt_vcpu vcpu{};
-        if (bpf_map_lookup_elem(fd, &tid, &vcpu) != 0 || vcpu.excluded != 0)
+    for (size_t slot = 0; slot < counts_.size(); slot++)
+        counts_[slot] = load_relaxed(stats_.values()[slot].count);
+}
+
+void KvmCollector::read_vcpus(KvmSnapshot& kvm)
+{
+    for (const vt_vcpu& place : places_.values()) {
+        if (load_relaxed(place.tid) == 0 || place.excluded != 0)
             continue;
-        const uint64_t now = monotonic_ns();
-        const auto ago = [&](uint64_t since) {
-            return since == 0 || since > now ? 0 : now - since;
-        };
-        const uint64_t guest = vcpu.guest + ago(vcpu.entered);
-        const auto last = vcpus_.find(tid);
-        const bool same = last != vcpus_.end() && last->second.vm == vcpu.vm;
-        KvmVcpu found{.vm = vcpu.vm, .tid = tid};
-        found.guest_ns = guest - std::min(guest, same ? last->second.guest : 0);
-        if (vcpu.exited != 0) {
-            found.open = OpenExit{.ns = ago(vcpu.exited),
-                                  .code = vcpu.code,
-                                  .isa = vcpu.isa,
-                                  .in_vmm = vcpu.to_user != 0};
+        const vt_vcpu vcpu = place;
+        for (const vt_kvm_known& known : vcpu.known) {
+            if (known.slot < counts_.size())
+                counts_[known.slot] += known.count;
         }
-        if (same)
-            found.carried = last->second.open;
-        known[tid] = {.vm = vcpu.vm, .guest = guest, .open = found.open};
-        kvm.vcpus.push_back(found);
+        if (vcpu.tid != 0)
+            kvm.vcpus.push_back(vcpu_of(vcpu));
     }
-    vcpus_ = std::move(known);
-    std::ranges::sort(kvm.vcpus, {}, [](const KvmVcpu& v) { return std::pair(v.vm, v.tid); });
-    return ok();
+}
+
+KvmVcpu KvmCollector::vcpu_of(const vt_vcpu& vcpu)
+{
+    const uint64_t now = monotonic_ns();
+    const auto ago = [&](uint64_t since) { return since == 0 || since > now ? 0 : now - since; };
+    const uint64_t guest = vcpu.guest + ago(vcpu.entered);
+    KvmVcpu found{.vm = vcpu.vm, .tid = vcpu.tid, .guest_ns = guest};
+    if (vcpu.exited != 0) {
+        found.open = OpenExit{.ns = ago(vcpu.exited),
+                              .code = vcpu.code,
+                              .isa = vcpu.isa,
+                              .in_vmm = vcpu.to_user != 0};
+    }
+    Vcpu& last = vcpus_[vcpu.tid];
+    if (last.vm == vcpu.vm) {
+        found.guest_ns -= std::min(guest, last.guest);
+        found.carried = last.open;
+    }
+    last = {.vm = vcpu.vm, .guest = guest, .open = found.open};
+    return found;
 }
 
 void KvmCollector::read_losses(Loss& loss)
@@ -316,20 +345,22 @@ void KvmCollector::read_losses(Loss& loss)
     }
 }
 
-Status KvmCollector::read(Snapshot& snapshot)
+void KvmCollector::read(Snapshot& snapshot)
 {
     KvmSnapshot& kvm = snapshot.kvm;
     kvm.flavour = flavour_.name;
     kvm.tells_exits = flavour_.tells_exits;
+    read_counts(); // first: what goes from a vCPU to its figure meanwhile is missing, not there twice
+    read_vcpus(kvm);
     read_figures(kvm);
     read_losses(snapshot.loss);
-    return read_vcpus(kvm);
 }
 
 void KvmCollector::release_vm(uint64_t vm)
 {
     const int slot_of = bpf_map__fd((*object_)->maps.kvm_slot_of);
     const int free_slots = bpf_map__fd((*object_)->maps.kvm_free_slots);
+    std::erase_if(vcpus_, [&](const auto& vcpu) { return vcpu.second.vm == vm; });
     for (uint32_t slot = VT_KVM_SLOT_OTHER + 1; slot < before_.size(); slot++) {
         const vt_kvm_key key = keys_.values()[slot];
         if (key.vm == vm && bpf_map_delete_elem(slot_of, &key) == 0)

@@ -56,7 +56,7 @@ public:
     static Result<std::unique_ptr<KvmCollector>> start(BpfObject& object, const KvmConfig& config);
 
     // Adds what came since the last read to the snapshot.
-    Status read(Snapshot& snapshot);
+    void read(Snapshot& snapshot);
 
     // A VM that has ended, when its last figures have been reported.
     void release_vm(uint64_t vm);
@@ -67,8 +67,8 @@ private:
         HistogramTotals time;
     };
     struct Vcpu {
-        uint64_t vm;
-        uint64_t guest; // ns, with the stay that has not ended
+        uint64_t vm = 0;
+        uint64_t guest = 0; // ns, with the stay that has not ended
         std::optional<OpenExit> open;
     };
 
@@ -82,7 +82,9 @@ private:
     KvmFigure figure(uint32_t slot, uint32_t epoch);
     void read_figures(KvmSnapshot& kvm);
     void add_ended(KvmSnapshot& kvm, const KvmFigure& figure);
-    Status read_vcpus(KvmSnapshot& kvm);
+    void read_counts();
+    void read_vcpus(KvmSnapshot& kvm);
+    KvmVcpu vcpu_of(const vt_vcpu& vcpu);
     void read_losses(Loss& loss);
 
     BpfObject* object_;
@@ -92,6 +94,8 @@ private:
     std::vector<std::string> missing_; // what could not be attached, and what is not known for that
     MappedArray<vt_kvm_key> keys_;
     MappedArray<vt_kvm_stat> stats_;
+    MappedArray<vt_vcpu> places_;
+    std::vector<uint64_t> counts_;   // events, by slot
     std::vector<Before> before_;     // by slot
     std::map<uint32_t, Vcpu> vcpus_; // by tid, as they were last
     Loss counted_;

@@ -316,6 +316,7 @@ constexpr auto kUserspaceReasons = std::to_array<Entry>({
     {41, "ARM_SEA", kOther}, // a fault of the hardware
     {42, "ARM_LDST64B", kMmio},
     {43, "SNP_REQ_CERTS", kSev},
+    {0xfffffffcU, "restart", kInterrupt}, // -EINTR: a signal
 });
 
 static_assert(std::ranges::is_sorted(kVmxReasons, {}, &Entry::code));

@@ -72,8 +72,7 @@ constexpr auto kPorts = std::to_array<Range>({
     // SeaBIOS gives PCI the ports from 0xc000 on, or from 0x1000 on if these are not enough (src/fw/pciinit.c);
     // OVMF those from 0xc000, on q35 from 0x6000 (OvmfPkg/Library/PlatformInitLib/Platform.c).
     {0x1000, 0x5657, kPciDevice},
-    {0x5658, 0x5659,
-     "VMware backdoor"}, // QEMU's hw/i386/vmport.c; Linux' arch/x86/include/asm/vmware.h
+    {0x5658, 0x5659, "VMware backdoor"}, // Linux' arch/x86/include/asm/vmware.h
     {0x565a, 0xadff, kPciDevice},
     {0xae00, 0xae17, "PCI hotplug"}, // of pc: QEMU's hw/acpi/pcihp.c
     {0xae18, 0xaeff, kPciDevice},

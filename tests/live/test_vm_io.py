@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""`vtrace kvmio`, `kvmirq` and `kvmmem` against guests that do known things, and the kernel's tracepoints."""
+
+import pathlib
+import re
+import unittest
+
+import kvm_live as kvm
+import vtrace_live as live
+from vm_tools_live import Tool, parents, value
+
+PIO, MMIO = 2000, 300
+# Where wl_kvm_guest writes to.
+PORT, SINK, LAST = "0x00e0", "0x00004000", "0x00003000"
+
+
+class Accesses(Tool):
+    tool = "kvmio"
+
+    def test_each_is_counted(self):
+        guest = self.enter(kvm.TinyGuest(PIO, mmio=MMIO))
+        other = self.enter(kvm.TinyGuest(100))
+
+        def work():
+            other.begin()
+            seen = guest.round()
+            other.end()
+            return seen
+
+        _, reports = self.traced(work)
+        self.assertEqual(self.counts(reports, guest, "accesses"), {PORT: PIO, SINK: MMIO, LAST: 1})
+        self.assertEqual(self.counts(reports, other, "accesses"), {PORT: 100, LAST: 1})
+        for row in self.rows(reports, guest, "accesses"):
+            self.assertEqual(parents(row)["access"], "write")
+            self.assertEqual(row["entity"]["kind"],
+                             "port" if row["entity"]["name"] == PORT else "address")
+        notes = reports[-1]["notes"]
+        if kvm.exit_codes():
+            self.assertEqual(self.sum_of(reports, guest, "accesses", PORT, "to_vmm"), PIO)
+            self.assertEqual(notes, [])
+        else:
+            self.assertTrue(any(kvm.flavour() in note and "how long" in note for note in notes))
+
+    @live.measured
+    def test_time_of_an_access(self):
+        self.need_exits()
+        guest = self.enter(kvm.TinyGuest(200, vmm_sleep_us=2000))
+        seen, reports = self.traced(guest.round)
+        spent = self.sum_of(reports, guest, "accesses", PORT, "vmm")
+        self.assertAlmostEqual(spent, seen["slept_ns"], delta=0.05 * seen["slept_ns"])
+
+    def test_known_devices(self):
+        """A BIOS that waits for its timer: the interrupt controller, which is KVM's."""
+        guest = self.enter(kvm.QemuGuest("web-1"))
+        with live.Tracer("kvmio", "--format", "json", 0.5) as tracer:
+            tracer.wait_report()
+            live.until(lambda: "0x0020" in self.counts(tracer.reports(), guest, "accesses"),
+                       "an interrupt is acknowledged")
+            tracer.stop()
+            rows = self.rows(tracer.reports(), guest, "accesses")
+        pic = [row for row in rows if row["entity"]["name"] == "0x0020"]
+        self.assertEqual({parents(row)["device"] for row in pic}, {"PIC"})
+        if kvm.exit_codes():
+            self.assertEqual(sum(value(row, "to_vmm") for row in pic), 0)
+
+
+class Interrupts(Tool):
+    tool = "kvmirq"
+    HALTS = 100
+
+    @live.measured
+    def test_messages(self):
+        guest = self.enter(kvm.TinyGuest(0, timer_halts=self.HALTS, halt_us=2000))
+        other = self.enter(kvm.TinyGuest(0, timer_halts=7))
+
+        def work():
+            other.round()
+            return guest.round()
+
+        seen, reports = self.traced(work)
+        found = {}
+        for row in self.rows(reports, guest, "vectors"):
+            key = parents(row)["event"]
+            found[key] = found.get(key, 0) + value(row, "count")
+        self.assertEqual(found["message"], seen["injected"])
+        self.assertEqual(self.sum_rows(reports, other, "message"), 7)
+        notes = reports[-1]["notes"]
+        if not kvm.exit_codes():
+            self.assertTrue(any(kvm.flavour() in note and "kvm_inj_virq" in note for note in notes))
+            return
+        self.assertEqual(notes, [])
+        self.assertEqual(found["injected"], seen["injected"])
+        times = [row["metrics"]["latency"] for row in self.rows(reports, guest, "vectors")]
+        self.assertEqual(sum(time["count"] for time in times), seen["injected"])
+        mean = sum(time["sum"] for time in times) / seen["injected"]
+        print(f"\n    from message to entry: {mean / 1e3:.1f} us", flush=True)
+        self.assertLess(mean, 2e6 if live.EMULATED else 1e6)
+
+    def sum_rows(self, reports, guest, event):
+        return sum(value(row, "count") for row in self.rows(reports, guest, "vectors")
+                   if parents(row)["event"] == event)
+
+
+class Memory(Tool):
+    tool = "kvmmem"
+
+    def of(self, reports, guest):
+        return [row for report in reports for row in report["rows"]
+                if row["entity"].get("pid") == guest.pid]
+
+    def test_faults(self):
+        guests = []
+        faults = self.enter(kvm.TraceCount("kvm/kvm_page_fault"))
+        unmaps = self.enter(kvm.TraceCount("kvm/kvm_unmap_hva_range"))
+
+        def work():
+            guests.append(self.enter(kvm.QemuGuest("web-1")))
+            guests[0].pause()
+
+        before = faults.count(), unmaps.count()
+        _, reports = self.traced(work)
+        rows = self.of(reports, guests[0])
+        counted = faults.count() - before[0], unmaps.count() - before[1]
+        print(f"\n    {counted[0]} faults, {counted[1]} unmaps", flush=True)
+        self.assertEqual(sum(value(row, "faults") for row in rows), counted[0])
+        self.assertGreaterEqual(counted[1], sum(value(row, "unmaps") for row in rows))
+        if kvm.exit_codes():
+            self.assertGreater(counted[0], 0)
+            self.assertGreaterEqual(sum(row["metrics"]["fault_time"]["count"] for row in rows), 1)
+        else:
+            self.assertTrue(any("second level" in note for note in reports[-1]["notes"]))
+        status = pathlib.Path(f"/proc/{guests[0].pid}/status").read_text()
+        resident = 1024 * int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+        self.assertAlmostEqual(value(rows[-1], "resident"), resident, delta=0.02 * resident)
+
+
+if __name__ == "__main__":
+    unittest.main()

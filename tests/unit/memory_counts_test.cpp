@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "entity/memory_counts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+
+namespace vtrace {
+namespace {
+
+constexpr uint64_t kPage = 4'096;
+
+// Of a QEMU, Linux 6.1.
+constexpr std::string_view kStatus = "Name:\tqemu-system-x86\n"
+                                     "Umask:\t0022\n"
+                                     "State:\tS (sleeping)\n"
+                                     "Tgid:\t4000\n"
+                                     "VmPeak:\t 5033164 kB\n"
+                                     "VmSize:\t 4967628 kB\n"
+                                     "VmLck:\t       0 kB\n"
+                                     "VmHWM:\t 1123456 kB\n"
+                                     "VmRSS:\t 1048576 kB\n"
+                                     "RssAnon:\t 1020000 kB\n"
+                                     "VmSwap:\t   65536 kB\n"
+                                     "HugetlbPages:\t       0 kB\n"
+                                     "Threads:\t6\n";
+
+constexpr std::string_view kFields =
+    " S 1 4000 4000 0 -1 138412416 901234 17 321 5 123456 45678 0 0 20 0 6 0 1234567 5086850048 "
+    "262144 18446744073709551615 94292159414272 94292159434153 140729208823360 0 0 0 268444224 "
+    "4096 81920 0 0 0 17 1 0 0 0 0 0 94292159450160 94292159451776 94292632047616 140729208826499 "
+    "140729208826519 140729208826519 140729208827883 0\n";
+
+std::string stat_of(const std::string& name)
+{
+    return "4000 (" + name + ")" + std::string(kFields);
+}
+
+constexpr std::string_view kKsmStat = "ksm_rmap_items 262144\n"
+                                      "ksm_zero_pages 9\n"
+                                      "ksm_merging_pages 300\n"
+                                      "ksm_process_profit -15548416\n"
+                                      "ksm_merge_any: yes\n"
+                                      "ksm_mergeable: yes\n";
+
+// Linux 6.1.
+constexpr std::string_view kMemoryStat = "anon 1044480000\n"
+                                         "file 20480\n"
+                                         "workingset_nodereclaim 0\n"
+                                         "pgscan 7000\n"
+                                         "pgsteal 5000\n"
+                                         "pgscan_kswapd 6000\n"
+                                         "pgscan_direct 1000\n"
+                                         "pgsteal_kswapd 4500\n"
+                                         "pgsteal_direct 500\n"
+                                         "pgfault 901555\n"
+                                         "pgmajfault 321\n";
+
+constexpr std::string_view kPressure = "some avg10=1.50 avg60=0.40 avg300=0.08 total=1234567\n"
+                                       "full avg10=0.50 avg60=0.10 avg300=0.02 total=234567\n";
+
+TEST(ProcessMemory, OfAVmm)
+{
+    const ProcessMemory expected{.rss_bytes = uint64_t{1} << 30,
+                                 .swapped_bytes = uint64_t{64} << 20,
+                                 .shared_bytes = 300 * kPage,
+                                 .minor_faults = 901'234,
+                                 .major_faults = 321};
+    EXPECT_TRUE(process_memory(kStatus, stat_of("qemu-system-x86"), kKsmStat, kPage) == expected);
+}
+
+TEST(ProcessMemory, PagesOf64KiB)
+{
+    constexpr uint64_t kLarge = 65'536;
+    const auto memory = process_memory(kStatus, stat_of("q"), kKsmStat, kLarge);
+    EXPECT_EQ(memory.shared_bytes, 300 * kLarge);
+    EXPECT_EQ(memory.rss_bytes, uint64_t{1} << 30) << "these are in KiB";
+}
+
+TEST(ProcessMemory, AnyNameOfAProcess)
+{
+    for (const char* name :
+         {"", ")", "a b c", ") S 1 2 3", "((x) y) 1 2 3 4 5 6 7 8 9 10 11", ") ) ) )", "\n) (\n"}) {
+        const auto memory = process_memory("", stat_of(name), "", kPage);
+        EXPECT_EQ(memory.minor_faults, 901'234U) << name;
+        EXPECT_EQ(memory.major_faults, 321U) << name;
+    }
+}
+
+TEST(ProcessMemory, ANameIsNoFigure)
+{
+    const auto memory = process_memory("Name:\tVmRSS: 5 kB\nVmRSS:\t8 kB\n", "", "", kPage);
+    EXPECT_EQ(memory.rss_bytes, 8'192U);
+}
+
+// Before 6.1 there is no ksm_stat; a process that ends has no memory left.
+TEST(ProcessMemory, WhatIsNotToldIsNone)
+{
+    EXPECT_TRUE(process_memory("", "", "", kPage) == ProcessMemory{});
+    EXPECT_TRUE(process_memory("Name:\tqemu\nState:\tZ (zombie)\n", "", "", kPage) ==
+                ProcessMemory{});
+    const auto memory = process_memory(kStatus, stat_of("q"), "", kPage);
+    EXPECT_EQ(memory.shared_bytes, 0U);
+    EXPECT_EQ(memory.minor_faults, 901'234U);
+}
+
+TEST(ProcessMemory, DamagedIsNone)
+{
+    for (const char* status :
+         {"VmRSS:", "VmRSS:\t", "VmRSS:\tmany kB", "VmRSS:\t-1 kB", "vmrss:\t1 kB", " VmRSS:\t1 kB",
+          "VmRSS:\t99999999999999999999 kB", "VmRSS", "VmRSSS:\t1 kB"})
+        EXPECT_TRUE(process_memory(status, "", "", kPage) == ProcessMemory{}) << status;
+    for (const char* stat :
+         {"4000", "4000 (qemu", "4000 (qemu)", "4000 (qemu) S 1 4000 4000 0 -1 138412416 901234 17",
+          "4000 qemu S 1 4000 4000 0 -1 138412416 901234 17 321 5", ")", "\n",
+          "4000 (qemu) S 1 4000 4000 0 -1 138412416 x 17 y 5"})
+        EXPECT_TRUE(process_memory("", stat, "", kPage) == ProcessMemory{}) << stat;
+    for (const char* ksm : {"ksm_merging_pages", "ksm_merging_pages \n", "ksm_merging_pages -3\n",
+                            "ksm_merging_pages_x 3\n"})
+        EXPECT_TRUE(process_memory("", "", ksm, kPage) == ProcessMemory{}) << ksm;
+}
+
+TEST(CgroupMemory, OfAVm)
+{
+    const CgroupMemory expected{.reclaimed_bytes = 5'000 * kPage, .stalled_ns = 1'234'567'000};
+    EXPECT_TRUE(cgroup_memory(kMemoryStat, kPressure, kPage) == expected);
+}
+
+TEST(CgroupMemory, WhatIsNotToldIsNone)
+{
+    EXPECT_TRUE(cgroup_memory("", "", kPage) == CgroupMemory{});
+    // v1's.
+    EXPECT_TRUE(cgroup_memory("cache 0\nrss 4096\npgpgin 7\npgpgout 5\n", "", kPage) ==
+                CgroupMemory{});
+    EXPECT_EQ(cgroup_memory(kMemoryStat, "", kPage).reclaimed_bytes, 5'000 * kPage);
+    EXPECT_EQ(cgroup_memory("", kPressure, kPage).stalled_ns, 1'234'567'000U);
+}
+
+TEST(CgroupMemory, DamagedIsNone)
+{
+    for (const char* stat : {"pgsteal", "pgsteal \n", "pgsteal x\n", "pgsteal -1\n",
+                             "pgsteal_kswapd 4500\npgsteal_direct 500\n", "xpgsteal 5\n"})
+        EXPECT_TRUE(cgroup_memory(stat, "", kPage) == CgroupMemory{}) << stat;
+    for (const char* pressure :
+         {"some", "some \n", "some avg10=0.00 avg60=0.00 avg300=0.00\n", "some total=\n",
+          "some total=x\n", "full avg10=0.50 avg60=0.10 avg300=0.02 total=234567\n",
+          "some total=-5\n", "total=5\n"})
+        EXPECT_TRUE(cgroup_memory("", pressure, kPage) == CgroupMemory{}) << pressure;
+}
+
+} // namespace
+} // namespace vtrace
