@@ -201,26 +201,35 @@ static __always_inline __u64 read_reason(__u64 vcpu, const volatile struct vt_kv
     return code;
 }
 
+#ifdef __TARGET_ARCH_arm64
 #define VT_ARM_EXCEPTION_TRAP 2 /* arch/arm64/include/asm/kvm_asm.h */
 
-/* x86: (reason, vcpu, isa) until 5.15, then (vcpu, isa). Told apart by the first: a reason has 32 bits. */
+/* (how it came to an end, with a bit for a pending SError; exception class; program counter) */
 SEC("raw_tp/kvm_exit")
 int kvm_exit(struct bpf_raw_tracepoint_args *args)
 {
-    __u64 first = args->args[0];
+    __u64 how = args->args[0] & 0x7fffffff;
 
-#ifdef __TARGET_ARCH_arm64
-    /* (how it came to an end, with a bit for a pending SError; exception class; program counter) */
-    first &= 0x7fffffff;
-    return begin_exit(first == VT_ARM_EXCEPTION_TRAP ? args->args[1] : VT_KVM_ARM_OTHER + first,
+    return begin_exit(how == VT_ARM_EXCEPTION_TRAP ? args->args[1] : VT_KVM_ARM_OTHER + how,
                       VT_KVM_ARM64);
+}
 #else
-    if (first <= 0xffffffffULL)
-        return begin_exit(first, args->args[2]);
-    if (args->args[1] == VT_KVM_VMX)
-        return begin_exit(read_reason(first, &kvm_vmx_reason), VT_KVM_VMX);
-    return begin_exit(read_reason(first, &kvm_svm_reason), args->args[1]);
+/* (vcpu, isa), since 5.16 */
+SEC("raw_tp/kvm_exit")
+int kvm_exit(struct bpf_raw_tracepoint_args *args)
+{
+    __u8 isa = args->args[1];
+
+    return begin_exit(
+        read_reason(args->args[0], isa == VT_KVM_VMX ? &kvm_vmx_reason : &kvm_svm_reason), isa);
+}
 #endif
+
+/* (reason, vcpu, isa), until 5.15: the kernel attaches it only where there are three. */
+SEC("raw_tp/kvm_exit")
+int kvm_exit_with_reason(struct bpf_raw_tracepoint_args *args)
+{
+    return begin_exit((__u32)args->args[0], args->args[2]);
 }
 
 /* Where the reason cannot be read: the record that the tracepoint makes, which costs more. (arch/x86/kvm/trace.h) */

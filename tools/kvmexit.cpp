@@ -44,6 +44,19 @@ ExitReason reason_of_event(const KvmFigure& figure)
     }
 }
 
+bool tells_of_exits(const KvmFigure& figure, bool tells_exits)
+{
+    if (tells_exits)
+        return figure.kind == VT_KVM_EXIT;
+    switch (figure.kind) {
+    case VT_KVM_USER:
+    case VT_KVM_PIO:
+    case VT_KVM_MMIO: return true;
+    case VT_KVM_EVENT: return figure.code != VT_KVM_PAGE_FAULT && figure.code != VT_KVM_ENDED;
+    default: return false;
+    }
+}
+
 // Of one vCPU for one reason.
 struct Exits {
     ExitReason reason;
@@ -62,9 +75,10 @@ struct Exits {
 };
 
 // Halting is no cost: it comes last. Then who took most of the time, or was most often.
-auto rank(const Exits& exits)
+auto rank(const Row& row)
 {
-    return std::tuple(exits.reason.kind != ExitClass::kHalt, exits.time.sum, exits.count);
+    const bool halt = row.entity.parents.back().name == exit_class_name(ExitClass::kHalt);
+    return std::tuple(!halt, row.histogram.sum, row.metrics.front().value);
 }
 
 Row exit_row(const Exits& exits, const std::string& role, uint32_t tid, bool divided)
@@ -118,7 +132,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     using Key = std::tuple<uint64_t, uint32_t, std::string>; // VM, vCPU, reason
     std::map<Key, Exits> found;
     for (const KvmFigure& figure : kvm.figures) {
-        if ((kvm.tells_exits && figure.kind != VT_KVM_EXIT) || !rows.wanted(figure.vm, figure.tid))
+        if (!tells_of_exits(figure, kvm.tells_exits) || !rows.wanted(figure.vm, figure.tid))
             continue;
         ExitReason reason = figure.kind == VT_KVM_EXIT ? exit_reason(figure.isa, figure.code)
                                                        : reason_of_event(figure);
@@ -133,8 +147,6 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         by_vm[std::get<0>(key)].emplace_back(std::get<1>(key), std::move(exits));
     for (auto& [vm, all] : by_vm) {
         Row& row = rows.row(vm);
-        std::ranges::stable_sort(all, std::greater{},
-                                 [](const auto& exits) { return rank(exits.second); });
         std::vector<Exits> plain;
         for (const auto& [tid, exits] : all) {
             row.rows.push_back(exit_row(exits, rows.role(vm, tid), tid, kvm.tells_exits));
@@ -148,6 +160,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         add_whole(row, plain, guest, kvm.tells_exits);
     }
     rows.give_to(report);
+    for (Row& row : report.rows)
+        std::ranges::stable_sort(row.rows, std::greater{}, rank);
     std::ranges::stable_sort(report.rows, std::greater{}, [](const Row& row) {
         return std::pair(row.histogram.sum, row.metrics.front().value);
     });

@@ -50,8 +50,9 @@ Row access_row(const Key& key, const Accesses& accesses, bool divided)
     Row row{.entity = {.kind = mapped ? "address" : "port",
                        .name = fmt::format("0x{:0{}x}", at, mapped ? 8 : 4)},
             .histogram = accesses.time};
-    row.entity.parents = {{"access", writes ? "write" : "read"},
-                          {"device", device_of(mapped, writes, at, accesses, divided)}};
+    row.entity.parents = {{"access", writes ? "write" : "read"}};
+    if (std::string device = device_of(mapped, writes, at, accesses, divided); !device.empty())
+        row.entity.parents.push_back({"device", std::move(device)});
     add_counter(row, "count", "1", accesses.count);
     if (divided) {
         add_counter(row, "to_vmm", "1", accesses.to_vmm);

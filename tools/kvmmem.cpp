@@ -49,11 +49,9 @@ void add_figure(Row& row, const KvmFigure& figure)
 
 void add_memory(Row& row, const KvmMemory& memory)
 {
-    const auto gauge = [&](std::string name, uint64_t bytes) {
-        row.metrics.push_back({.name = std::move(name),
-                               .type = Metric::Type::kGauge,
-                               .unit = "bytes",
-                               .value = static_cast<double>(bytes)});
+    const auto gauge = [&](std::string_view name, uint64_t bytes) {
+        add_counter(row, name, "bytes", bytes); // of all VMs of the row
+        std::ranges::find(row.metrics, name, &Metric::name)->type = Metric::Type::kGauge;
     };
     gauge("resident", memory.rss_bytes);
     gauge("swapped", memory.swapped_bytes);

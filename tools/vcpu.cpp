@@ -8,6 +8,7 @@
 #include "vtrace/reason.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -37,9 +38,11 @@ void add_times(Row& row, const VcpuTimes& times)
     add_state(row, "guest", times.guest, times.lived);
     add_state(row, "exits", times.in_exits(), times.lived);
     for (size_t i = 0; i < kExitClasses.size(); i++) {
-        if (times.exits.at(i) != 0)
-            add_state(row, "exits_" + std::string(exit_class_name(kExitClasses.at(i))),
-                      times.exits.at(i), times.lived);
+        if (times.exits.at(i) == 0)
+            continue;
+        std::string name = "exits_" + std::string(exit_class_name(kExitClasses.at(i)));
+        std::ranges::replace(name, '-', '_'); // as the names of all metrics
+        add_state(row, name, times.exits.at(i), times.lived);
     }
     add_state(row, "vmm", times.vmm, times.lived);
     add_state(row, "polled", times.polled, times.lived);
@@ -100,7 +103,8 @@ void add_culprits(Row& row, uint64_t vm, const Snapshot& snapshot, const Entitie
 }
 
 struct Vm {
-    std::map<uint32_t, Row> vcpus; // by their number; those without one behind them
+    // By their number; those without one behind them. Two are of one number if the first has ended.
+    std::multimap<uint32_t, Row> vcpus;
     std::map<std::string, Role> roles;
     VcpuTimes times;
     size_t count = 0;
@@ -122,7 +126,7 @@ void add_vm(Row& row, uint64_t vm, Vm& found, const Snapshot& snapshot, const En
 
 Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
-    constexpr uint32_t kNoNumber = 1U << 31;
+    constexpr uint32_t kNoNumber = std::numeric_limits<uint32_t>::max();
     Report report = empty_report(snapshot, "vcpu", "Where the time of vCPUs went");
     report.nested = "threads";
     ToolOptions by_vm = options; // culprits are of one VM
@@ -153,11 +157,13 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         row.entity.pid = thread.tid;
         add_times(row, times);
         Vm& found = vms[vm];
-        found.vcpus[number.value_or(kNoNumber + static_cast<uint32_t>(found.vcpus.size()))] =
-            std::move(row);
+        found.vcpus.emplace(number ? *number : kNoNumber, std::move(row));
         found.times += times;
         found.count++;
     }
+    // Of a VM without the vCPU that was asked for there is nothing to say.
+    if (options.vcpu)
+        std::erase_if(vms, [](const auto& vm) { return vm.second.count == 0; });
     for (auto& [vm, found] : vms)
         add_vm(rows.row(vm), vm, found, snapshot, entities);
     rows.give_to(report);

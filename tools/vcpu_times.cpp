@@ -34,14 +34,17 @@ void add_exit(VcpuAccount& account, const KvmFigure& figure)
 // A halt that goes on: what of it is in this window, and what of one that ended in it was before.
 void add_open(VcpuAccount& account, const KvmVcpu& vcpu)
 {
-    uint64_t& blocked = account.exits.at(index_of(ExitClass::kHalt)).blocked;
+    ExitParts& halts = account.exits.at(index_of(ExitClass::kHalt));
     const auto is_halt = [](const std::optional<OpenExit>& exit) {
         return exit && exit_reason(exit->isa, exit->code).kind == ExitClass::kHalt;
     };
     if (is_halt(vcpu.open))
-        blocked += vcpu.open->ns;
-    if (is_halt(vcpu.carried))
-        blocked -= std::min(blocked, vcpu.carried->ns);
+        (vcpu.open->in_vmm ? halts.vmm : halts.blocked) += vcpu.open->ns;
+    if (is_halt(vcpu.carried)) {
+        uint64_t before = vcpu.carried->ns;
+        halts.blocked -= take(before, halts.blocked);
+        halts.vmm -= take(before, halts.vmm);
+    }
 }
 
 // On a CPU, by KVM's account.

@@ -62,8 +62,10 @@ class Exits(Tool):
     def test_where_the_modules_types_are_not_described(self):
         """By the record of the tracepoint."""
         reports = self.check_exits(prefix=("env", "VTRACE_WITHOUT=module_types"))
-        self.assertTrue(any("types of its KVM modules" in text
-                            for text in reports[-1]["loss"]["fallbacks"]))
+        # Before 5.16 the tracepoint gives the reason.
+        if live.kernel() >= (5, 16):
+            self.assertTrue(any("types of its KVM modules" in text
+                                for text in reports[-1]["loss"]["fallbacks"]))
 
     def test_one_vm_and_one_vcpu(self):
         io, *_ = self.names()
@@ -84,11 +86,14 @@ class Exits(Tool):
     def test_time_in_the_vmm(self):
         io, *_ = self.names()
         guest = self.enter(kvm.TinyGuest(200, vmm_sleep_us=2000))
-        seen, reports = self.traced(guest.round)
+        awake = self.enter(kvm.TinyGuest(200))
+        (seen, _), reports = self.traced(lambda: (guest.round(), awake.round()))
         parts = {part: self.sum_of(reports, guest, "exits", io, part)
                  for part in ("kernel", "vmm", "blocked", "waited")}
-        print(f"\n    slept {seen['slept_ns'] / 1e6:.2f} ms, {parts}", flush=True)
-        self.assertAlmostEqual(parts["vmm"], seen["slept_ns"], delta=0.05 * seen["slept_ns"])
+        # The way to the VMM and back, which takes long where it is emulated.
+        way = self.sum_of(reports, awake, "exits", io, "vmm")
+        print(f"\n    slept {seen['slept_ns'] / 1e6:.2f} ms, way {way / 1e6:.2f} ms, {parts}", flush=True)
+        self.assertAlmostEqual(parts["vmm"] - way, seen["slept_ns"], delta=0.05 * seen["slept_ns"])
         self.assertLess(parts["blocked"], 0.05 * parts["vmm"])
 
     @live.measured

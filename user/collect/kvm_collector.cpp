@@ -83,13 +83,9 @@ Hooks hooks(BpfObject& object, const KvmParts& parts, bool tells_exits)
             {progs.kvm_thread_ends, true}};
 }
 
-// The program for exits: nullptr where there are none, or none are wanted.
-bpf_program* exit_program(BpfObject& object, const KvmParts& parts, bool tells_exits,
-                          bool by_record)
+bool wants_exits(const KvmParts& parts, const KvmFlavour& flavour)
 {
-    if (!tells_exits || !(parts.exits || parts.accesses || parts.memory))
-        return nullptr;
-    return by_record ? object->progs.kvm_exit_classic : object->progs.kvm_exit;
+    return flavour.tells_exits && (parts.exits || parts.accesses || parts.memory);
 }
 
 } // namespace
@@ -138,19 +134,20 @@ void KvmCollector::prepare(BpfObject& object, const KvmConfig& config)
     object->rodata->kvm_vcpu_places = vcpu_places(config);
     object->rodata->kvm_tells_exits = flavour.tells_exits;
     object->rodata->kvm_by_access = config.parts.accesses;
-    bool by_record = false;
-#ifdef __x86_64__
-    if (exit_program(object, config.parts, flavour.tells_exits, false) != nullptr) {
-        const KvmLayout layout = has_module_types() ? kvm_layout() : KvmLayout{};
-        object->rodata->kvm_vmx_reason = layout.vmx.value_or(vt_kvm_place{});
-        object->rodata->kvm_svm_reason = layout.svm.value_or(vt_kvm_place{});
-        by_record = !knows_reasons(layout);
-    }
-#endif
     for (const Hook& hook : hooks(object, config.parts, flavour.tells_exits))
         bpf_program__set_autoload(hook.program, hook.wanted);
-    if (bpf_program* exits = exit_program(object, config.parts, flavour.tells_exits, by_record))
-        bpf_program__set_autoload(exits, true);
+    if (!wants_exits(config.parts, flavour))
+        return;
+    auto& progs = object->progs;
+    bool known = true;
+#ifdef __x86_64__
+    const KvmLayout layout = has_module_types() ? kvm_layout() : KvmLayout{};
+    object->rodata->kvm_vmx_reason = layout.vmx.value_or(vt_kvm_place{});
+    object->rodata->kvm_svm_reason = layout.svm.value_or(vt_kvm_place{});
+    known = knows_reasons(layout);
+    bpf_program__set_autoload(progs.kvm_exit_with_reason, true);
+#endif
+    bpf_program__set_autoload(known ? progs.kvm_exit : progs.kvm_exit_classic, true);
 }
 
 Result<std::unique_ptr<KvmCollector>> KvmCollector::start(BpfObject& object,
@@ -198,22 +195,34 @@ void KvmCollector::attach_if_there(bpf_program* program)
 
 Status KvmCollector::attach_all()
 {
-    auto& progs = (*object_)->progs;
     // First what ends an exit: one that was seen has its end seen.
     for (const Hook& hook : hooks(*object_, config_.parts, flavour_.tells_exits)) {
         if (hook.wanted)
             attach_if_there(hook.program);
     }
-    if (bpf_program__autoload(progs.kvm_exit))
-        attach_if_there(progs.kvm_exit);
-    if (!bpf_program__autoload(progs.kvm_exit_classic))
-        return ok();
-    auto link = attach_tracepoint(progs.kvm_exit_classic, "kvm/kvm_exit");
+    return wants_exits(config_.parts, flavour_) ? attach_exit() : ok();
+}
+
+// Before 5.16 the tracepoint has the reason; since then it is in the vCPU, or else in the record.
+Status KvmCollector::attach_exit()
+{
+    auto& progs = (*object_)->progs;
+    if (bpf_program__autoload(progs.kvm_exit_with_reason)) {
+        if (auto link = attach(progs.kvm_exit_with_reason)) {
+            links_.push_back(std::move(*link));
+            return ok();
+        }
+    }
+    const bool known = bpf_program__autoload(progs.kvm_exit);
+    auto link =
+        known ? attach(progs.kvm_exit) : attach_tracepoint(progs.kvm_exit_classic, "kvm/kvm_exit");
     if (!link)
         return link.error();
     links_.push_back(std::move(*link));
-    missing_.emplace_back("the kernel does not describe the types of its KVM modules: exits are "
-                          "read from records, which costs more");
+    if (!known) {
+        missing_.emplace_back("the kernel does not describe the types of its KVM modules: exits "
+                              "are read from records, which costs more");
+    }
     return ok();
 }
 

@@ -79,6 +79,7 @@ private:
 
     void attach_if_there(bpf_program* program);
     Status attach_all();
+    Status attach_exit();
     KvmFigure figure(uint32_t slot, uint32_t epoch);
     void read_figures(KvmSnapshot& kvm);
     void add_ended(KvmSnapshot& kvm, const KvmFigure& figure);

@@ -146,8 +146,8 @@ std::string kvmexit_text(const Report& report, const TextStyle& style)
 
 std::string kvmio_text(const Report& report, const TextStyle& style)
 {
-    constexpr size_t kWhere = 20; // at, and whether it reads or writes
-    constexpr size_t kDevice = 17;
+    constexpr size_t kWhere = 22; // at most 52 bits, and whether it reads or writes
+    constexpr size_t kDevice = 16;
     const bool divided = std::ranges::any_of(report.rows, [](const Row& row) {
         return !row.rows.empty() && find_value(row.rows.front(), "kernel").has_value();
     });
@@ -210,13 +210,13 @@ std::string kvmirq_text(const Report& report, const TextStyle& style)
 
 std::string kvmmem_text(const Report& report, const TextStyle& style)
 {
-    constexpr size_t kFigures = 63;
+    constexpr size_t kFigures = 65;
     if (report.rows.empty())
         return "there is no VM\n";
     const size_t width = name_width(style, kFigures);
     std::string text =
         paint(pad(heading(report.group), width) +
-                  fmt::format("{:>7}{:>7}{:>7}{:>9}{:>6}{:>6}{:>9}{:>6}{:>6}\n", "FAULTS", "P50",
+                  fmt::format("{:>7}{:>7}{:>7}{:>9}{:>7}{:>7}{:>9}{:>6}{:>6}\n", "FAULTS", "P50",
                               "P99", "UNMAPPED", "HOST", "MAJOR", "RESIDENT", "SWAP", "KSM"),
               kBold, style);
     for (const Row& row : report.rows) {
@@ -227,7 +227,7 @@ std::string kvmmem_text(const Report& report, const TextStyle& style)
         text +=
             pad(shorten(label(row.entity), width - 1, style.utf8), width) +
             fmt::format(
-                "{:>7}{:>7}{:>7}{:>9}{:>6}{:>6}{:>9}{:>6}{:>6}\n", whole(value_of(row, "faults")),
+                "{:>7}{:>7}{:>7}{:>9}{:>7}{:>7}{:>9}{:>6}{:>6}\n", whole(value_of(row, "faults")),
                 time(0.5), time(0.99), format_bytes(value_of(row, "unmapped")),
                 whole(value_of(row, "host_minor_faults")),
                 whole(value_of(row, "host_major_faults")), format_bytes(value_of(row, "resident")),
@@ -326,6 +326,8 @@ std::string vcpu_text(const Report& report, const TextStyle& style)
             pad("  all", width) + share_cells(row, kVcpuColumns, kShareWidth) + "\n" +
             vm_block(row, width, style);
     }
+    if (report.rows_left_out != 0)
+        text += fmt::format("({} more)\n", report.rows_left_out);
     return text;
 }
 
