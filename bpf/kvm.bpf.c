@@ -432,9 +432,7 @@ int kvm_msi(struct bpf_raw_tracepoint_args *args)
     return 0;
 }
 
-/* (vector, …) */
-SEC("raw_tp/kvm_inj_virq")
-int kvm_injected(struct bpf_raw_tracepoint_args *args)
+static __always_inline int injected(__u64 vector)
 {
     struct vt_vcpu *vcpu = this_vcpu();
     struct vt_kvm_asked key = {};
@@ -443,13 +441,27 @@ int kvm_injected(struct bpf_raw_tracepoint_args *args)
     if (!vcpu)
         return 0;
     key.vm = vcpu->vm;
-    key.vector = (__u8)args->args[0];
+    key.vector = (__u8)vector;
     vcpu->vector_slot = count_event(vcpu, VT_KVM_VECTOR, key.vector, 0, 0);
     asked = bpf_map_lookup_elem(&kvm_asked, &key);
     vcpu->asked = asked ? *asked : 0;
     if (asked)
         bpf_map_delete_elem(&kvm_asked, &key);
     return 0;
+}
+
+/* (vector, soft, injected again as the guest did not get to take it), since 6.0 */
+SEC("raw_tp/kvm_inj_virq")
+int kvm_injected(struct bpf_raw_tracepoint_args *args)
+{
+    return (__u8)args->args[2] ? 0 : injected(args->args[0]);
+}
+
+/* (vector): those that are injected again are counted again */
+SEC("raw_tp/kvm_inj_virq")
+int kvm_injected_plain(struct bpf_raw_tracepoint_args *args)
+{
+    return injected(args->args[0]);
 }
 
 /* ---- memory ---- */

@@ -77,16 +77,16 @@ struct Exits {
 // Halting is no cost: it comes last. Then who took most of the time, or was most often.
 auto rank(const Row& row)
 {
-    const bool halt = row.entity.parents.back().name == exit_class_name(ExitClass::kHalt);
+    const bool halt = row.entity.labels.back().name == exit_class_name(ExitClass::kHalt);
     return std::tuple(!halt, row.histogram.sum, row.metrics.front().value);
 }
 
 Row exit_row(const Exits& exits, const std::string& role, uint32_t tid, bool divided)
 {
     Row row{.entity = {.kind = "exit", .name = exits.reason.name}, .histogram = exits.time};
-    row.entity.pid = tid;
-    row.entity.parents = {{"vcpu", role},
-                          {"exit_class", std::string(exit_class_name(exits.reason.kind))}};
+    row.entity.tid = tid;
+    row.entity.labels = {{"vcpu", role},
+                         {"exit_class", std::string(exit_class_name(exits.reason.kind))}};
     add_counter(row, "count", "1", exits.count);
     if (divided) {
         add_counter(row, "to_vmm", "1", exits.to_vmm);
@@ -150,6 +150,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         std::vector<Exits> plain;
         for (const auto& [tid, exits] : all) {
             row.rows.push_back(exit_row(exits, rows.role(vm, tid), tid, kvm.tells_exits));
+            rows.label(row.rows.back(), vm);
             plain.push_back(exits);
         }
         uint64_t guest = 0;

@@ -50,9 +50,9 @@ Row access_row(const Key& key, const Accesses& accesses, bool divided)
     Row row{.entity = {.kind = mapped ? "address" : "port",
                        .name = fmt::format("0x{:0{}x}", at, mapped ? 8 : 4)},
             .histogram = accesses.time};
-    row.entity.parents = {{"access", writes ? "write" : "read"}};
+    row.entity.labels = {{"access", writes ? "write" : "read"}};
     if (std::string device = device_of(mapped, writes, at, accesses, divided); !device.empty())
-        row.entity.parents.push_back({"device", std::move(device)});
+        row.entity.labels.push_back({"device", std::move(device)});
     add_counter(row, "count", "1", accesses.count);
     if (divided) {
         add_counter(row, "to_vmm", "1", accesses.to_vmm);
@@ -88,6 +88,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         add_counter(row, std::get<1>(key) ? "mmio" : "pio", "1", accesses.count);
         row.histogram.merge(accesses.time);
         row.rows.push_back(access_row(key, accesses, divided));
+        rows.label(row.rows.back(), std::get<0>(key));
     }
     rows.give_to(report);
     const auto most = [](const Row& row) {

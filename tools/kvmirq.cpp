@@ -24,10 +24,10 @@ Row vector_row(const VmRows& rows, const KvmFigure& figure)
     const bool injected = figure.kind == VT_KVM_VECTOR;
     Row row{.entity = {.kind = "vector", .name = fmt::format("0x{:02x}", figure.code)},
             .histogram = figure.time};
-    row.entity.parents = {{"event", injected ? "injected" : "message"}};
+    row.entity.labels = {{"event", injected ? "injected" : "message"}};
     if (injected) {
-        row.entity.pid = figure.tid;
-        row.entity.parents.push_back({"vcpu", rows.role(figure.vm, figure.tid)});
+        row.entity.tid = figure.tid;
+        row.entity.labels.push_back({"vcpu", rows.role(figure.vm, figure.tid)});
     }
     add_counter(row, "count", "1", figure.count);
     return row;
@@ -50,6 +50,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         add_counter(row, "messages", "1", injected ? 0 : figure.count);
         row.histogram.merge(figure.time);
         row.rows.push_back(vector_row(rows, figure));
+        rows.label(row.rows.back(), figure.vm);
     }
     rows.give_to(report);
     const auto count = [](const Row& row) { return row.metrics.front().value; };

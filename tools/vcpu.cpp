@@ -89,7 +89,7 @@ void add_culprits(Row& row, uint64_t vm, const Snapshot& snapshot, const Entitie
             if (culprit.kind == "host")
                 culprit = entity_of(entities, time.culprit, "cgroup");
         }
-        culprit.parents = {{"role", "culprit"}};
+        culprit.labels = {{"role", "culprit"}};
         Row& found = culprits[key_of(culprit)];
         found.entity = std::move(culprit);
         add_counter(found, "held", "ns", time.time.sum);
@@ -154,7 +154,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
             vcpu_times(thread.times, account == accounts.end() ? VcpuAccount{} : account->second,
                        snapshot.kvm.tells_exits);
         Row row{.entity = {.kind = "vcpu", .name = role}};
-        row.entity.pid = thread.tid;
+        row.entity.tid = thread.tid;
         add_times(row, times);
         Vm& found = vms[vm];
         found.vcpus.emplace(number ? *number : kNoNumber, std::move(row));

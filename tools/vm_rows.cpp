@@ -42,6 +42,13 @@ Row& VmRows::row(uint64_t vm)
     return rows_[at->second];
 }
 
+void VmRows::label(Row& row, uint64_t vm) const
+{
+    if (kind_ != "vm")
+        row.entity.labels.insert(row.entity.labels.begin(),
+                                 {"vm", entities_.owner(0, vm, "vm").name});
+}
+
 std::string VmRows::role(uint64_t vm, uint32_t tid) const
 {
     const auto found = roles_.find({vm, tid});

@@ -31,6 +31,9 @@ public:
     // The row of a VM; made at its first call.
     Row& row(uint64_t vm);
 
+    // Says in a row of what VM it is, where VMs have no rows of their own.
+    void label(Row& row, uint64_t vm) const;
+
     // The role of a thread, "vcpu 3" and the like; "tid TID" if that is not known.
     [[nodiscard]] std::string role(uint64_t vm, uint32_t tid) const;
     // Whether figures of the thread were asked for: all are, without --vcpu.

@@ -18,7 +18,7 @@ namespace {
 
 SchedParts parts(const ToolOptions&)
 {
-    return {.waits = true, .throttling = true, .states = true, .threads = true};
+    return {.throttling = true, .states = true, .threads = true};
 }
 
 // The parts of the budget that exits are charged to.
@@ -43,7 +43,6 @@ struct Cost {
     std::array<uint64_t, kExitClasses.size()> counts{};
     uint64_t vhost_ns = 0; // its threads ran
     uint64_t vhosts = 0;
-    uint64_t waits = 0;
     size_t vcpus = 0;
 };
 
@@ -85,7 +84,7 @@ void fill(Row& row, const Cost& cost, bool tells_exits)
     add_share(row, "guest", times.guest, 0, times.lived);
     add_share(row, "halted", times.halted + times.polled, 0, times.lived);
     const uint64_t steal = times.waited + times.throttled + times.stolen;
-    add_share(row, "steal", steal, cost.waits, times.lived);
+    add_share(row, "steal", steal, 0, times.lived);
     uint64_t whole = steal;
     if (tells_exits) {
         for (const Budget& budget : kBudgets) {
@@ -133,11 +132,6 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
             costs[vm].vhosts++;
             costs[vm].vhost_ns += thread.times.ns.at(VT_REASON_NONE);
         }
-    }
-    for (const OwnerTime& time : snapshot.sched.times) {
-        const auto cost = costs.find(time.owner.vm);
-        if (time.about == kWait && cost != costs.end())
-            cost->second.waits += time.time.count();
     }
     for (const auto& [vm, cost] : costs)
         fill(rows.row(vm), cost, tells_exits);

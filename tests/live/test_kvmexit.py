@@ -8,7 +8,7 @@ import unittest
 
 import kvm_live as kvm
 import vtrace_live as live
-from vm_tools_live import Tool, parents, value
+from vm_tools_live import Tool, labels, value
 
 PIO, CPUIDS, HALTS, MMIO = 3000, 700, 50, 40
 
@@ -78,7 +78,7 @@ class Exits(Tool):
 
         _, reports = self.traced(work, f"--vm={guest.pid}", "--vcpu", 1)
         self.assertEqual(self.counts(reports, guest, "exits")[io], PIO)
-        self.assertEqual({parents(row)["vcpu"] for row in self.rows(reports, guest, "exits")},
+        self.assertEqual({labels(row)["vcpu"] for row in self.rows(reports, guest, "exits")},
                          {"vcpu 1"})
         self.assertFalse(self.rows(reports, other, "exits"))
 
@@ -113,7 +113,7 @@ class Exits(Tool):
             for row in report["rows"]:
                 if row["entity"].get("pid") == guest.pid:
                     cost = sum(r["metrics"]["time"]["sum"] for r in row["exits"]
-                               if parents(r)["exit_class"] != "idle")
+                               if labels(r)["exit_class"] != "idle")
                     self.assertEqual(row["metrics"]["time"]["sum"], cost)
         halted = sum(value(row, "halted") for report in reports for row in report["rows"]
                      if row["entity"].get("pid") == guest.pid)

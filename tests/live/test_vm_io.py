@@ -8,7 +8,7 @@ import unittest
 
 import kvm_live as kvm
 import vtrace_live as live
-from vm_tools_live import Tool, parents, value
+from vm_tools_live import Tool, labels, value
 
 PIO, MMIO = 2000, 300
 # Where wl_kvm_guest writes to.
@@ -32,7 +32,7 @@ class Accesses(Tool):
         self.assertEqual(self.counts(reports, guest, "accesses"), {PORT: PIO, SINK: MMIO, LAST: 1})
         self.assertEqual(self.counts(reports, other, "accesses"), {PORT: 100, LAST: 1})
         for row in self.rows(reports, guest, "accesses"):
-            self.assertEqual(parents(row)["access"], "write")
+            self.assertEqual(labels(row)["access"], "write")
             self.assertEqual(row["entity"]["kind"],
                              "port" if row["entity"]["name"] == PORT else "address")
         notes = reports[-1]["notes"]
@@ -62,7 +62,7 @@ class Accesses(Tool):
             tracer.stop()
             rows = self.rows(tracer.reports(), guest, "accesses")
         pic = [row for row in rows if row["entity"]["name"] == "0x0020"]
-        self.assertEqual({parents(row)["device"] for row in pic}, {"PIC"})
+        self.assertEqual({labels(row)["device"] for row in pic}, {"PIC"})
         if kvm.exit_codes():
             self.assertEqual(sum(value(row, "to_vmm") for row in pic), 0)
 
@@ -83,7 +83,7 @@ class Interrupts(Tool):
         seen, reports = self.traced(work)
         found = {}
         for row in self.rows(reports, guest, "vectors"):
-            key = parents(row)["event"]
+            key = labels(row)["event"]
             found[key] = found.get(key, 0) + value(row, "count")
         self.assertEqual(found["message"], seen["injected"])
         self.assertEqual(self.sum_rows(reports, other, "message"), 7)
@@ -92,7 +92,10 @@ class Interrupts(Tool):
             self.assertTrue(any(kvm.flavour() in note and "kvm_inj_virq" in note for note in notes))
             return
         self.assertEqual(notes, [])
-        self.assertEqual(found["injected"], seen["injected"])
+        # Before 6.0 the kernel does not say that it is the same once more.
+        if live.kernel() >= (6, 0):
+            self.assertEqual(found["injected"], seen["injected"])
+        self.assertIn(found["injected"] - seen["injected"], range(10))
         times = [row["metrics"]["latency"] for row in self.rows(reports, guest, "vectors")]
         self.assertEqual(sum(time["count"] for time in times), seen["injected"])
         mean = sum(time["sum"] for time in times) / seen["injected"]
@@ -101,7 +104,7 @@ class Interrupts(Tool):
 
     def sum_rows(self, reports, guest, event):
         return sum(value(row, "count") for row in self.rows(reports, guest, "vectors")
-                   if parents(row)["event"] == event)
+                   if labels(row)["event"] == event)
 
 
 class Memory(Tool):
@@ -111,24 +114,36 @@ class Memory(Tool):
         return [row for report in reports for row in report["rows"]
                 if row["entity"].get("pid") == guest.pid]
 
+    def unmaps(self):
+        """Nothing on kernels without the tracepoint."""
+        with kvm.detached("tracefs") as tracefs:
+            if not (tracefs / "events/kvm/kvm_unmap_hva_range").exists():
+                return None
+        return self.enter(kvm.TraceCount("kvm/kvm_unmap_hva_range"))
+
     def test_faults(self):
         guests = []
         faults = self.enter(kvm.TraceCount("kvm/kvm_page_fault"))
-        unmaps = self.enter(kvm.TraceCount("kvm/kvm_unmap_hva_range"))
+        unmaps = self.unmaps()
 
         def work():
             guests.append(self.enter(kvm.QemuGuest("web-1")))
             guests[0].pause()
 
-        before = faults.count(), unmaps.count()
+        before = faults.count(), unmaps and unmaps.count()
         _, reports = self.traced(work)
         rows = self.of(reports, guests[0])
-        counted = faults.count() - before[0], unmaps.count() - before[1]
-        print(f"\n    {counted[0]} faults, {counted[1]} unmaps", flush=True)
-        self.assertEqual(sum(value(row, "faults") for row in rows), counted[0])
-        self.assertGreaterEqual(counted[1], sum(value(row, "unmaps") for row in rows))
+        counted = faults.count() - before[0]
+        found = {name: sum(value(row, name) for row in rows) for name in ("faults", "unmaps", "unmapped")}
+        print(f"\n    {found}", flush=True)
+        self.assertEqual(found["faults"], counted)
+        if unmaps:
+            self.assertEqual(found["unmaps"], unmaps.count() - before[1])
+        else:
+            self.assertTrue(any("kvm_unmap_hva_range" in text
+                                for text in reports[-1]["loss"]["fallbacks"]))
         if kvm.exit_codes():
-            self.assertGreater(counted[0], 0)
+            self.assertGreater(counted, 0)
             self.assertGreaterEqual(sum(row["metrics"]["fault_time"]["count"] for row in rows), 1)
         else:
             self.assertTrue(any("second level" in note for note in reports[-1]["notes"]))

@@ -12,8 +12,8 @@ def value(row, name):
     return row["metrics"].get(name, {"value": 0})["value"]
 
 
-def parents(row):
-    return {parent["kind"]: parent["name"] for parent in row["entity"].get("parents", ())}
+def labels(row):
+    return row["entity"].get("labels", {})
 
 
 class Tool(live.TestCase):

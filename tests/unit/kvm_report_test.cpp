@@ -74,11 +74,11 @@ std::vector<std::string> names_of(const std::vector<Row>& rows)
     return names;
 }
 
-std::string parent_of(const Row& row, std::string_view kind)
+std::string label_of(const Row& row, std::string_view kind)
 {
-    for (const EntityName& parent : row.entity.parents) {
-        if (parent.kind == kind)
-            return parent.name;
+    for (const EntityName& label : row.entity.labels) {
+        if (label.kind == kind)
+            return label.name;
     }
     return "";
 }
@@ -268,9 +268,9 @@ TEST(KvmReports, NoNameIsEmpty)
                 EXPECT_THAT(row.entity.name, Not(IsEmpty())) << name << ", " << tool;
                 for (const Row& inner : row.rows) {
                     EXPECT_THAT(inner.entity.name, Not(IsEmpty())) << name << ", " << tool;
-                    for (const EntityName& parent : inner.entity.parents) {
-                        EXPECT_THAT(parent.name, Not(IsEmpty()))
-                            << name << ", " << tool << ": " << parent.kind << " of "
+                    for (const EntityName& label : inner.entity.labels) {
+                        EXPECT_THAT(label.name, Not(IsEmpty()))
+                            << name << ", " << tool << ": " << label.kind << " of "
                             << inner.entity.name;
                     }
                 }
@@ -398,8 +398,8 @@ TEST(KvmReports, AVcpuByItsNumber)
         EXPECT_THAT(names_of(report.rows), ElementsAre("web-1")) << tool;
         for (const Row& row : report.rows.front().rows) {
             EXPECT_NE(row.entity.name, "vcpu 10") << tool;
-            EXPECT_NE(row.entity.pid, 4'010U) << tool << ": " << row.entity.name;
-            EXPECT_NE(parent_of(row, "vcpu"), "vcpu 10") << tool;
+            EXPECT_NE(row.entity.tid, 4'010U) << tool << ": " << row.entity.name;
+            EXPECT_NE(label_of(row, "vcpu"), "vcpu 10") << tool;
         }
         options.vcpu = 2;
         EXPECT_THAT(report_of(tool, kvm_snapshot(), options).rows, IsEmpty()) << tool;
@@ -432,29 +432,29 @@ TEST(KvmexitReport, ReasonsOfEachVcpu)
     ASSERT_THAT(web.rows, SizeIs(6));
     const auto find = [&](std::string_view name, uint32_t tid) {
         const auto found = std::ranges::find_if(web.rows, [&](const Row& row) {
-            return row.entity.name == name && row.entity.pid == tid;
+            return row.entity.name == name && row.entity.tid == tid;
         });
         EXPECT_NE(found, web.rows.end()) << name;
         return found == web.rows.end() ? Row{} : *found;
     };
     const Row fault = find("npf", 4'001);
-    EXPECT_EQ(parent_of(fault, "vcpu"), "vcpu 1");
-    EXPECT_EQ(parent_of(fault, "exit_class"), "memory-fault");
+    EXPECT_EQ(label_of(fault, "vcpu"), "vcpu 1");
+    EXPECT_EQ(label_of(fault, "exit_class"), "memory-fault");
     EXPECT_EQ(value(fault, "count"), 100);
     EXPECT_EQ(value(fault, "kernel"), 700e3);
     EXPECT_EQ(value(fault, "blocked"), 200e3);
     EXPECT_EQ(value(fault, "waited"), 100e3);
     EXPECT_EQ(fault.histogram.sum, kMs);
     const Row mapped = find("npf, mmio", 4'001);
-    EXPECT_EQ(parent_of(mapped, "exit_class"), "mmio");
+    EXPECT_EQ(label_of(mapped, "exit_class"), "mmio");
     EXPECT_EQ(value(mapped, "to_vmm"), 20);
     EXPECT_EQ(value(mapped, "vmm"), 800e3);
-    EXPECT_EQ(parent_of(find("msr", 4'010), "vcpu"), "vcpu 10");
+    EXPECT_EQ(label_of(find("msr", 4'010), "vcpu"), "vcpu 10");
     EXPECT_EQ(value(find("0x7777", 4'010), "count"), 3) << "a code without a name";
     EXPECT_EQ(value(find("hlt", 4'010), "count"), 10);
     for (const size_t last : {4U, 5U})
         EXPECT_EQ(web.rows[last].entity.name, "hlt");
-    EXPECT_EQ(web.rows[4].entity.pid, 4'001U) << "the longer first";
+    EXPECT_EQ(web.rows[4].entity.tid, 4'001U) << "the longer first";
 }
 
 TEST(KvmexitReport, HaltsAreInNoSum)
@@ -494,14 +494,14 @@ TEST(KvmexitReport, OneThreadIdOfTwoVms)
     EXPECT_EQ(value(row_of(report, "web-1"), "count"), 1'123);
     const Row db = row_of(report, "db-1");
     EXPECT_EQ(value(db, "count"), 13);
-    EXPECT_EQ(parent_of(db.rows.at(1), "vcpu"), "tid 4001") << "its role is not known";
+    EXPECT_EQ(label_of(db.rows.at(1), "vcpu"), "tid 4001") << "its role is not known";
 }
 
 TEST(KvmexitReport, HaltsOfAPodComeLast)
 {
     const Report report = report_of("kvmexit", kvm_snapshot(), {.group = "pod"});
     const std::vector<Row>& rows = report.rows.at(0).rows;
-    const auto is_halt = [](const Row& row) { return parent_of(row, "exit_class") == "idle"; };
+    const auto is_halt = [](const Row& row) { return label_of(row, "exit_class") == "idle"; };
     ASSERT_THAT(rows, SizeIs(8));
     EXPECT_TRUE(std::ranges::is_partitioned(rows, [&](const Row& row) { return !is_halt(row); }));
     EXPECT_TRUE(is_halt(rows.back()));
@@ -558,16 +558,16 @@ TEST(KvmioReport, WhereGuestsGo)
     EXPECT_EQ(names_of(web.rows), (std::vector<std::string>{"0x80003000", "0x03f8"}))
         << "as long each, more often";
     EXPECT_EQ(web.rows[0].entity.kind, "address");
-    EXPECT_EQ(parent_of(web.rows[0], "device"), "doorbell");
+    EXPECT_EQ(label_of(web.rows[0], "device"), "doorbell");
     const Row& serial = web.rows[1];
     EXPECT_EQ(serial.entity.kind, "port");
-    EXPECT_EQ(parent_of(serial, "access"), "write");
-    EXPECT_EQ(parent_of(serial, "device"), "serial COM1");
+    EXPECT_EQ(label_of(serial, "access"), "write");
+    EXPECT_EQ(label_of(serial, "device"), "serial COM1");
     EXPECT_EQ(value(serial, "to_vmm"), 20);
     EXPECT_EQ(value(serial, "vmm"), 800e3);
     const Row& clock = report.rows[1].rows.at(0);
-    EXPECT_EQ(parent_of(clock, "access"), "read");
-    EXPECT_EQ(parent_of(clock, "device"), "RTC");
+    EXPECT_EQ(label_of(clock, "access"), "read");
+    EXPECT_EQ(label_of(clock, "device"), "RTC");
 }
 
 TEST(KvmioReport, OneAddressIsNotAnother)
@@ -581,7 +581,7 @@ TEST(KvmioReport, OneAddressIsNotAnother)
     const Row& web = report.rows.at(0);
     ASSERT_THAT(web.rows, SizeIs(2));
     EXPECT_EQ(value(web.rows[0], "count"), 11) << "of both vCPUs";
-    EXPECT_EQ(parent_of(web.rows[0], "device"), "PCI device") << "a read rings for nobody";
+    EXPECT_EQ(label_of(web.rows[0], "device"), "PCI device") << "a read rings for nobody";
     EXPECT_EQ(value(web.rows[1], "count"), 7);
 }
 
@@ -598,8 +598,8 @@ TEST(KvmioReport, DoorbellsOfEveryBus)
         s.kvm.figures = {bell, served};
         const Report report = report_of("kvmio", s);
         const std::vector<Row>& rows = report.rows.at(0).rows;
-        EXPECT_EQ(parent_of(rows.at(0), "device"), "doorbell") << at;
-        EXPECT_NE(parent_of(rows.at(1), "device"), "doorbell") << at;
+        EXPECT_EQ(label_of(rows.at(0), "device"), "doorbell") << at;
+        EXPECT_NE(label_of(rows.at(1), "device"), "doorbell") << at;
         EXPECT_THAT(text_of("kvmio", s), ContainsRegex("000 write +doorbell "))
             << "whatever the length of the address";
     }
@@ -637,11 +637,11 @@ TEST(KvmirqReport, VectorsAndMessages)
     EXPECT_EQ(value(web, "injected"), 37);
     EXPECT_EQ(value(web, "messages"), 25);
     ASSERT_EQ(names_of(web.rows), (std::vector<std::string>{"0x22", "0x22", "0xfd"}));
-    EXPECT_EQ(parent_of(web.rows[0], "event"), "injected");
-    EXPECT_EQ(parent_of(web.rows[0], "vcpu"), "vcpu 1");
+    EXPECT_EQ(label_of(web.rows[0], "event"), "injected");
+    EXPECT_EQ(label_of(web.rows[0], "vcpu"), "vcpu 1");
     EXPECT_EQ(web.rows[0].histogram.count(), 20U) << "a message asked for these";
-    EXPECT_EQ(parent_of(web.rows[1], "event"), "message");
-    EXPECT_EQ(parent_of(web.rows[1], "vcpu"), "") << "of the VM";
+    EXPECT_EQ(label_of(web.rows[1], "event"), "message");
+    EXPECT_EQ(label_of(web.rows[1], "vcpu"), "") << "of the VM";
     EXPECT_EQ(value(row_of(report, "db-1"), "injected"), 9);
     EXPECT_EQ(value(row_of(report, "db-1"), "messages"), 0);
 }
@@ -731,7 +731,7 @@ TEST(VcpuReport, TimesOfEachVcpu)
     EXPECT_EQ(value(web, "lived"), 10e9);
     EXPECT_EQ(value(web, "states_sum"), 10e9);
     const Row& first = web.rows[0];
-    EXPECT_EQ(first.entity.pid, 4'001U);
+    EXPECT_EQ(first.entity.tid, 4'001U);
     EXPECT_EQ(value(first, "guest"), 2e9);
     EXPECT_EQ(value(first, "exits"), 900e3);
     EXPECT_EQ(value(first, "exits_memory_fault"), 700e3);

@@ -79,7 +79,6 @@ Hooks hooks(BpfObject& object, const KvmParts& parts, bool tells_exits)
             {progs.kvm_unmap, parts.memory},
             {progs.kvm_halt, parts.halts || instead},
             {progs.kvm_msi, parts.interrupts},
-            {progs.kvm_injected, parts.interrupts},
             {progs.kvm_thread_ends, true}};
 }
 
@@ -136,9 +135,11 @@ void KvmCollector::prepare(BpfObject& object, const KvmConfig& config)
     object->rodata->kvm_by_access = config.parts.accesses;
     for (const Hook& hook : hooks(object, config.parts, flavour.tells_exits))
         bpf_program__set_autoload(hook.program, hook.wanted);
+    auto& progs = object->progs;
+    for (bpf_program* program : {progs.kvm_injected, progs.kvm_injected_plain})
+        bpf_program__set_autoload(program, config.parts.interrupts && flavour.tells_exits);
     if (!wants_exits(config.parts, flavour))
         return;
-    auto& progs = object->progs;
     bool known = true;
 #ifdef __x86_64__
     const KvmLayout layout = has_module_types() ? kvm_layout() : KvmLayout{};
@@ -200,7 +201,20 @@ Status KvmCollector::attach_all()
         if (hook.wanted)
             attach_if_there(hook.program);
     }
+    if (config_.parts.interrupts && flavour_.tells_exits)
+        attach_injections();
     return wants_exits(config_.parts, flavour_) ? attach_exit() : ok();
+}
+
+// Since 6.0 the tracepoint says if it is the same interrupt once more.
+void KvmCollector::attach_injections()
+{
+    auto& progs = (*object_)->progs;
+    auto link = attach(progs.kvm_injected);
+    if (link)
+        links_.push_back(std::move(*link));
+    else
+        attach_if_there(progs.kvm_injected_plain);
 }
 
 // Before 5.16 the tracepoint has the reason; since then it is in the vCPU, or else in the record.

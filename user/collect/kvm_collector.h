@@ -80,6 +80,7 @@ private:
     void attach_if_there(bpf_program* program);
     Status attach_all();
     Status attach_exit();
+    void attach_injections();
     KvmFigure figure(uint32_t slot, uint32_t epoch);
     void read_figures(KvmSnapshot& kvm);
     void add_ended(KvmSnapshot& kvm, const KvmFigure& figure);

@@ -24,10 +24,12 @@ struct Entity {
     std::string cgroup; // its path in the hierarchy, empty if it has or is known to have none
     uint64_t id = 0;    // cgroup id, 0 if it has none
     uint32_t pid = 0;   // of a VM: the process of its VMM
+    uint32_t tid = 0;   // of a vCPU: its thread
     bool ended = false; // removed while it was traced
     std::string uid;    // the engine's id of a container, a pod's uid, a VM's uuid
     std::string image;
     std::vector<EntityName> parents; // whom it is in, the nearest first
+    std::vector<EntityName> labels;  // what else tells it apart, by kind
 };
 
 // A figure that is no histogram.

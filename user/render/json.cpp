@@ -26,6 +26,8 @@ Json entity_json(const Entity& entity)
     json["id"] = entity.id;
     if (entity.pid != 0)
         json["pid"] = entity.pid;
+    if (entity.tid != 0)
+        json["tid"] = entity.tid;
     if (entity.ended)
         json["ended"] = true;
     if (!entity.uid.empty())
@@ -37,6 +39,8 @@ Json entity_json(const Entity& entity)
         for (const EntityName& parent : entity.parents)
             json["parents"].push_back({{"kind", parent.kind}, {"name", printable(parent.name)}});
     }
+    for (const EntityName& label : entity.labels)
+        json["labels"][label.kind] = printable(label.name);
     return json;
 }
 

@@ -35,11 +35,11 @@ std::string time_of(const Row& row, std::string_view name)
     return value ? format_duration(static_cast<uint64_t>(*value)) : "-";
 }
 
-std::string_view parent_of(const Row& row, std::string_view kind)
+std::string_view label_of(const Row& row, std::string_view kind)
 {
-    for (const EntityName& parent : row.entity.parents) {
-        if (parent.kind == kind)
-            return parent.name;
+    for (const EntityName& label : row.entity.labels) {
+        if (label.kind == kind)
+            return label.name;
     }
     return {};
 }
@@ -49,6 +49,14 @@ std::string short_role(std::string_view role)
 {
     constexpr std::string_view kVcpu = "vcpu ";
     return printable(role.starts_with(kVcpu) ? role.substr(kVcpu.size()) : role);
+}
+
+// The vCPU; where rows of several VMs are together, with the VM's name.
+std::string role_of(const Row& row)
+{
+    const std::string role = short_role(label_of(row, "vcpu"));
+    const std::string_view vm = label_of(row, "vm");
+    return vm.empty() ? role : printable(vm) + "/" + role;
 }
 
 // One line for each VM, and the table of its rows; `line` makes one of a row.
@@ -82,14 +90,14 @@ size_t role_width(const Report& report)
     size_t width = std::string_view("VCPU").size();
     for (const Row& row : report.rows) {
         for (const Row& inner : row.rows)
-            width = std::max(width, columns(short_role(parent_of(inner, "vcpu"))));
+            width = std::max(width, columns(role_of(inner)));
     }
-    return std::min<size_t>(width, 12) + 1;
+    return std::min<size_t>(width, 14) + 1;
 }
 
 std::string role_column(const Row& row, size_t width, const TextStyle& style)
 {
-    return pad(shorten(short_role(parent_of(row, "vcpu")), width - 1, style.utf8), width);
+    return pad(shorten(role_of(row), width - 1, style.utf8), width);
 }
 
 // What is left of the width for a name beside `figures` columns.
@@ -166,9 +174,9 @@ std::string kvmio_text(const Report& report, const TextStyle& style)
     };
     const auto line = [&](const Row& row) {
         const double count = value_of(row, "count");
-        const bool writes = parent_of(row, "access") == "write";
+        const bool writes = label_of(row, "access") == "write";
         std::string text = pad(row.entity.name + (writes ? " write" : " read"), kWhere) +
-                           pad(printable(parent_of(row, "device")), kDevice) +
+                           pad(printable(label_of(row, "device")), kDevice) +
                            fmt::format("{:>7}{:>7}", whole(count), per_second(report, count));
         if (divided)
             text += fmt::format("{:>7}{:>7}{:>7}{:>7}", whole(value_of(row, "to_vmm")),
@@ -199,7 +207,7 @@ std::string kvmirq_text(const Report& report, const TextStyle& style)
         const bool timed = row.histogram.count() != 0;
         const auto time = [&](uint64_t ns) { return timed ? format_duration(ns) : "-"; };
         return role_column(row, role, style) + pad(row.entity.name, kVector) +
-               pad(std::string(parent_of(row, "event")), kEvent) +
+               pad(std::string(label_of(row, "event")), kEvent) +
                fmt::format("{:>7}{:>7}{:>9}{:>7}{:>7}{:>7}", whole(count),
                            per_second(report, count), format_count(row.histogram.count()),
                            time(row.histogram.quantile(0.5)), time(row.histogram.quantile(0.99)),
@@ -349,8 +357,7 @@ std::string evidence(const Row& row, const TextStyle& style)
         std::string_view metric;
         std::string_view events;
     };
-    constexpr Cause kCauses[] = {{"steal", "waits"},
-                                 {"memory", "faults"},
+    constexpr Cause kCauses[] = {{"memory", "faults"},
                                  {"emulation", "emulated instructions"},
                                  {"interrupts", "interrupts"},
                                  {"io", "accesses"}};
