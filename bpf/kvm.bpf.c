@@ -402,15 +402,18 @@ struct {
     __type(value, __u64);
 } kvm_asked SEC(".maps");
 
-/* The VM that the current thread is of, or serves; 0 if it is not known, or was not asked for. */
-static __always_inline __u64 vm_of_this_thread(void)
+/* The VM that the current thread is of, or serves; 0 if it is not known, which `unknown` counts, or if it was not
+ * asked for. */
+static __always_inline __u64 vm_of_this_thread(__u64 *unknown)
 {
     __u32 tgid = bpf_get_current_pid_tgid() >> 32;
     struct vt_vm_process *process = bpf_map_lookup_elem(&vms, &tgid);
 
-    if (!process || (kvm_target_vm && process->vm != kvm_target_vm))
+    if (!process) {
+        __sync_fetch_and_add(unknown, 1);
         return 0;
-    return process->vm;
+    }
+    return !kvm_target_vm || process->vm == kvm_target_vm ? process->vm : 0;
 }
 
 __u64 kvm_msi_unknown = 0; /* messages of threads that are of no VM */
@@ -419,13 +422,11 @@ __u64 kvm_msi_unknown = 0; /* messages of threads that are of no VM */
 SEC("raw_tp/kvm_msi_set_irq")
 int kvm_msi(struct bpf_raw_tracepoint_args *args)
 {
-    struct vt_kvm_asked key = {.vm = vm_of_this_thread(), .vector = (__u8)args->args[1]};
+    struct vt_kvm_asked key = {.vm = vm_of_this_thread(&kvm_msi_unknown), .vector = (__u8)args->args[1]};
     __u64 now;
 
-    if (!key.vm) {
-        __sync_fetch_and_add(&kvm_msi_unknown, 1);
+    if (!key.vm)
         return 0;
-    }
     count_of_vm(key.vm, VT_KVM_MSI, key.vector, 0);
     now = bpf_ktime_get_ns();
     bpf_map_update_elem(&kvm_asked, &key, &now, BPF_NOEXIST); /* it is pending since the first */
@@ -466,11 +467,13 @@ int kvm_injected_plain(struct bpf_raw_tracepoint_args *args)
 
 /* ---- memory ---- */
 
-/* (start, end): the host takes pages of some process out of the reach of its guest. */
+__u64 kvm_unmap_unknown = 0; /* by threads that are of no VM: the kernel's that reclaim or merge pages */
+
+/* (start, end): pages of some process go out of the reach of its guest. Which one's is not told. */
 SEC("raw_tp/kvm_unmap_hva_range")
 int kvm_unmap(struct bpf_raw_tracepoint_args *args)
 {
-    __u64 vm = vm_of_this_thread();
+    __u64 vm = vm_of_this_thread(&kvm_unmap_unknown);
 
     if (vm)
         count_of_vm(vm, VT_KVM_UNMAP, 0, args->args[1] - args->args[0]);

@@ -138,7 +138,11 @@ class Memory(Tool):
         print(f"\n    {found}", flush=True)
         self.assertEqual(found["faults"], counted)
         if unmaps:
-            self.assertEqual(found["unmaps"], unmaps.count() - before[1])
+            # Some come before the VM has its first vCPU: until then it is none.
+            losses = (text for report in reports for text in report["loss"]["fallbacks"])
+            unknown = sum(int(text.split()[0]) for text in losses if "threads of no VM unmapped" in text)
+            self.assertEqual(found["unmaps"] + unknown, unmaps.count() - before[1])
+            self.assertLess(unknown, 0.05 * found["unmaps"])
         else:
             self.assertTrue(any("kvm_unmap_hva_range" in text
                                 for text in reports[-1]["loss"]["fallbacks"]))

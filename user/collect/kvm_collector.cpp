@@ -361,11 +361,15 @@ void KvmCollector::read_losses(Loss& loss)
     since(bss->kvm_missed_start, &Loss::missed_start);
     since(bss->kvm_vcpus_missing, &Loss::task_failed);
     std::ranges::copy(missing_, std::back_inserter(loss.fallbacks));
-    const uint64_t unknown = load_relaxed(bss->kvm_msi_unknown);
-    if (const uint64_t added = unknown - std::exchange(msi_unknown_, unknown); added != 0) {
-        loss.fallbacks.push_back(std::to_string(added) +
-                                 " interrupt messages came from threads of no VM: in no figure");
-    }
+    const auto unknown = [&](const __u64& counter, uint64_t& before, const char* text) {
+        const uint64_t now = load_relaxed(counter);
+        if (const uint64_t added = now - std::exchange(before, now); added != 0)
+            loss.fallbacks.push_back(std::to_string(added) + text);
+    };
+    unknown(bss->kvm_msi_unknown, msi_unknown_,
+            " interrupt messages came from threads of no VM: in no figure");
+    unknown(bss->kvm_unmap_unknown, unmap_unknown_,
+            " times threads of no VM unmapped memory of some guest: in no figure");
 }
 
 void KvmCollector::read(Snapshot& snapshot)

@@ -102,6 +102,7 @@ private:
     std::map<uint32_t, Vcpu> vcpus_; // by tid, as they were last
     Loss counted_;
     uint64_t msi_unknown_ = 0;
+    uint64_t unmap_unknown_ = 0;
 };
 
 } // namespace vtrace
