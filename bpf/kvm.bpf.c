@@ -369,12 +369,6 @@ int kvm_hypercall(void *args)
     return count_one(VT_KVM_HYPERCALL);
 }
 
-SEC("raw_tp/kvm_page_fault")
-int kvm_fault(void *args)
-{
-    return count_one(VT_KVM_PAGE_FAULT);
-}
-
 /* (ns, 1 if it slept, 1 if it was worth polling) */
 SEC("raw_tp/kvm_vcpu_wakeup")
 int kvm_halt(struct bpf_raw_tracepoint_args *args)

@@ -257,6 +257,18 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
     return check_numbers(raw, options);
 }
 
+// The kind of the rows, unless it was given, is the tool's.
+Status check_group(const ToolSpec& tool, ToolOptions& options)
+{
+    if (tool.only_vms && options.group != options.target_kind && options.group != "vm")
+        return usage("the rows of vtrace " + std::string(tool.name) + " are VMs: --" +
+                         options.group + " can select, not group",
+                     "give --" + options.group + " a value, or leave it out");
+    if (options.group.empty() || tool.only_vms)
+        options.group = tool.group;
+    return ok();
+}
+
 // `ps --watch` stands for the usual seconds; others come behind an equals sign, as the targets' values.
 Status check_watch(const RawOptions& raw, double& seconds)
 {
@@ -539,8 +551,8 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         if (!parser.app.got_subcommand(std::string(tool.name)))
             continue;
         command.tool = &tool;
-        if (command.options.group.empty())
-            command.options.group = tool.group;
+        if (auto checked = check_group(tool, command.options); !checked)
+            return checked.error();
     }
     return std::move(command);
 }

@@ -52,7 +52,7 @@ bool tells_of_exits(const KvmFigure& figure, bool tells_exits)
     case VT_KVM_USER:
     case VT_KVM_PIO:
     case VT_KVM_MMIO: return true;
-    case VT_KVM_EVENT: return figure.code != VT_KVM_PAGE_FAULT && figure.code != VT_KVM_ENDED;
+    case VT_KVM_EVENT: return figure.code != VT_KVM_ENDED;
     default: return false;
     }
 }
@@ -134,10 +134,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     for (const KvmFigure& figure : kvm.figures) {
         if (!tells_of_exits(figure, kvm.tells_exits) || !rows.wanted(figure.vm, figure.tid))
             continue;
-        ExitReason reason = figure.kind == VT_KVM_EXIT ? exit_reason(figure.isa, figure.code)
-                                                       : reason_of_event(figure);
-        if ((figure.flags & VT_KVM_IS_MMIO) != 0 && reason.kind == ExitClass::kMemoryFault)
-            reason = {.name = reason.name + ", mmio", .kind = ExitClass::kMmio};
+        ExitReason reason =
+            figure.kind == VT_KVM_EXIT ? reason_of_exit(figure) : reason_of_event(figure);
         Exits& exits = found[{figure.vm, figure.tid, reason.name}];
         exits.reason = std::move(reason);
         exits.add(figure);
@@ -182,7 +180,7 @@ ToolSpec kvmexit_tool()
 {
     return {
         .name = "kvmexit",
-        .summary = "why vCPUs leave their guests, how often and for how long",
+        .summary = "why vCPUs leave their guests, and what it costs",
         .details =
             "Each exit of a vCPU from its guest, until the guest is entered again, by reason. Its\n"
             "time is divided: KERNEL is work of KVM on a CPU, polling among it; VMM is from the\n"

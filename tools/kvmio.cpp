@@ -111,7 +111,7 @@ ToolSpec kvmio_tool()
 {
     return {
         .name = "kvmio",
-        .summary = "which ports and device addresses guests use, and what that costs",
+        .summary = "ports and device addresses that guests use",
         .details =
             "Accesses of guests to I/O ports and to memory-mapped devices that KVM or the VMM\n"
             "emulates, by port or guest-physical address. The time is from the exit until the\n"

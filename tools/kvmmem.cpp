@@ -20,13 +20,12 @@ SchedParts parts(const ToolOptions&)
 
 void add_exit(Row& row, const KvmFigure& figure)
 {
-    const bool mapped = (figure.flags & VT_KVM_IS_MMIO) != 0;
-    const ExitClass kind = exit_reason(figure.isa, figure.code).kind;
+    const ExitClass kind = reason_of_exit(figure).kind;
     if (kind == ExitClass::kDirtyLog) {
         add_counter(row, "dirty_log_full", "1", figure.count);
-    } else if (kind == ExitClass::kMemoryFault && !mapped) {
+    } else if (kind == ExitClass::kMemoryFault) {
         row.histogram.merge(figure.time);
-        add_counter(row, "fault_exits", "1", figure.count);
+        add_counter(row, "faults", "1", figure.count);
         add_parts(row, figure.parts);
     }
 }
@@ -38,10 +37,6 @@ void add_figure(Row& row, const KvmFigure& figure)
     case VT_KVM_UNMAP:
         add_counter(row, "unmaps", "1", figure.count);
         add_counter(row, "unmapped", "bytes", figure.amount);
-        break;
-    case VT_KVM_EVENT:
-        if (figure.code == VT_KVM_PAGE_FAULT)
-            add_counter(row, "faults", "1", figure.count);
         break;
     default: break;
     }
@@ -68,8 +63,12 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     report.event = "fault";
     report.metric = "fault_time";
     VmRows rows(snapshot, options);
-    for (const KvmMemory& memory : snapshot.kvm.memory)
-        add_memory(rows.row(memory.vm), memory);
+    for (const KvmMemory& memory : snapshot.kvm.memory) {
+        Row& row = rows.row(memory.vm);
+        add_memory(row, memory);
+        if (snapshot.kvm.tells_exits)
+            add_counter(row, "faults", "1", 0);
+    }
     for (const KvmFigure& figure : snapshot.kvm.figures) {
         if (figure.kind != VT_KVM_UNMAP && !rows.wanted(figure.vm, figure.tid))
             continue;
@@ -95,7 +94,7 @@ ToolSpec kvmmem_tool()
 {
     return {
         .name = "kvmmem",
-        .summary = "faults of guests' memory, and what the host takes from it",
+        .summary = "faults of guests' memory, and what the host takes",
         .details =
             "FAULTS are accesses of the guest that its second-level page tables did not allow\n"
             "(EPT, NPT; not yet there, or write-protected for dirty logging), without those to\n"
@@ -113,6 +112,7 @@ ToolSpec kvmmem_tool()
         .text = kvmmem_text,
         .kvm = {.memory = true},
         .group = "vm",
+        .only_vms = true,
         .without_tasks = kVmsInstead,
     };
 }

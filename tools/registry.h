@@ -39,6 +39,7 @@ struct ToolSpec {
     bool quotas = false;       // shows what the kernel counts of CPU quotas
     bool block_times = false;  // has --min and --max
     bool vcpus = false;        // has --vcpu
+    bool only_vms = false;     // its rows are VMs, however they are selected
     // Why there is no --pid and no --comm, and what to use; empty: there are.
     std::string_view without_tasks = {};
 };

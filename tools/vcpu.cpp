@@ -129,9 +129,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     constexpr uint32_t kNoNumber = std::numeric_limits<uint32_t>::max();
     Report report = empty_report(snapshot, "vcpu", "Where the time of vCPUs went");
     report.nested = "threads";
-    ToolOptions by_vm = options; // culprits are of one VM
-    by_vm.group = "vm";
-    VmRows rows(snapshot, by_vm);
+    VmRows rows(snapshot, options);
     const Entities entities(snapshot.cgroups, snapshot.entities);
     const VcpuAccounts accounts = vcpu_accounts(snapshot.kvm);
     std::map<uint64_t, Vm> vms;
@@ -185,7 +183,7 @@ ToolSpec vcpu_tool()
 {
     return {
         .name = "vcpu",
-        .summary = "where the time of each vCPU goes: guest, exits, VMM, steal, halts",
+        .summary = "where the time of each vCPU goes",
         .details =
             "Divides the time of each vCPU's thread. On a CPU: GUEST; EXITS, which is KVM in the\n"
             "kernel (by class in JSON); VMM, its process; POLL, KVM waiting for an interrupt\n"
@@ -202,6 +200,7 @@ ToolSpec vcpu_tool()
         .kvm = {.exits = true, .halts = true, .threads = true},
         .group = "vm",
         .vcpus = true,
+        .only_vms = true,
         .without_tasks = kVmsInstead,
     };
 }

@@ -24,9 +24,7 @@ uint64_t take(uint64_t& left, uint64_t wanted)
 
 void add_exit(VcpuAccount& account, const KvmFigure& figure)
 {
-    ExitClass kind = exit_reason(figure.isa, figure.code).kind;
-    if ((figure.flags & VT_KVM_IS_MMIO) != 0)
-        kind = ExitClass::kMmio;
+    const ExitClass kind = reason_of_exit(figure).kind;
     account.exits.at(index_of(kind)) += figure.parts;
     account.counts.at(index_of(kind)) += figure.count;
 }

@@ -113,9 +113,7 @@ void fill(Row& row, const Cost& cost, bool tells_exits)
 Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
     Report report = empty_report(snapshot, "vmcost", "What virtualisation costs, of vCPU time");
-    ToolOptions by_vm = options;
-    by_vm.group = "vm";
-    VmRows rows(snapshot, by_vm);
+    VmRows rows(snapshot, options);
     const bool tells_exits = snapshot.kvm.tells_exits;
     const VcpuAccounts accounts = vcpu_accounts(snapshot.kvm);
     std::map<uint64_t, Cost> costs;
@@ -154,7 +152,7 @@ ToolSpec vmcost_tool()
 {
     return {
         .name = "vmcost",
-        .summary = "the overhead of each VM: one line, by cause, with the evidence",
+        .summary = "the overhead of each VM by cause, with the evidence",
         .details =
             "The time of a VM's vCPUs, and what of it virtualisation took: STEAL, able to run but\n"
             "without a CPU, or throttled; MEMORY, faults of the second level; EMUL, instructions\n"
@@ -172,6 +170,7 @@ ToolSpec vmcost_tool()
         .text = vmcost_text,
         .kvm = {.exits = true, .halts = true, .threads = true},
         .group = "vm",
+        .only_vms = true,
         .without_tasks = kVmsInstead,
     };
 }

@@ -25,7 +25,6 @@ enum vt_kvm_event {
     VT_KVM_CPUID = 1,
     VT_KVM_MSR,
     VT_KVM_EMULATION,
-    VT_KVM_PAGE_FAULT,  /* of the second level */
     VT_KVM_HALT_POLLED, /* halts that ended while KVM polled */
     VT_KVM_HALT_SLEPT,  /* halts that slept; the time is of both */
     VT_KVM_HYPERCALL,

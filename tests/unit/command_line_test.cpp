@@ -131,6 +131,21 @@ TEST(CommandLine, OneToGroupByAndOneToSelect)
     EXPECT_FALSE(parse({"runqlat", "--pod=a", "--container=b"})) << "two to select";
 }
 
+TEST(CommandLine, RowsOfSomeToolsAreVms)
+{
+    for (const std::string tool : {"vcpu", "vmcost", "kvmmem"}) {
+        const auto parsed = parse({tool, "--pod=shop/web"});
+        ASSERT_TRUE(parsed) << tool;
+        EXPECT_EQ(parsed->options.group, "vm");
+        EXPECT_EQ(parsed->options.target_kind, "pod");
+        EXPECT_TRUE(parse({tool, "--vm"}));
+        EXPECT_THAT(parse({tool, "--pod"}).error().message(),
+                    testing::HasSubstr("--pod can select, not group"));
+        EXPECT_FALSE(parse({tool, "--container", "--vm=web"}));
+    }
+    EXPECT_EQ(parse({"kvmexit", "--pod"})->options.group, "pod");
+}
+
 TEST(CommandLine, ACgroupCalledBracesIsACgroup)
 {
     EXPECT_EQ(options_of("--cgroup=/{}").target, "/{}");

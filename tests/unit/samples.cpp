@@ -92,7 +92,6 @@ std::vector<KvmFigure> figures_of_web()
         kvm_figure(VT_KVM_VECTOR, kWebVm, 4'010, 0xfd, 7, 0),
         kvm_figure(VT_KVM_MSI, kWebVm, 0, 0x22, 25, 0),
         unmapped,
-        kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_PAGE_FAULT, 120, 0),
         kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_POLLED, 10, 400 * kUs),
         kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_SLEPT, 40, 24 * kMs),
     };
@@ -107,7 +106,6 @@ std::vector<KvmFigure> figures_of_db()
         exits(5'001, 12, 5, {.blocked = 500 * kMs}), // HLT
         clock,
         kvm_figure(VT_KVM_VECTOR, kDbVm, 5'001, 0xec, 9, 0),
-        kvm_figure(VT_KVM_EVENT, kDbVm, 5'001, VT_KVM_PAGE_FAULT, 10, 0),
     };
 }
 

@@ -75,7 +75,6 @@ Hooks hooks(BpfObject& object, const KvmParts& parts, bool tells_exits)
             {progs.kvm_msr, instead},
             {progs.kvm_emulation, instead},
             {progs.kvm_hypercall, instead},
-            {progs.kvm_fault, parts.memory},
             {progs.kvm_unmap, parts.memory},
             {progs.kvm_halt, parts.halts || instead},
             {progs.kvm_msi, parts.interrupts},

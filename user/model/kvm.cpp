@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "model/kvm.h"
 
+#include "vtrace/kvm.h"
+
 namespace vtrace {
 
 ExitParts& ExitParts::operator+=(const ExitParts& other)
@@ -10,6 +12,14 @@ ExitParts& ExitParts::operator+=(const ExitParts& other)
     blocked += other.blocked;
     waited += other.waited;
     return *this;
+}
+
+ExitReason reason_of_exit(const KvmFigure& exit)
+{
+    ExitReason reason = exit_reason(exit.isa, exit.code);
+    if ((exit.flags & VT_KVM_IS_MMIO) != 0 && reason.kind == ExitClass::kMemoryFault)
+        reason = {.name = reason.name + ", mmio", .kind = ExitClass::kMmio};
+    return reason;
 }
 
 } // namespace vtrace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
+#include "model/exit_reasons.h"
 #include "model/histogram.h"
 
 #include <cstdint>
@@ -37,6 +38,10 @@ struct KvmFigure {
     Histogram time; // of those that have ended
     bool operator==(const KvmFigure&) const = default;
 };
+
+// Why the vCPU left its guest. On SVM the code of a memory fault does not tell that an access was emulated as
+// memory-mapped I/O, but KVM's tracepoints of that do.
+ExitReason reason_of_exit(const KvmFigure& exit);
 
 // An exit that had not ended when the window did.
 struct OpenExit {

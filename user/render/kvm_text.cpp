@@ -235,7 +235,8 @@ std::string kvmmem_text(const Report& report, const TextStyle& style)
         text +=
             pad(shorten(label(row.entity), width - 1, style.utf8), width) +
             fmt::format(
-                "{:>7}{:>7}{:>7}{:>9}{:>7}{:>7}{:>9}{:>6}{:>6}\n", whole(value_of(row, "faults")),
+                "{:>7}{:>7}{:>7}{:>9}{:>7}{:>7}{:>9}{:>6}{:>6}\n",
+                find_value(row, "faults") ? whole(value_of(row, "faults")) : "-",
                 time(0.5), time(0.99), format_bytes(value_of(row, "unmapped")),
                 whole(value_of(row, "host_minor_faults")),
                 whole(value_of(row, "host_major_faults")), format_bytes(value_of(row, "resident")),
