@@ -149,6 +149,31 @@ class LinuxGuest(kvm.QemuGuest):
         self._disks.close()
 
 
+class OneGuest:
+    """For a test case: all of its tests look at one guest, as it takes half a minute to boot in the lab."""
+
+    NAME = "web-1"
+    guest = None
+
+    def setUp(self):
+        kvm.need_kvm()
+        super().setUp()
+        if self.guest is None:
+            type(self).guest = LinuxGuest(self.NAME)
+            self.addClassCleanup(self._leave)
+        (self.vcpu,) = self.guest.vcpus()
+
+    @classmethod
+    def _leave(cls):
+        cls.guest.stop()
+        cls.guest = None
+
+    def trace(self, event, condition=""):
+        """Counts what its vCPU does."""
+        only = f"common_pid == {self.vcpu}" + (f" && {condition}" if condition else "")
+        return self.enter(kvm.TraceCount(event, only))
+
+
 # ---- another account of exits ----
 
 

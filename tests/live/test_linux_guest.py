@@ -9,9 +9,7 @@ import unittest
 
 import kvm_live as kvm
 import vtrace_live as live
-from linux_guest_live import LinuxGuest, PerfKvmStat, on_one_cpu, perf_kvm_stat
-
-NAME = "web-1"
+from linux_guest_live import OneGuest, PerfKvmStat, on_one_cpu, perf_kvm_stat
 
 # As kvm:kvm_exit has them, and `perf kvm stat` names them. Of VMX: EPT_MISCONFIG is the MMIO.
 REASONS = {
@@ -27,28 +25,7 @@ REASONS = {
 
 
 @on_one_cpu
-class Linux(live.TestCase):
-    """All of its tests look at one guest: it takes half a minute to boot in the lab."""
-
-    guest = None
-
-    def setUp(self):
-        kvm.need_kvm()
-        super().setUp()
-        if self.guest is None:
-            type(self).guest = LinuxGuest(NAME)
-            self.addClassCleanup(self.leave)
-        (self.vcpu,) = self.guest.vcpus()
-
-    @classmethod
-    def leave(cls):
-        cls.guest.stop()
-        cls.guest = None
-
-    def trace(self, event, condition=""):
-        only = f"common_pid == {self.vcpu}" + (f" && {condition}" if condition else "")
-        return self.enter(kvm.TraceCount(event, only))
-
+class Linux(OneGuest, live.TestCase):
     def reasons(self):
         """What counts the exits of each kind: {name: TraceCount}."""
         module = "kvm_amd" if kvm.exit_codes() == kvm.EXIT_CODES["kvm_amd"] else "kvm_intel"

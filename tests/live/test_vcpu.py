@@ -3,7 +3,6 @@
 """`vtrace vcpu` and `vtrace vmcost` against guests that do known things, and the kernel's account of their threads."""
 
 import os
-import pathlib
 import time
 import unittest
 
@@ -12,12 +11,6 @@ import vtrace_live as live
 from vm_tools_live import Tool, labels, value
 
 STATES = "guest exits vmm polled poll_wasted halted blocked waited throttled stolen".split()
-
-
-def schedstat(tid):
-    """(ns on a CPU, ns waited) of a thread."""
-    run, waited, _ = pathlib.Path(f"/proc/{tid}/schedstat").read_text().split()
-    return int(run), int(waited)
 
 
 class Vcpus(Tool):
@@ -44,11 +37,11 @@ class Vcpus(Tool):
         """The reports on a guest that goes on, between two instants, and what the kernel counted meanwhile."""
         with live.Tracer(self.tool, *arguments, "--format", "json", 0.5) as tracer:
             tracer.wait_report()
-            before = {tid: schedstat(tid) for tid in guest.vcpus()}
+            before = {tid: live.schedstat(tid)[:2] for tid in guest.vcpus()}
             first = len(tracer.lines)
             time.sleep(seconds)
             tracer.wait_report(1 + len(tracer.reports()))
-            after = {tid: schedstat(tid) for tid in before}
+            after = {tid: live.schedstat(tid)[:2] for tid in before}
             tracer.stop()
             reports = tracer.reports(first)[:-1]
         return reports, {tid: tuple(a - b for a, b in zip(after[tid], before[tid])) for tid in before}
@@ -59,9 +52,9 @@ class Vcpus(Tool):
         guest = self.enter(kvm.TinyGuest(0, vcpus=2, spin_ms=2500))
         for tid in guest.vcpus():
             os.sched_setaffinity(tid, {live.last_cpu()})
-        before = {tid: schedstat(tid) for tid in guest.vcpus()}
+        before = {tid: live.schedstat(tid)[:2] for tid in guest.vcpus()}
         _, reports = self.traced(guest.round)
-        after = {tid: schedstat(tid) for tid in before}
+        after = {tid: live.schedstat(tid)[:2] for tid in before}
         self.check_sums(reports)
         found = {tid: {"waited": 0, "guest": 0} for tid in before}
         for row in self.vcpus(reports, guest):
@@ -95,14 +88,17 @@ class Vcpus(Tool):
         os.sched_setaffinity(guest.pid, {live.last_cpu()})
         cgroup = self.enter(live.Cgroup("hog"))
         self.enter(live.Child(live.spin, cgroup=cgroup, cpu=live.last_cpu()))
+        _, before, _ = live.schedstat(guest.pid)
         _, reports = self.traced(guest.round, f"--vm={guest.pid}")
+        _, waited, _ = live.schedstat(guest.pid)
         held = {}
         for row in self.rows(reports, guest, "threads"):
             if labels(row).get("role") == "culprit":
                 name = row["entity"]["name"]
                 held[name] = held.get(name, 0) + value(row, "held")
         worst = max(held, key=held.get)
-        print(f"\n    {({name: round(ns / 1e6, 2) for name, ns in held.items()})}", flush=True)
+        print(f"\n    of {(waited - before) / 1e6:.2f} ms:"
+              f" {({name: round(ns / 1e6, 2) for name, ns in held.items()})}", flush=True)
         self.assertEqual(worst, cgroup.path)
         self.assertGreater(held[worst], 0.9 * sum(held.values()))
 
