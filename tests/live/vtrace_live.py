@@ -522,10 +522,11 @@ class Child:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             if name is not None:
                 _libc.prctl(PR_SET_NAME, ctypes.c_char_p(name))
-            if cpu is not None:
-                os.sched_setaffinity(0, {cpu})
             if cgroup is not None:
                 cgroup.add()
+            # After the move: before 6.2 that gives a task all CPUs of the cgroup's cpuset.
+            if cpu is not None:
+                os.sched_setaffinity(0, {cpu})
             self.tell()
             work(self)
         except BaseException:
