@@ -92,9 +92,11 @@ public:
         for (uint64_t report = 1;; report++) {
             if (auto waited = wait_until(deadline(start, report)); !waited)
                 return waited.error();
+            // A signal that comes while this window is read ends the next one: what happens until then counts.
+            const bool stopping = stop_requested();
             if (auto reported = report_window(report); !reported)
                 return reported.error();
-            if (stop_requested() || report == options_.count || options_.interval == 0)
+            if (stopping || report == options_.count || options_.interval == 0)
                 break;
         }
         return ok();

@@ -45,7 +45,7 @@ class Accesses(Tool):
     @live.measured
     def test_time_of_an_access(self):
         self.need_exits()
-        guest = self.enter(kvm.TinyGuest(200, vmm_sleep_us=2000))
+        guest = self.enter(kvm.TinyGuest(200, vmm_sleep_us=4000))
         awake = self.enter(kvm.TinyGuest(200))
         (seen, _), reports = self.traced(lambda: (guest.round(), awake.round()))
         spent = self.sum_of(reports, guest, "accesses", PORT, "vmm")
@@ -148,18 +148,20 @@ class Memory(Tool):
         def work():
             guests.append(self.enter(kvm.QemuGuest("web-1")))
             guests[0].pause()
+            return [count and count.count() for count in oracles]
 
-        before = [count and count.count() for count in (faults, accesses, unmaps)]
-        _, reports = self.traced(work)
+        oracles = faults, accesses, unmaps
+        before = [count and count.count() for count in oracles]
+        after, reports = self.traced(work)
         rows = self.of(reports, guests[0])
-        counted, mapped = faults.count() - before[0], accesses.count() - before[1]
+        counted, mapped = after[0] - before[0], after[1] - before[1]
         found = {name: sum(value(row, name) for row in rows) for name in ("faults", "unmaps", "unmapped")}
         print(f"\n    {found}; page faults {counted}, MMIO {mapped}", flush=True)
         if unmaps:
             # Some come before the VM has its first vCPU: until then it is none.
             losses = (text for report in reports for text in report["loss"]["fallbacks"])
             unknown = sum(int(text.split()[0]) for text in losses if "threads of no VM unmapped" in text)
-            self.assertEqual(found["unmaps"] + unknown, unmaps.count() - before[2])
+            self.assertEqual(found["unmaps"] + unknown, after[2] - before[2])
             self.assertLess(unknown, 0.05 * found["unmaps"])
         else:
             self.assertTrue(any("kvm_unmap_hva_range" in text

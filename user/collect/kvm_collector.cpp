@@ -248,8 +248,11 @@ KvmFigure KvmCollector::figure(uint32_t slot, uint32_t epoch)
         const __u64 value = load_relaxed(now.*field);
         return value - std::exchange(before.stat.*field, value);
     };
-    // Less than before is a count on its way from the vCPU to its figure: the next read has it.
-    const uint64_t count = std::max<uint64_t>(counts_[slot], before.stat.count);
+    // Exits are counted with their times. Of others, less than before is a count on its way from the vCPU to its
+    // figure: the next read has it.
+    const uint64_t count = key.kind == VT_KVM_EXIT
+                               ? load_relaxed(now.count)
+                               : std::max<uint64_t>(counts_[slot], before.stat.count);
     KvmFigure figure{.vm = key.vm,
                      .tid = key.tid,
                      .kind = key.kind,
