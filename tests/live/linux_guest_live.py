@@ -98,6 +98,10 @@ class LinuxGuest(kvm.QemuGuest):
             # PVM of 6.18 emulates what a guest's kernel does. A 6.12 stops in its decompressor, at an
             # instruction that the emulator lacks; a 5.10 does not come beyond "Memory:" in 5 minutes.
             raise unittest.SkipTest(f"KVM is neither SVM nor VMX here ({kvm.flavour()}): no Linux boots in it")
+        if live.EMULATED and live.kernel()[:2] == (6, 18):
+            # QEMU says "KVM internal error. Suberror: 3" at a doorbell: KVM there looks at the type in
+            # EXITINTINFO, which TCG leaves behind from an earlier exit, and not at its valid bit.
+            raise unittest.SkipTest("KVM of 6.18 takes what TCG leaves in EXITINTINFO for an event in delivery")
         if live.EMULATED and os.cpu_count() > 1:
             raise AssertionError("expected a lab machine with one CPU: mark the test on_one_cpu")
         with contextlib.ExitStack() as stack:
