@@ -207,6 +207,7 @@ def main():
     run_live(journal, wanted, part, arguments.share)
     # For the table of features; it loads each tool once, which takes longer than to boot.
     if first and not arguments.filter:
+        subprocess.run(["modprobe", "kvm-amd"], stderr=subprocess.DEVNULL, check=False)
         check = [os.environ["VTRACE"], "check", "--format", "json"]
         with open(arguments.results / "check.json", "wb") as file:
             subprocess.run(check, stdout=file, check=False)
