@@ -23,6 +23,7 @@ try:
     from measure import Setup, log
     from part_cpu import part_cpu
     from part_entities import part_entities
+    from part_guest import part_guest
     from part_kvm import part_kvm
     from part_offcpu import part_offcpu
     from part_scale import part_scale
@@ -33,7 +34,8 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
 
 README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
-         "scale": part_scale, "entities": part_entities, "kvm": part_kvm}
+         "scale": part_scale, "entities": part_entities, "kvm": part_kvm,
+         "guest": part_guest}
 
 
 def arguments() -> argparse.Namespace:

@@ -58,11 +58,13 @@ class Guest:
 
     @contextlib.contextmanager
     def running(self):
+        """Gives what tells how many rounds it has done."""
         command = ["taskset", "-c", str(self.cpu), self.program, "64", "64", "0", "--mmio=64"]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         done = threading.Event()
+        rounds = 0
 
         def feed() -> None:
             with contextlib.suppress(BrokenPipeError):
@@ -70,15 +72,23 @@ class Guest:
                     process.stdin.write(b"\n" * 256)
                     process.stdin.flush()
 
-        feeder = threading.Thread(target=feed, daemon=True)
-        feeder.start()
+        def count() -> None:
+            nonlocal rounds
+            while block := os.read(process.stdout.fileno(), 65536):
+                rounds += block.count(b"\n")
+
+        threads = [threading.Thread(target=work, daemon=True) for work in (feed, count)]
+        for thread in threads:
+            thread.start()
         try:
-            yield
+            yield lambda: rounds
         finally:
             done.set()
             process.kill()
             process.wait()
-            feeder.join()
+            for thread in threads:
+                thread.join()
+            process.stdout.close()
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
 

@@ -18,6 +18,8 @@ TIMES_EMPTY = 2.5
 # The programs that the guest runs all the time, wherever KVM is; with their tracepoints.
 HOOKS = {
     "kvm_exit": "kvm_exit",
+    "kvm_exit_with_r": "kvm_exit",  # names of programs end there
+    "kvm_exit_classi": "kvm_exit",
     "kvm_entry": "kvm_entry",
     "kvm_to_vmm": "kvm_userspace_exit",
     "kvm_pio": "kvm_pio",
@@ -48,7 +50,7 @@ def attached(tool: Tool | None):
     if tool is None:
         with contextlib.ExitStack() as stack:
             found = {}
-            for event in HOOKS.values():
+            for event in dict.fromkeys(HOOKS.values()):
                 with contextlib.suppress(OSError):  # arm64 has neither kvm_pio nor kvm_cpuid
                     found[stack.enter_context(bpf.empty_raw_program(event))] = event
             time.sleep(SETTLE)
@@ -86,7 +88,7 @@ def part_kvm(setup: Setup) -> Section:
         ["tracer", "tracepoint", "of an empty program", "ns of BPF per event", "targets"],
     )
     for name in tools:
-        for event in HOOKS.values():
+        for event in dict.fromkeys(HOOKS.values()):
             rounds = [(mine[event], floor[event]) for mine, floor in zip(cost[name], cost[EMPTY])
                       if event in mine and event in floor]
             if not rounds:

@@ -41,8 +41,12 @@ double value_of(const Row& row, std::string_view name)
 // text and a newline; in lines of at most the style's width, cut at spaces where there are some.
 std::string wrapped(std::string_view text, const TextStyle& style)
 {
-    const size_t width = std::max<size_t>(style.width, 60);
-    std::string lines;
+    const size_t screen = std::max<size_t>(style.width, 60);
+    const std::string indent(
+        std::min({text.find_first_not_of(' '), screen / 2, text.size()}), ' ');
+    const size_t width = screen - indent.size();
+    text.remove_prefix(indent.size());
+    std::string lines = indent;
     while (columns(text) > width) {
         size_t end = 0;
         size_t space = 0;
@@ -57,7 +61,7 @@ std::string wrapped(std::string_view text, const TextStyle& style)
         if (text[end] == ' ')
             space = end;
         const size_t cut = space == 0 ? end : space;
-        lines += std::string(text.substr(0, cut)) + "\n";
+        lines += std::string(text.substr(0, cut)) + "\n" + indent;
         text.remove_prefix(space == 0 ? cut : cut + 1);
     }
     return lines + std::string(text) + "\n";

@@ -28,7 +28,8 @@ std::optional<double> find_value(const Row& row, std::string_view name);
 // … and 0 if it has not.
 double value_of(const Row& row, std::string_view name);
 
-// text and a newline; in lines of at most the style's width, cut at spaces where there are some.
+// text and a newline; in lines of at most the style's width, cut at spaces where there are some, all of them
+// indented as the first.
 std::string wrapped(std::string_view text, const TextStyle& style);
 
 // A kind as the heading of a column.
