@@ -416,7 +416,8 @@ __u64 kvm_msi_unknown = 0; /* messages of threads that are of no VM */
 SEC("raw_tp/kvm_msi_set_irq")
 int kvm_msi(struct bpf_raw_tracepoint_args *args)
 {
-    struct vt_kvm_asked key = {.vm = vm_of_this_thread(&kvm_msi_unknown), .vector = (__u8)args->args[1]};
+    struct vt_kvm_asked key = {.vm = vm_of_this_thread(&kvm_msi_unknown),
+                               .vector = (__u8)args->args[1]};
     __u64 now;
 
     if (!key.vm)
@@ -461,7 +462,8 @@ int kvm_injected_plain(struct bpf_raw_tracepoint_args *args)
 
 /* ---- memory ---- */
 
-__u64 kvm_unmap_unknown = 0; /* by threads that are of no VM: the kernel's that reclaim or merge pages */
+__u64 kvm_unmap_unknown =
+    0; /* by threads that are of no VM: the kernel's that reclaim or merge pages */
 
 /* (start, end): pages of some process go out of the reach of its guest. Which one's is not told. */
 SEC("raw_tp/kvm_unmap_hva_range")

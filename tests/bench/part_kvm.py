@@ -85,7 +85,7 @@ def part_kvm(setup: Setup) -> Section:
     cost = interleaved(setup, "kvm", [EMPTY, *tools], measure)
     section = Section(
         "Cost per event of a guest: 64 writes to a port, 64 CPUIDs, 64 writes to a device, over and over",
-        ["tracer", "tracepoint", "of an empty program", "ns of BPF per event", "targets"],
+        ["tracer and tracepoint", "of an empty program", "ns of BPF per event", "targets"],
     )
     for name in tools:
         for event in dict.fromkeys(HOOKS.values()):
@@ -96,7 +96,7 @@ def part_kvm(setup: Setup) -> Section:
             mine, floor = map(list, zip(*rounds))
             to_empty = ratios(mine, floor)
             section.rows.append([
-                name, event, times(to_empty), spread(mine),
+                f"{name}: {event}", times(to_empty), spread(mine),
                 setup.targets.at_most(f"≤ {TIMES_EMPTY} × empty", to_empty, TIMES_EMPTY),
             ])
     floors = [ns for of in cost[EMPTY] for ns in of.values()]

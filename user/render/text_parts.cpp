@@ -42,8 +42,7 @@ double value_of(const Row& row, std::string_view name)
 std::string wrapped(std::string_view text, const TextStyle& style)
 {
     const size_t screen = std::max<size_t>(style.width, 60);
-    const std::string indent(
-        std::min({text.find_first_not_of(' '), screen / 2, text.size()}), ' ');
+    const std::string indent(std::min({text.find_first_not_of(' '), screen / 2, text.size()}), ' ');
     const size_t width = screen - indent.size();
     text.remove_prefix(indent.size());
     std::string lines = indent;
