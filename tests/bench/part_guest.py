@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 import time
 
+import bpf
 import common
 import tracers
 from common import NotMeasured
@@ -26,11 +27,13 @@ wait
 """
 
 
-def is_tracing(running: tracers.Running) -> bool:
-    """Whether a tool has begun: it has programs, or says so."""
-    if running.programs():
-        return True
-    return READY in running.output.read_text(errors="replace")
+def wait_ready(running: tracers.Running) -> None:
+    deadline = time.monotonic() + tracers.ATTACH_TIMEOUT
+    while READY not in running.output.read_text(errors="replace"):
+        if time.monotonic() > deadline:
+            raise NotMeasured(f"{running.tool.name}: has not begun: {running.complaint()}")
+        running.check_alive()
+        time.sleep(SETTLE)
 
 
 @contextlib.contextmanager
@@ -39,13 +42,11 @@ def traced(tool: Tool | None):
         yield
         return
     with tracers.started(tool) as running:
-        deadline = time.monotonic() + tracers.ATTACH_TIMEOUT
-        while not is_tracing(running):
-            if time.monotonic() > deadline:
-                raise NotMeasured(f"{tool.name}: has not begun: {running.complaint()}")
-            running.check_alive()
-            time.sleep(SETTLE)
-        time.sleep(3 * SETTLE)  # programs are loaded before they are attached
+        if tool.name.startswith("perf"):
+            wait_ready(running)
+        else:
+            with bpf.statistics():
+                running.wait_any_run()
         yield
         running.check_alive()
 

@@ -57,16 +57,10 @@ def attached(tool: Tool | None):
             yield found
         return
     with tracers.started(tool) as running:
-        deadline = time.monotonic() + tracers.ATTACH_TIMEOUT
-        found = {}
-        while not found and time.monotonic() < deadline:
-            time.sleep(SETTLE)
-            running.check_alive()
-            own = running.programs()
-            found = {p.id: HOOKS[p.name] for p in bpf.programs().values()
-                     if p.id in own and p.name in HOOKS}
+        with bpf.statistics():
+            own = running.wait_any_run()
         time.sleep(SETTLE)
-        yield found
+        yield {p.id: HOOKS[p.name] for p in bpf.programs().values() if p.id in own and p.name in HOOKS}
         running.check_alive()
 
 

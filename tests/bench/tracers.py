@@ -110,6 +110,16 @@ class Running:
                 time.sleep(POLL)
         raise NotMeasured(f"{self.tool.name}: nothing attached: {self.complaint()}")
 
+    def wait_any_run(self) -> set[int]:
+        """Waits until one of its programs has run, and gives them: all are loaded by then. Statistics must be on."""
+        while time.monotonic() < self.started + ATTACH_TIMEOUT:
+            own = self.programs()
+            if any(p.id in own and p.run_cnt for p in bpf.programs().values()):
+                return own
+            self.check_alive()
+            time.sleep(100 * POLL)
+        raise NotMeasured(f"{self.tool.name}: nothing attached: {self.complaint()}")
+
     def programs(self) -> set[int]:
         return bpf.owned_by(self.process.pid)
 

@@ -357,9 +357,9 @@ def run_bench(arguments, progress):
     )
     for kernel in found:
         results = LAB / kernel.series / "bench"
-        progress.say(f"{kernel.series}: measuring, about four minutes")
+        progress.say(f"{kernel.series}: measuring, some minutes")
         with Machine(kernel, command, results) as machine:
-            while machine.running() and machine.seconds() < 600:
+            while machine.running() and machine.seconds() < 1500:
                 time.sleep(0.2)
             log = [results / name for name in ("output", "log")]
             output, errors = (f.read_text() if f.exists() else "" for f in log)
