@@ -95,6 +95,7 @@ void add_culprits(Row& row, uint64_t vm, const Snapshot& snapshot, const Entitie
         add_counter(found, "held", "ns", time.time.sum);
     }
     std::vector<Row> sorted;
+    sorted.reserve(culprits.size());
     for (auto& [key, culprit] : culprits)
         sorted.push_back(std::move(culprit));
     std::ranges::stable_sort(sorted, std::greater{},

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <string_view>
 
 namespace vtrace {
 namespace {
@@ -37,8 +38,9 @@ Result<uint64_t> tracepoint_id(const std::string& event)
     }
     if (!text)
         return text.error();
+    const std::string_view digits = *text;
     uint64_t id = 0;
-    if (std::from_chars(text->data(), text->data() + text->size(), id).ec != std::errc{})
+    if (std::from_chars(digits.data(), digits.data() + digits.size(), id).ec != std::errc{})
         return Error{.what = "the tracepoint " + event + " has no number"};
     return id;
 }

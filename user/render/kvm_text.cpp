@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <vector>
 
@@ -26,7 +27,7 @@ std::string whole(double count)
 std::string per_second(const Report& report, double count)
 {
     const double seconds = static_cast<double>(report.duration_ns) / kNsPerSecond;
-    return format_count(static_cast<uint64_t>(count / std::max(seconds, 1e-9) + 0.5));
+    return format_count(static_cast<uint64_t>(std::llround(count / std::max(seconds, 1e-9))));
 }
 
 std::string time_of(const Row& row, std::string_view name)
