@@ -80,7 +80,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         return std::pair(row.histogram.sum, faults == row.metrics.end() ? 0 : faults->value);
     });
     if (const std::string missing =
-            missing_of_kvm(snapshot.kvm, "how long faults of the second level took, and dirty "
+            missing_of_kvm(snapshot.kvm, "faults of the second level with their times, and dirty "
                                          "logging by hardware");
         !missing.empty())
         report.notes.push_back(missing);

@@ -302,7 +302,7 @@ TEST(KvmReports, SayThatThereIsNothing)
     const std::pair<const char*, const char*> texts[] = {
         {"kvmexit", "no vCPU left its guest\n"},
         {"kvmio", "no guest used a port or a device's memory\n"},
-        {"kvmirq", "no guest got an interrupt\n"},
+        {"kvmirq", "no interrupts were seen\n"},
         {"kvmmem", "there is no VM\n"},
         {"vcpu", "there is no VM\n"},
         {"vmcost", "there is no VM\n"},
@@ -321,7 +321,7 @@ TEST(KvmReports, NotesOnlyOfWhatIsMissing)
         {"kvmexit", "reasons of exits"},
         {"kvmio", "how long accesses took"},
         {"kvmirq", "interrupts as they are injected"},
-        {"kvmmem", "how long faults of the second level took"},
+        {"kvmmem", "faults of the second level with their times"},
         {"vcpu", "exits by class"},
         {"vmcost", "the budget by causes"},
     };

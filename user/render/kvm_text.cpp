@@ -214,7 +214,7 @@ std::string kvmirq_text(const Report& report, const TextStyle& style)
                            time(row.histogram.quantile(0.5)), time(row.histogram.quantile(0.99)),
                            time(row.histogram.max));
     };
-    return tables(report, style, "no guest got an interrupt", heading, summary, line);
+    return tables(report, style, "no interrupts were seen", heading, summary, line);
 }
 
 std::string kvmmem_text(const Report& report, const TextStyle& style)
