@@ -173,7 +173,7 @@ static __always_inline int begin_exit(__u64 code, __u8 isa)
 
         if (stat)
             stat->count++;
-        __sync_fetch_and_add(&kvm_missed_start, 1);
+        __sync_fetch_and_add(&kvm_missed_end, 1);
     }
     vcpu->entered = 0;
     vcpu->to_user = 0;
@@ -380,7 +380,7 @@ int kvm_halt(struct bpf_raw_tracepoint_args *args)
     if (!vcpu)
         return 0;
     event = (__u8)args->args[1] ? VT_KVM_HALT_SLEPT : VT_KVM_HALT_POLLED;
-    stat = kvm_stat(count_event(vcpu, VT_KVM_EVENT, event, 0, 0));
+    stat = kvm_stat_at(count_event(vcpu, VT_KVM_EVENT, event, 0, 0));
     if (stat)
         hist_add_in(&stat->time, args->args[0], 0, kvm_epoch);
     return 0;
@@ -462,15 +462,24 @@ int kvm_injected_plain(struct bpf_raw_tracepoint_args *args)
 
 /* ---- memory ---- */
 
-__u64 kvm_unmap_unknown =
-    0; /* by threads that are of no VM: the kernel's that reclaim or merge pages */
+/* include/linux/sched.h: the task reclaims or compacts memory, whoever's that is */
+#define PF_MEMALLOC 0x00000800
 
-/* (start, end): pages of some process go out of the reach of its guest. Which one's is not told. */
+/* Of pages that nobody knows whose they are: threads of no VM unmapped them, or such that reclaim. */
+__u64 kvm_unmap_unknown = 0;
+
+/* (start, end): addresses of some process go out of the reach of its guest. Which one's is not told. */
 SEC("raw_tp/kvm_unmap_hva_range")
 int kvm_unmap(struct bpf_raw_tracepoint_args *args)
 {
-    __u64 vm = vm_of_this_thread(&kvm_unmap_unknown);
+    struct task_struct *task = (void *)bpf_get_current_task();
+    __u64 vm;
 
+    if (BPF_CORE_READ(task, flags) & PF_MEMALLOC) {
+        __sync_fetch_and_add(&kvm_unmap_unknown, 1);
+        return 0;
+    }
+    vm = vm_of_this_thread(&kvm_unmap_unknown);
     if (vm)
         count_of_vm(vm, VT_KVM_UNMAP, 0, args->args[1] - args->args[0]);
     return 0;
@@ -479,7 +488,7 @@ int kvm_unmap(struct bpf_raw_tracepoint_args *args)
 static __always_inline void release_place(__u32 tid)
 {
     for (__u32 probe = 0; probe < VT_KVM_PROBES; probe++) {
-        __u32 at = (tid + probe) & (kvm_vcpu_places - 1);
+        __u32 at = vcpu_place(tid, probe);
         __u32 *by = bpf_map_lookup_elem(&kvm_claims, &at);
 
         if (by && *by == tid)
@@ -498,7 +507,7 @@ int kvm_thread_ends(void *args)
     if (!vcpu)
         return 0;
     if (!vcpu->excluded) {
-        stat = kvm_stat(count_event(vcpu, VT_KVM_EVENT, VT_KVM_ENDED, 0, 0));
+        stat = kvm_stat_at(count_event(vcpu, VT_KVM_EVENT, VT_KVM_ENDED, 0, 0));
         if (stat)
             stat->amount += vcpu->guest;
     }

@@ -118,7 +118,8 @@ ToolSpec kvmio_tool()
             "guest is entered again; a string instruction may be one access of many bytes. DEVICE\n"
             "is what a PC usually has there, by a table: the VMM may have put something else.\n"
             "\"doorbell\" is writes to a device of a bus that never went to the VMM: somebody in\n"
-            "the kernel listens (ioeventfd), as to virtio's queue notifications.",
+            "the kernel listens (ioeventfd), as to virtio's queue notifications, or KVM gathers\n"
+            "them (coalesced MMIO).",
         .examples = "  vtrace kvmio 5 1                     each VM, for 5 s\n"
                     "  vtrace kvmio --vm=web-1 1            one VM, each second\n"
                     "  vtrace kvmio --format json 5 1 | jq '.rows[0].accesses[0].entity'\n",

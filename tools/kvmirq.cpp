@@ -78,7 +78,9 @@ ToolSpec kvmirq_tool()
             "asked for: from the message to the entry of the guest that takes it, the time that\n"
             "the vCPU slept or waited for a CPU included. Messages with one vector to several\n"
             "vCPUs at once are taken for one. Interrupts that the hardware posts to a running\n"
-            "guest (AVIC, APICv) are seen by nobody on the host.",
+            "guest (AVIC, APICv) are seen by nobody on the host. A message is of the VM whose\n"
+            "thread sends it: one from an interrupt (a device passed through) of the VM that it\n"
+            "interrupted; with a split irqchip, looks at its routes count, too.",
         .examples = "  vtrace kvmirq 5 1                    each VM, for 5 s\n"
                     "  vtrace kvmirq --vm=web-1 --vcpu 0 1  one vCPU, each second\n"
                     "  vtrace kvmirq --format json 5 1 | jq '.rows[0].metrics.latency.p99'\n",

@@ -50,11 +50,14 @@ void add_memory(Row& row, const KvmMemory& memory)
     };
     gauge("resident", memory.rss_bytes);
     gauge("swapped", memory.swapped_bytes);
-    gauge("ksm_shared", memory.shared_bytes);
+    if (memory.shared_bytes)
+        gauge("ksm_shared", *memory.shared_bytes);
     add_counter(row, "host_minor_faults", "1", memory.minor_faults);
     add_counter(row, "host_major_faults", "1", memory.major_faults);
-    add_counter(row, "cgroup_reclaimed", "bytes", memory.reclaimed_bytes);
-    add_counter(row, "cgroup_stalled", "ns", memory.stalled_ns);
+    if (memory.reclaimed_bytes)
+        add_counter(row, "cgroup_reclaimed", "bytes", *memory.reclaimed_bytes);
+    if (memory.stalled_ns)
+        add_counter(row, "cgroup_stalled", "ns", *memory.stalled_ns);
 }
 
 Report build(const Snapshot& snapshot, const ToolOptions& options)
@@ -98,12 +101,13 @@ ToolSpec kvmmem_tool()
         .details =
             "FAULTS are accesses of the guest that its second-level page tables did not allow\n"
             "(EPT, NPT; not yet there, or write-protected for dirty logging), without those to\n"
-            "devices; their time is until the guest is entered again. UNMAPPED is what threads of\n"
-            "the VMM took out of the guest's reach: a balloon, free page reporting, discards.\n"
-            "HOST is faults of the VMM's process, major ones read from a disk or swap. RESIDENT,\n"
-            "SWAPPED and KSM (merged with equal pages) are as the window ends. RECLAIMED and\n"
-            "STALLED are of the VM's cgroup as a whole (cgroup v2 only): pages that the kernel\n"
-            "took back, and time in which some task waited for memory.",
+            "devices; their time is until the guest is entered again. UNMAPPED is addresses that\n"
+            "threads of the VMM took out of the guest's reach (a balloon, discards, an munmap of\n"
+            "its own); what reclaim takes is of no VM here: the ledger counts it. HOST is faults\n"
+            "of the VMM's process, major ones read from a disk or swap. RESIDENT, SWAP and KSM\n"
+            "(merged with equal pages) are as the window ends. Below a VM: what was reclaimed\n"
+            "from its cgroup as a whole, and for how long some task of it waited for memory\n"
+            "(cgroup v2 only).",
         .examples = "  vtrace kvmmem 5 1                    each VM, for 5 s\n"
                     "  vtrace kvmmem --vm=web-1 1           one VM, each second\n"
                     "  vtrace kvmmem --format json 5 1 | jq '.rows[0].metrics.swapped.value'\n",

@@ -174,6 +174,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
                           "guest time, exits its system time");
         !missing.empty())
         report.notes.push_back(missing);
+    if (std::string ended = note_of_ended(accounts, snapshot.states.threads); !ended.empty())
+        report.notes.push_back(std::move(ended));
     finish(report, options);
     return report;
 }
@@ -188,7 +190,7 @@ ToolSpec vcpu_tool()
         .details =
             "Divides the time of each vCPU's thread. On a CPU: GUEST; EXITS, which is KVM in the\n"
             "kernel (by class in JSON); VMM, its process; POLL, KVM waiting for an interrupt\n"
-            "instead of sleeping, of which WASTE ended in sleep after all. Off it: HALTED, until\n"
+            "instead of sleeping; WASTE, likewise, but it slept after all. Off it: HALTED, until\n"
             "an interrupt; ASLEEP, for anything else; WAIT, able to run, without a CPU (for the\n"
             "guest that is steal); THROT, its own quota. Below the vCPUs are the VM's other\n"
             "threads by role, and who held the CPUs while threads of the VM waited.",

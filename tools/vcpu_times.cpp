@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 namespace vtrace {
 namespace {
@@ -29,19 +30,32 @@ void add_exit(VcpuAccount& account, const KvmFigure& figure)
     account.counts.at(index_of(kind)) += figure.count;
 }
 
-// A halt that goes on: what of it is in this window, and what of one that ended in it was before.
+// Where the time of an exit that has not ended goes; nowhere but for halts and what the VMM does: others are short.
+ExitParts* parts_of_open(VcpuAccount& account, const OpenExit& exit)
+{
+    ExitClass kind = exit_reason(exit.isa, exit.code).kind;
+    if (kind != ExitClass::kHalt && !exit.in_vmm)
+        return nullptr;
+    if (kind == ExitClass::kMemoryFault) // faults of memory do not go to the VMM
+        kind = ExitClass::kMmio;
+    return &account.exits.at(index_of(kind));
+}
+
+// An exit that goes on: what of it is in this window, and what of one that ended in it was before.
 void add_open(VcpuAccount& account, const KvmVcpu& vcpu)
 {
-    ExitParts& halts = account.exits.at(index_of(ExitClass::kHalt));
-    const auto is_halt = [](const std::optional<OpenExit>& exit) {
-        return exit && exit_reason(exit->isa, exit->code).kind == ExitClass::kHalt;
-    };
-    if (is_halt(vcpu.open))
-        (vcpu.open->in_vmm ? halts.vmm : halts.blocked) += vcpu.open->ns;
-    if (is_halt(vcpu.carried)) {
-        uint64_t before = vcpu.carried->ns;
-        halts.blocked -= take(before, halts.blocked);
-        halts.vmm -= take(before, halts.vmm);
+    if (vcpu.open) {
+        if (ExitParts* parts = parts_of_open(account, *vcpu.open))
+            (vcpu.open->in_vmm ? parts->vmm : parts->blocked) += vcpu.open->ns;
+    }
+    if (vcpu.carried) {
+        if (ExitParts* parts = parts_of_open(account, *vcpu.carried)) {
+            uint64_t before = vcpu.carried->ns;
+            uint64_t& first = vcpu.carried->in_vmm ? parts->vmm : parts->blocked;
+            uint64_t& second = vcpu.carried->in_vmm ? parts->blocked : parts->vmm;
+            first -= take(before, first);
+            second -= take(before, second);
+        }
     }
 }
 
@@ -53,9 +67,11 @@ void divide_running(VcpuTimes& times, uint64_t running, const VcpuAccount& accou
         if (kExitClasses.at(i) != ExitClass::kHalt)
             times.exits.at(i) = take(running, account.exits.at(i).kernel);
     }
-    const uint64_t halting = account.exits.at(index_of(ExitClass::kHalt)).kernel;
-    times.polled = take(running, std::min(halting, account.polled));
-    times.wasted = take(running, halting - std::min(halting, account.polled));
+    const size_t halt = index_of(ExitClass::kHalt);
+    uint64_t halting = account.exits.at(halt).kernel;
+    times.polled = take(running, take(halting, account.polled));
+    times.wasted = take(running, take(halting, account.wasted));
+    times.exits.at(halt) = take(running, halting);
     times.vmm = running;
 }
 
@@ -112,12 +128,30 @@ VcpuAccounts vcpu_accounts(const KvmSnapshot& kvm)
         if (figure.kind == VT_KVM_EVENT && figure.code == VT_KVM_HALT_SLEPT)
             account.slept += figure.time.sum;
     }
+    for (auto& [vcpu, account] : accounts) {
+        const ExitParts& halts = account.exits.at(index_of(ExitClass::kHalt));
+        account.wasted = account.slept - std::min(account.slept, halts.blocked + halts.waited);
+    }
     for (const KvmVcpu& vcpu : kvm.vcpus) {
         VcpuAccount& account = accounts[{vcpu.vm, vcpu.tid}];
         account.guest += vcpu.guest_ns;
         add_open(account, vcpu);
     }
     return accounts;
+}
+
+std::string note_of_ended(const VcpuAccounts& accounts, const std::vector<ThreadStates>& threads)
+{
+    std::set<std::pair<uint64_t, uint32_t>> there;
+    for (const ThreadStates& thread : threads)
+        there.emplace(thread.owner.vm, thread.tid);
+    const auto ended = std::ranges::count_if(accounts, [&](const auto& account) {
+        return account.first.second != 0 && !there.contains(account.first);
+    });
+    if (ended == 0)
+        return {};
+    return std::to_string(ended) + (ended == 1 ? " vCPU" : " vCPUs") +
+           " ended in the window: their time in it is in no figure";
 }
 
 VcpuTimes vcpu_times(const StateTimes& states, const VcpuAccount& account, bool tells_exits)

@@ -82,7 +82,8 @@ void fill(Row& row, const Cost& cost, bool tells_exits)
                            .value = static_cast<double>(cost.vcpus)});
     add_counter(row, "lived", "ns", times.lived);
     add_share(row, "guest", times.guest, 0, times.lived);
-    add_share(row, "halted", times.halted + times.polled, 0, times.lived);
+    const uint64_t halting = times.exits.at(static_cast<size_t>(ExitClass::kHalt));
+    add_share(row, "halted", times.halted + times.polled + halting, 0, times.lived);
     const uint64_t steal = times.waited + times.throttled + times.stolen;
     add_share(row, "steal", steal, 0, times.lived);
     uint64_t whole = steal;
@@ -142,6 +143,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
                           "time outside of the guest");
         !missing.empty())
         report.notes.push_back(missing);
+    if (std::string ended = note_of_ended(accounts, snapshot.states.threads); !ended.empty())
+        report.notes.push_back(std::move(ended));
     finish(report, options);
     return report;
 }

@@ -14,11 +14,11 @@ __u32 kvm_epoch = 1;         /* as hist_epoch */
 __u64 kvm_map_full = 0;      /* events in no figure: no slot was free */
 __u64 kvm_vcpus_missing = 0; /* events of threads that there was no place for */
 __u64 kvm_clock_anomaly = 0; /* exits that ended before they began */
-__u64 kvm_missed_start = 0;  /* exits whose time is not known: the entry after them was not seen */
+__u64 kvm_missed_end = 0;    /* exits whose time is not known: the entry after them was not seen */
 
 /*
- * Where the low bits of its tid say, or in one of the places behind that. An array, as after an exit from a guest
- * caches are cold: a hash takes half as long again.
+ * Where a hash of its tid says (tids of a VM follow each other), or in one of the places behind that. An array, as
+ * after an exit from a guest caches are cold: a map that hashes takes half as long again.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -68,9 +68,14 @@ struct {
 
 static const struct vt_vcpu kvm_no_vcpu = {};
 
+static __always_inline __u32 vcpu_place(__u32 tid, __u32 probe)
+{
+    return ((__u32)(tid * 0x9e3779b97f4a7c15ULL >> 32) + probe) & (kvm_vcpu_places - 1);
+}
+
 static __always_inline struct vt_vcpu *vcpu_at(__u32 tid, __u32 probe)
 {
-    __u32 at = (tid + probe) & (kvm_vcpu_places - 1);
+    __u32 at = vcpu_place(tid, probe);
 
     return bpf_map_lookup_elem(&kvm_vcpus, &at);
 }
@@ -99,7 +104,7 @@ static __noinline struct vt_vcpu *new_vcpu(__u32 tid)
     __u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
     for (__u32 probe = 0; probe < VT_KVM_PROBES; probe++) {
-        __u32 at = (tid + probe) & (kvm_vcpu_places - 1);
+        __u32 at = vcpu_place(tid, probe);
         struct vt_vcpu *vcpu;
 
         if (bpf_map_update_elem(&kvm_claims, &at, &tid, BPF_NOEXIST))
@@ -150,12 +155,17 @@ static __noinline __u32 kvm_find_slot(struct vt_kvm_key *key)
     return slot;
 }
 
+/* Of an event that is counted already. */
+static __always_inline struct vt_kvm_stat *kvm_stat_at(__u32 slot)
+{
+    return slot == VT_KVM_SLOT_OTHER ? NULL : bpf_map_lookup_elem(&kvm_stats, &slot);
+}
+
 static __always_inline struct vt_kvm_stat *kvm_stat(__u32 slot)
 {
-    if (slot != VT_KVM_SLOT_OTHER)
-        return bpf_map_lookup_elem(&kvm_stats, &slot);
-    __sync_fetch_and_add(&kvm_map_full, 1);
-    return NULL;
+    if (slot == VT_KVM_SLOT_OTHER)
+        __sync_fetch_and_add(&kvm_map_full, 1);
+    return kvm_stat_at(slot);
 }
 
 /* Brings what was counted to where it is kept, before the place is used for another slot. */

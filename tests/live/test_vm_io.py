@@ -160,7 +160,7 @@ class Memory(Tool):
         if unmaps:
             # Some come before the VM has its first vCPU: until then it is none.
             losses = (text for report in reports for text in report["loss"]["fallbacks"])
-            unknown = sum(int(text.split()[0]) for text in losses if "threads of no VM unmapped" in text)
+            unknown = sum(int(text.split()[0]) for text in losses if "unmapped by threads of no VM" in text)
             self.assertEqual(found["unmaps"] + unknown, after[2] - before[2])
             self.assertLess(unknown, 0.05 * found["unmaps"])
         else:

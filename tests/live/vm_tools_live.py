@@ -39,6 +39,9 @@ class Tool(live.TestCase):
             reports = tracer.reports(first)
         for report in reports:
             self.assertEqual(report["loss"]["map_full"], 0, report["loss"])
+            for text in report["loss"]["fallbacks"]:
+                self.assertNotIn("no room", text)
+                self.assertNotIn("without their time", text)
         return result, reports
 
     def rows(self, reports, guest, nested):

@@ -93,7 +93,7 @@ std::vector<KvmFigure> figures_of_web()
         kvm_figure(VT_KVM_MSI, kWebVm, 0, 0x22, 25, 0),
         unmapped,
         kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_POLLED, 10, 400 * kUs),
-        kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_SLEPT, 40, 24 * kMs),
+        kvm_figure(VT_KVM_EVENT, kWebVm, 4'001, VT_KVM_HALT_SLEPT, 40, 24'875 * kUs),
     };
 }
 

@@ -140,12 +140,13 @@ TEST(VcpuTimes, StatesAddUp)
                   .figures = {exits(kNpf, {.kernel = 30 * kMs, .blocked = 20 * kMs}),
                               exits(kMsr, {.kernel = 20 * kMs, .vmm = 5 * kMs}),
                               exits(kHlt, {.kernel = 40 * kMs, .blocked = 280 * kMs}),
-                              halts(VT_KVM_HALT_POLLED, 1, 25 * kMs)}});
+                              halts(VT_KVM_HALT_POLLED, 1, 25 * kMs),
+                              halts(VT_KVM_HALT_SLEPT, 1, 290 * kMs)}});
     VcpuTimes expected{.lived = 1'000 * kMs,
                        .guest = 400 * kMs,
                        .vmm = 10 * kMs,
                        .polled = 25 * kMs,
-                       .wasted = 15 * kMs,
+                       .wasted = 10 * kMs,
                        .halted = 280 * kMs,
                        .blocked = 20 * kMs,
                        .waited = 120 * kMs,
@@ -154,8 +155,9 @@ TEST(VcpuTimes, StatesAddUp)
                        .unknown = 10 * kMs};
     expected.exits.at(at(ExitClass::kMemoryFault)) = 30 * kMs;
     expected.exits.at(at(ExitClass::kMsr)) = 20 * kMs;
+    expected.exits.at(at(ExitClass::kHalt)) = 5 * kMs;
     EXPECT_TRUE(times == expected);
-    EXPECT_EQ(times.in_exits(), 50 * kMs);
+    EXPECT_EQ(times.in_exits(), 55 * kMs);
     expect_whole(times);
 }
 
@@ -228,6 +230,35 @@ TEST(VcpuTimes, AHaltThatGoesOn)
     expect_whole(times);
 }
 
+// A VMM that holds its guest, for a snapshot of its memory say.
+TEST(VcpuAccounts, AnExitThatGoesOnInTheVmm)
+{
+    const auto stopped = [](uint64_t ns) {
+        return OpenExit{.ns = ns, .code = kMsr, .isa = kSvm, .in_vmm = true};
+    };
+    VcpuAccount account = account_of({.vcpus = {{.vm = kVm,
+                                                 .tid = kTid,
+                                                 .open = stopped(60'000 * kMs),
+                                                 .carried = stopped(59'000 * kMs)}}});
+    EXPECT_EQ(account.exits.at(at(ExitClass::kMsr)), (ExitParts{.vmm = 1'000 * kMs}));
+    // It ends.
+    account = account_of({.vcpus = {{.vm = kVm, .tid = kTid, .carried = stopped(60'000 * kMs)}},
+                          .figures = {exits(kMsr, {.kernel = kMs, .vmm = 60'200 * kMs})}});
+    EXPECT_EQ(account.exits.at(at(ExitClass::kMsr)), (ExitParts{.kernel = kMs, .vmm = 200 * kMs}));
+}
+
+TEST(VcpuAccounts, ThoseThatEndedAreNamed)
+{
+    const VcpuAccounts accounts =
+        vcpu_accounts({.vcpus = {{.vm = kVm, .tid = kTid}, {.vm = kVm, .tid = kTid + 1}},
+                       .figures = {{.vm = kVm, .kind = VT_KVM_MSI, .count = 1}}});
+    const auto thread = [](uint32_t tid) { return ThreadStates{.owner = {.vm = kVm}, .tid = tid}; };
+    EXPECT_EQ(note_of_ended(accounts, {thread(kTid), thread(kTid + 1), thread(7)}), "");
+    EXPECT_EQ(note_of_ended(accounts, {thread(kTid)}),
+              "1 vCPU ended in the window: their time in it is in no figure");
+    EXPECT_EQ(note_of_ended(accounts, {}).substr(0, 7), "2 vCPUs");
+}
+
 TEST(VcpuTimes, AHaltThatBeganBeforeTheWindow)
 {
     // It ended in this window, after 5.1 s, of which 5 s were before; then came one of 90 ms.
@@ -248,7 +279,8 @@ TEST(VcpuTimes, AVmmThatSleepsItself)
     // Without an interrupt controller in the kernel.
     VcpuTimes times = times_of({.figures = {exits(kHlt, {.kernel = kMs, .vmm = 250 * kMs})}});
     EXPECT_EQ(times.halted, 250 * kMs);
-    EXPECT_EQ(times.wasted, kMs);
+    EXPECT_EQ(times.wasted, 0U) << "nobody polled";
+    EXPECT_EQ(times.exits.at(at(ExitClass::kHalt)), kMs);
     expect_whole(times);
     times = times_of({.vcpus = {{.vm = kVm, .tid = kTid, .open = open_halt(200 * kMs, true)}}});
     EXPECT_EQ(times.halted, 200 * kMs);

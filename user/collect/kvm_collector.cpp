@@ -31,7 +31,7 @@ uint32_t slots(const KvmConfig& config)
     return std::min(kSlotsAtLeast + kSlotsPerThread * config.vm_threads, kSlotsAtMost);
 }
 
-// Half of them free, so that one is near.
+// At most half of them are taken, so that one is near.
 uint32_t vcpu_places(const KvmConfig& config)
 {
     return std::bit_ceil(kVcpusAtLeast + 2 * config.vm_threads);
@@ -360,18 +360,21 @@ void KvmCollector::read_losses(Loss& loss)
     };
     since(bss->kvm_map_full, &Loss::map_full);
     since(bss->kvm_clock_anomaly, &Loss::clock_anomaly);
-    since(bss->kvm_missed_start, &Loss::missed_start);
-    since(bss->kvm_vcpus_missing, &Loss::task_failed);
     std::ranges::copy(missing_, std::back_inserter(loss.fallbacks));
     const auto unknown = [&](const __u64& counter, uint64_t& before, const char* text) {
         const uint64_t now = load_relaxed(counter);
         if (const uint64_t added = now - std::exchange(before, now); added != 0)
             loss.fallbacks.push_back(std::to_string(added) + text);
     };
-    unknown(bss->kvm_msi_unknown, msi_unknown_,
+    unknown(bss->kvm_missed_end, unknown_.ends,
+            " exits were counted without their time: their end was not seen");
+    unknown(bss->kvm_vcpus_missing, unknown_.vcpus,
+            " events of vCPUs that found no room: in no figure");
+    unknown(bss->kvm_msi_unknown, unknown_.messages,
             " interrupt messages came from threads of no VM: in no figure");
-    unknown(bss->kvm_unmap_unknown, unmap_unknown_,
-            " times threads of no VM unmapped memory of some guest: in no figure");
+    unknown(
+        bss->kvm_unmap_unknown, unknown_.unmaps,
+        " times memory of some guest was reclaimed, or unmapped by threads of no VM: in no figure");
 }
 
 void KvmCollector::read(Snapshot& snapshot)
@@ -383,9 +386,29 @@ void KvmCollector::read(Snapshot& snapshot)
     read_vcpus(kvm);
     read_figures(kvm);
     read_losses(snapshot.loss);
+    free_ended();
 }
 
 void KvmCollector::release_vm(uint64_t vm)
+{
+    ended_.insert(vm);
+    free_ended();
+}
+
+// A process may close its VM, and its threads live on: they know slots of the VM by heart.
+void KvmCollector::free_ended()
+{
+    std::erase_if(ended_, [&](uint64_t one) {
+        const bool goes_on = std::ranges::any_of(places_.values(), [&](const vt_vcpu& place) {
+            return load_relaxed(place.tid) != 0 && place.vm == one;
+        });
+        if (!goes_on)
+            free_slots_of(one);
+        return !goes_on;
+    });
+}
+
+void KvmCollector::free_slots_of(uint64_t vm)
 {
     const int slot_of = bpf_map__fd((*object_)->maps.kvm_slot_of);
     const int free_slots = bpf_map__fd((*object_)->maps.kvm_free_slots);

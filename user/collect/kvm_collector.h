@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -88,6 +89,8 @@ private:
     void read_vcpus(KvmSnapshot& kvm);
     KvmVcpu vcpu_of(const vt_vcpu& vcpu);
     void read_losses(Loss& loss);
+    void free_ended();
+    void free_slots_of(uint64_t vm);
 
     BpfObject* object_;
     KvmConfig config_;
@@ -101,8 +104,13 @@ private:
     std::vector<Before> before_;     // by slot
     std::map<uint32_t, Vcpu> vcpus_; // by tid, as they were last
     Loss counted_;
-    uint64_t msi_unknown_ = 0;
-    uint64_t unmap_unknown_ = 0;
+    struct Unknown { // of events, as it was last
+        uint64_t ends = 0;
+        uint64_t vcpus = 0;
+        uint64_t messages = 0;
+        uint64_t unmaps = 0;
+    } unknown_;
+    std::set<uint64_t> ended_; // VMs whose slots are not free yet
 };
 
 } // namespace vtrace

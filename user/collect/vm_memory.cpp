@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -22,13 +23,19 @@ ProcessMemory memory_of(uint32_t pid, uint64_t page_bytes)
 {
     const std::string process = "/proc/" + std::to_string(pid);
     return process_memory(text_of(process + "/status"), text_of(process + "/stat"),
-                          text_of(process + "/ksm_stat"), page_bytes);
+                          text_of(process + "/ksm_merging_pages"), page_bytes);
 }
 
 // Counts go with what is counted: of one that has just ended there are none.
 uint64_t grown(uint64_t now, uint64_t before)
 {
     return now > before ? now - before : 0;
+}
+
+void add_growth(KvmMemory& memory, const CgroupMemory& now, const CgroupMemory& before)
+{
+    memory.reclaimed_bytes = grown(now.reclaimed_bytes, before.reclaimed_bytes);
+    memory.stalled_ns = grown(now.stalled_ns, before.stalled_ns);
 }
 
 } // namespace
@@ -53,8 +60,11 @@ void VmMemory::read(Snapshot& snapshot)
              .shared_bytes = now.process.shared_bytes,
              .minor_faults = grown(now.process.minor_faults, before.process.minor_faults),
              .major_faults = grown(now.process.major_faults, before.process.major_faults),
-             .reclaimed_bytes = grown(now.cgroup.reclaimed_bytes, before.cgroup.reclaimed_bytes),
-             .stalled_ns = grown(now.cgroup.stalled_ns, before.cgroup.stalled_ns)});
+             .reclaimed_bytes = std::nullopt,
+             .stalled_ns = std::nullopt});
+        if (now.cgroup)
+            add_growth(snapshot.kvm.memory.back(), *now.cgroup,
+                       before.cgroup.value_or(*now.cgroup));
         counts[vm.vm] = now;
     }
     before_ = std::move(counts);

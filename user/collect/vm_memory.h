@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string_view>
 
 namespace vtrace {
@@ -24,7 +25,7 @@ public:
 private:
     struct Counts {
         ProcessMemory process;
-        CgroupMemory cgroup;
+        std::optional<CgroupMemory> cgroup;
     };
 
     LimitReader limits_;

@@ -78,10 +78,10 @@ std::optional<QuotaCounts> LimitReader::quota_counts(const std::string& path) co
     return vtrace::quota_counts(text_of((v1_cpu_.empty() ? v2_ : v1_cpu_) + path + "/cpu.stat"));
 }
 
-CgroupMemory LimitReader::memory_counts(const std::string& path) const
+std::optional<CgroupMemory> LimitReader::memory_counts(const std::string& path) const
 {
     if (v2_.empty() || !v1_memory_.empty())
-        return {};
+        return std::nullopt;
     return cgroup_memory(text_of(v2_ + path + "/memory.stat"),
                          text_of(v2_ + path + "/memory.pressure"),
                          static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));

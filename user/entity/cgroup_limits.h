@@ -34,7 +34,7 @@ public:
     [[nodiscard]] std::optional<CpuQuota> quota(const std::string& path) const;
     [[nodiscard]] std::optional<QuotaCounts> quota_counts(const std::string& path) const;
     // On v2; v1 counts nothing of this.
-    [[nodiscard]] CgroupMemory memory_counts(const std::string& path) const;
+    [[nodiscard]] std::optional<CgroupMemory> memory_counts(const std::string& path) const;
 
 private:
     std::string v2_;

@@ -31,7 +31,7 @@ uint64_t value_of(std::string_view text, std::string_view key)
 } // namespace
 
 ProcessMemory process_memory(std::string_view status, std::string_view stat,
-                             std::string_view ksm_stat, uint64_t page_bytes)
+                             std::string_view ksm_merging_pages, uint64_t page_bytes)
 {
     constexpr uint64_t kKiB = 1024;
     // Behind the name, which may have any characters: the state is the first field, minflt and majflt the 8th
@@ -39,7 +39,11 @@ ProcessMemory process_memory(std::string_view status, std::string_view stat,
     constexpr size_t kMinor = 7, kMajor = 9;
     ProcessMemory memory{.rss_bytes = kKiB * value_of(status, "VmRSS:"),
                          .swapped_bytes = kKiB * value_of(status, "VmSwap:"),
-                         .shared_bytes = page_bytes * value_of(ksm_stat, "ksm_merging_pages ")};
+                         .shared_bytes = std::nullopt};
+    uint64_t merged = 0;
+    const char* end = ksm_merging_pages.data() + ksm_merging_pages.size();
+    if (std::from_chars(ksm_merging_pages.data(), end, merged).ec == std::errc{})
+        memory.shared_bytes = page_bytes * merged;
     const size_t name_end = stat.rfind(')');
     if (name_end == std::string_view::npos)
         return memory;

@@ -75,11 +75,11 @@ struct KvmMemory {
     uint64_t vm = 0;
     uint64_t rss_bytes = 0; // at the end of the window, as the next two
     uint64_t swapped_bytes = 0;
-    uint64_t shared_bytes = 0; // merged by KSM
-    uint64_t minor_faults = 0; // in the window, as what follows
+    std::optional<uint64_t> shared_bytes; // merged by KSM; empty: not told, as the last two
+    uint64_t minor_faults = 0;            // in the window, as what follows
     uint64_t major_faults = 0;
-    uint64_t reclaimed_bytes = 0; // of its cgroup, whoever's they were
-    uint64_t stalled_ns = 0;      // some task of its cgroup waited for memory
+    std::optional<uint64_t> reclaimed_bytes; // of its cgroup, whoever's they were
+    std::optional<uint64_t> stalled_ns;      // some task of its cgroup waited for memory
     bool operator==(const KvmMemory&) const = default;
 };
 

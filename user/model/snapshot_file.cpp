@@ -391,6 +391,16 @@ std::vector<KvmFigure> figures_from(const Json& json)
     return figures;
 }
 
+Json or_null(const std::optional<uint64_t>& value)
+{
+    return value ? Json(*value) : Json();
+}
+
+std::optional<uint64_t> number_or_null(const Json& json)
+{
+    return json.is_null() ? std::nullopt : std::optional(number<uint64_t>(json));
+}
+
 Json to_json(const KvmSnapshot& kvm)
 {
     Json threads = Json::array();
@@ -398,8 +408,9 @@ Json to_json(const KvmSnapshot& kvm)
         threads.push_back({t.vm, t.tid, latin1(t.role)});
     Json memory = Json::array();
     for (const KvmMemory& m : kvm.memory)
-        memory.push_back({m.vm, m.rss_bytes, m.swapped_bytes, m.shared_bytes, m.minor_faults,
-                          m.major_faults, m.reclaimed_bytes, m.stalled_ns});
+        memory.push_back({m.vm, m.rss_bytes, m.swapped_bytes, or_null(m.shared_bytes),
+                          m.minor_faults, m.major_faults, or_null(m.reclaimed_bytes),
+                          or_null(m.stalled_ns)});
     return {{"flavour", kvm.flavour},          {"tells_exits", kvm.tells_exits},
             {"vcpus", to_json(kvm.vcpus)},     {"threads", threads},
             {"figures", to_json(kvm.figures)}, {"memory", memory}};
@@ -421,11 +432,11 @@ KvmSnapshot kvm_from(const Json& json)
         kvm.memory.push_back({.vm = number<uint64_t>(m.at(0)),
                               .rss_bytes = number<uint64_t>(m.at(1)),
                               .swapped_bytes = number<uint64_t>(m.at(2)),
-                              .shared_bytes = number<uint64_t>(m.at(3)),
+                              .shared_bytes = number_or_null(m.at(3)),
                               .minor_faults = number<uint64_t>(m.at(4)),
                               .major_faults = number<uint64_t>(m.at(5)),
-                              .reclaimed_bytes = number<uint64_t>(m.at(6)),
-                              .stalled_ns = number<uint64_t>(m.at(7))});
+                              .reclaimed_bytes = number_or_null(m.at(6)),
+                              .stalled_ns = number_or_null(m.at(7))});
     }
     return kvm;
 }

@@ -233,15 +233,19 @@ std::string kvmmem_text(const Report& report, const TextStyle& style)
         const auto time = [&](double q) {
             return timed ? format_duration(row.histogram.quantile(q)) : "-";
         };
+        const auto count = [&](std::string_view name) {
+            const auto value = find_value(row, name);
+            return value ? whole(*value) : "-";
+        };
+        const auto bytes = [&](std::string_view name) {
+            const auto value = find_value(row, name);
+            return value ? format_bytes(*value) : "-";
+        };
         text += pad(shorten(label(row.entity), width - 1, style.utf8), width) +
-                fmt::format("{:>7}{:>7}{:>7}{:>9}{:>7}{:>7}{:>9}{:>6}{:>6}\n",
-                            find_value(row, "faults") ? whole(value_of(row, "faults")) : "-",
+                fmt::format("{:>7}{:>7}{:>7}{:>9}{:>7}{:>7}{:>9}{:>6}{:>6}\n", count("faults"),
                             time(0.5), time(0.99), format_bytes(value_of(row, "unmapped")),
-                            whole(value_of(row, "host_minor_faults")),
-                            whole(value_of(row, "host_major_faults")),
-                            format_bytes(value_of(row, "resident")),
-                            format_bytes(value_of(row, "swapped")),
-                            format_bytes(value_of(row, "ksm_shared")));
+                            count("host_minor_faults"), count("host_major_faults"),
+                            bytes("resident"), bytes("swapped"), bytes("ksm_shared"));
         const double reclaimed = value_of(row, "cgroup_reclaimed");
         const double stalled = value_of(row, "cgroup_stalled");
         if (reclaimed != 0 || stalled != 0)
