@@ -114,13 +114,14 @@ class Linux(OneGuest, Tool):
         """Each cause is the exits of its kind, as kvmexit has them. (Not of those that go to the VMM: the
         guest may stand still in one, which kvmexit counts when it ends.)"""
         self.guest.pause()
-        with live.Tracer("kvmexit", f"--vm={self.NAME}", "--format", "json", 3600) as exits:
+        with live.Tracer("kvmexit", f"--vm={self.NAME}", "--format", "json", 0.5) as exits:
+            exits.wait_report()
             _, reports = self.observed("vmcost")
             exits.stop()
-            (exits,) = exits.reports()
+            of_exits = exits.reports()
         rows = self.of_guest(reports)
         whole = 0
-        for row in self.rows([exits], self.guest, "exits"):
+        for row in self.rows(of_exits, self.guest, "exits"):
             if labels(row)["exit_class"] in ("cpuid", "msr"):
                 whole += sum(value(row, part) for part in ("kernel", "vmm", "blocked"))
         found = {name: sum(value(row, name) for row in rows)
