@@ -67,7 +67,7 @@ void add_kernel(std::vector<Finding>& findings)
 
 void add_cgroups(std::vector<Finding>& findings)
 {
-    const auto hierarchy = cpu_hierarchy();
+    const auto hierarchy = hierarchy_of(kCpuController);
     findings.push_back({"cgroups", hierarchy.has_value(),
                         hierarchy ? fmt::format("{} at {}, about {} cgroups", hierarchy->label(),
                                                 hierarchy->mount_point, hierarchy->cgroups)
@@ -80,7 +80,7 @@ Status trial(const ToolSpec& tool)
     ToolOptions options;
     options.group = "cgroup";
     auto collectors =
-        Collectors::start(options, tool.parts(options), tool.kvm, std::chrono::steady_clock::now());
+        Collectors::start(options, measured_by(tool, options), std::chrono::steady_clock::now());
     if (!collectors)
         return collectors.error();
     return ok();

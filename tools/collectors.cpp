@@ -2,7 +2,9 @@
 #include "tools/collectors.h"
 
 #include "base/files.h"
+#include "base/printable.h"
 #include "bpf/probe.h"
+#include "collect/block_owners.h"
 #include "entity/cgroup_paths.h"
 #include "tools/targets.h"
 
@@ -198,6 +200,24 @@ KvmConfig kvm_config(const KvmParts& parts, const SchedConfig& sched)
     return config;
 }
 
+Result<BlockConfig> block_config(const ToolOptions& options, const BlockParts& parts)
+{
+    BlockConfig config{.parts = parts,
+                       .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
+    if (options.device.empty())
+        return config;
+    const auto disk = find_disk(options.device);
+    if (!disk)
+        return disk.error();
+    if (disk->bio_based)
+        return Error{.what = "--dev " + printable(options.device) +
+                             ": has no requests, its I/O goes on to other disks or to memory",
+                     .hint = "leave --dev out, or give the disk below it",
+                     .exit = ExitCode::kNotPossible};
+    config.device = disk->number;
+    return config;
+}
+
 // Says what is missing, if that is why the kernel refused the programs.
 Error explain_refusal(const Error& error)
 {
@@ -218,12 +238,9 @@ Error explain_refusal(const Error& error)
 
 } // namespace
 
-Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
-                                                      const StackConfig& stacks,
-                                                      const KvmConfig& kvm,
-                                                      const CgroupHierarchy& hierarchy,
-                                                      bool with_entities)
+Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
+    const auto& [config, stacks, kvm, block, hierarchy, with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -239,6 +256,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
     StackCollector::prepare(self->object_, stacks);
     StateCollector::prepare(self->object_, states);
     KvmCollector::prepare(self->object_, kvm);
+    BlockCollector::prepare(self->object_, block);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -263,7 +281,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
         self->stacks_ = std::move(*started);
     }
     auto sched = SchedCollector::start(self->object_, config, [raw = self.get()](SlowWait wait) {
-        raw->slow_waits_.push_back(std::move(wait));
+        raw->slow_.waits.push_back(std::move(wait));
     });
     if (!sched)
         return sched.error();
@@ -286,6 +304,15 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
             self->vm_memory_.emplace(*mountinfo);
         }
     }
+    if (block.parts.any()) {
+        auto started = BlockCollector::start(
+            self->object_, block, [raw = self.get()](SlowRequest request) {
+                raw->slow_.requests.push_back(std::move(request));
+            });
+        if (!started)
+            return started.error();
+        self->block_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -300,30 +327,38 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const SchedConfig& config,
 }
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options,
-                                                      const SchedParts& parts, const KvmParts& kvm,
+                                                      const Measured& measured,
                                                       steady_clock::time_point process_start)
 {
-    const auto hierarchy = cpu_hierarchy();
+    const auto hierarchy = hierarchy_of(measured.block.any() ? kBlockController : kCpuController);
     if (!hierarchy)
         return hierarchy.error();
-    auto config = sched_config(options, parts, kvm, *hierarchy);
+    auto config = sched_config(options, measured.sched, measured.kvm, *hierarchy);
     if (!config)
         return config.error();
+    const auto block = block_config(options, measured.block);
+    if (!block)
+        return block.error();
     for (const auto& check : {check_privileges, check_btf}) {
         if (auto checked = check(); !checked)
             return checked.error();
     }
-    if (kvm.any()) {
+    if (measured.kvm.any()) {
         if (auto checked = check_kvm(); !checked)
             return checked.error();
     }
-    const KvmConfig kvms = kvm_config(kvm, *config);
-    const bool with_entities = !options.group.empty() && options.group != "cgroup";
-    auto self = start(*config, stack_config(options, *config), kvms, *hierarchy, with_entities);
+    Configs configs{.sched = *config,
+                    .stacks = stack_config(options, *config),
+                    .kvm = kvm_config(measured.kvm, *config),
+                    .block = *block,
+                    .hierarchy = *hierarchy,
+                    .with_entities = !options.group.empty() && options.group != "cgroup"};
+    auto self = start(configs);
     if (!self && config->task_storage) {
         // Task storage exists since 5.11, for tracing programs since 5.12.
-        config->task_storage = false;
-        self = start(*config, stack_config(options, *config), kvms, *hierarchy, with_entities);
+        configs.sched.task_storage = false;
+        configs.stacks.task_storage = false;
+        self = start(configs);
     }
     if (!self)
         return explain_refusal(self.error());
@@ -338,6 +373,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     (*self)->cpu_before_ns_ = own_cpu_ns();
     (*self)->target_cgroup_ = config->target_cgroup;
     (*self)->target_vm_ = config->target_vm;
+    (*self)->hierarchy_ = *hierarchy;
     if ((*self)->states_) {
         if (auto begun = (*self)->states_->begin((*self)->sched_->slots()); !begun)
             return begun.error();
@@ -371,7 +407,13 @@ Status Collectors::scan()
     return ok();
 }
 
-Result<std::vector<SlowWait>> Collectors::poll()
+nanoseconds Collectors::poll_every() const
+{
+    constexpr auto kOthers = std::chrono::milliseconds(100);
+    return block_ ? std::min<nanoseconds>(block_->poll_every(), kOthers) : kOthers;
+}
+
+Result<SlowEvents> Collectors::poll()
 {
     watcher_->poll();
     if (quotas_ && quotas_->look_is_due())
@@ -384,7 +426,11 @@ Result<std::vector<SlowWait>> Collectors::poll()
         return polled.error();
     if (stacks_)
         stacks_->poll();
-    return std::exchange(slow_waits_, {});
+    if (block_) {
+        if (auto polled = block_->poll(); !polled)
+            return polled.error();
+    }
+    return std::exchange(slow_, {});
 }
 
 std::vector<EntityFact> Collectors::entities() const
@@ -422,6 +468,8 @@ void Collectors::release_cgroup(uint64_t id)
     sched_->release_cgroup(id);
     if (runq_)
         runq_->release_cgroup(id);
+    if (block_)
+        block_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -488,6 +536,10 @@ Result<Snapshot> Collectors::read()
     }
     if (kvm_)
         kvm_->read(snapshot);
+    if (block_) {
+        if (auto read = block_->read(snapshot); !read)
+            return read.error();
+    }
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)
@@ -502,6 +554,8 @@ Result<Snapshot> Collectors::read()
         for (const uint64_t vm : vms_->forget_reported())
             release_vm(vm);
     }
+    if (block_)
+        complete_block(snapshot, hierarchy_, {.cgroup = target_cgroup_, .vm = target_vm_});
     read_overhead(snapshot);
     return snapshot;
 }

@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "bpf/object.h"
+#include "collect/block_collector.h"
 #include "collect/cgroup_watcher.h"
 #include "collect/kvm_collector.h"
 #include "collect/quota_collector.h"
@@ -21,11 +22,24 @@
 
 namespace vtrace {
 
+// What is to be measured.
+struct Measured {
+    SchedParts sched;
+    KvmParts kvm;
+    BlockParts block;
+};
+
+// Single events above the threshold of --slower.
+struct SlowEvents {
+    std::vector<SlowWait> waits;
+    std::vector<SlowRequest> requests;
+};
+
 // The running collectors and the BPF object they live in; all of it ends with this.
 class Collectors {
 public:
     static Result<std::unique_ptr<Collectors>> start(
-        const ToolOptions& options, const SchedParts& parts, const KvmParts& kvm,
+        const ToolOptions& options, const Measured& measured,
         std::chrono::steady_clock::time_point process_start);
 
     // Counts CPU quotas, too; to be called before the scan.
@@ -34,8 +48,9 @@ public:
     // Names what was there before; after the start, so that it does not delay it.
     Status scan();
 
-    // To be called about ten times a second. Returns the single waits that ended since.
-    Result<std::vector<SlowWait>> poll();
+    // To be called each poll_every(). Returns the single events that ended since.
+    Result<SlowEvents> poll();
+    [[nodiscard]] std::chrono::nanoseconds poll_every() const;
 
     // What was measured since the last read or the start.
     Result<Snapshot> read();
@@ -46,11 +61,15 @@ public:
 
 private:
     explicit Collectors(BpfObject object) : object_(std::move(object)) {}
-    static Result<std::unique_ptr<Collectors>> start(const SchedConfig& config,
-                                                     const StackConfig& stacks,
-                                                     const KvmConfig& kvm,
-                                                     const CgroupHierarchy& hierarchy,
-                                                     bool with_entities);
+    struct Configs {
+        SchedConfig sched;
+        StackConfig stacks;
+        KvmConfig kvm;
+        BlockConfig block;
+        CgroupHierarchy hierarchy;
+        bool with_entities = false;
+    };
+    static Result<std::unique_ptr<Collectors>> start(const Configs& configs);
     void read_overhead(Snapshot& snapshot);
     void release_cgroup(uint64_t id);
     void release_vm(uint64_t vm);
@@ -63,13 +82,15 @@ private:
     std::unique_ptr<SchedCollector> sched_;
     std::unique_ptr<KvmCollector> kvm_;   // null unless VMs are looked into
     std::unique_ptr<RunqCollector> runq_; // null unless queues are asked for
+    std::unique_ptr<BlockCollector> block_; // null unless block I/O is asked for
+    CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;
     uint64_t target_cgroup_ = 0;             // 0 is all
     uint64_t target_vm_ = 0;                 // likewise
     std::unique_ptr<StackCollector> stacks_; // null unless stacks are asked for
     std::unique_ptr<StateCollector> states_; // null unless states are asked for
-    std::vector<SlowWait> slow_waits_;
+    SlowEvents slow_;
     std::chrono::steady_clock::time_point window_start_;
     std::vector<ProgramCost> costs_before_;
     uint64_t recursion_before_ = 0;

@@ -127,6 +127,13 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
         sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
             ->type_name("MS");
     }
+    if (tool.single_requests) {
+        sub->add_option("--slower", raw.slower, "Print each request above MS milliseconds as it ends")
+            ->type_name("MS");
+    }
+    if (tool.disks)
+        sub->add_option("--dev", options.device, "Only the disk DISK: sda, 8:0 or /dev/sda1")
+            ->type_name("DISK");
     if (tool.block_times) {
         sub->add_option("--min", raw.min, "Only times of at least MS milliseconds (default: 1)")
             ->type_name("MS");

@@ -50,7 +50,7 @@ std::vector<std::string> cgroups_like(const std::string& mount_point, const std:
 
 std::vector<std::string> known_names(const std::string& kind, const std::string& typed)
 {
-    const auto hierarchy = cpu_hierarchy();
+    const auto hierarchy = hierarchy_of(kCpuController);
     if (!hierarchy)
         return {};
     if (kind == "cgroup")

@@ -21,6 +21,9 @@ struct ToolOptions {
     double min_ms = 1;                                       // offcputime
     double max_ms = std::numeric_limits<double>::infinity(); // offcputime
     bool blocked = false;                                    // offcputime
+    std::string device;                                      // biolatency, iotop: a disk's name
+    bool sizes = false;                                      // biolatency
+    bool pattern = false;                                    // biolatency
     bool json = false;
     bool folded = false;
     std::string output; // file, empty is stdout

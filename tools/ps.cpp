@@ -36,7 +36,7 @@ class Host {
 public:
     static Result<Host> open()
     {
-        auto hierarchy = cpu_hierarchy();
+        auto hierarchy = hierarchy_of(kCpuController);
         if (!hierarchy)
             return hierarchy.error();
         const auto mountinfo = read_file("/proc/self/mountinfo");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/registry.h"
 
+#include "tools/biolatency.h"
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/kvmexit.h"
@@ -19,12 +20,22 @@
 
 namespace vtrace {
 
+Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
+{
+    Measured measured{.sched = tool.parts(options), .kvm = tool.kvm, .block = tool.block};
+    if (options.pattern) {
+        measured.block.pattern = true;
+        measured.block.samples = true;
+    }
+    return measured;
+}
+
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
         runqlat_tool(), blame_tool(),      cpudist_tool(), states_tool(), throttle_tool(),
         runqlen_tool(), offcputime_tool(), vmcost_tool(),  vcpu_tool(),   kvmexit_tool(),
-        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(),
+        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(), biolatency_tool(),
     };
     return specs;
 }

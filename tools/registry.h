@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
-#include "collect/kvm_collector.h"
-#include "collect/sched_collector.h"
 #include "model/report.h"
 #include "model/snapshot.h"
 #include "render/text.h"
+#include "tools/collectors.h"
 #include "tools/options.h"
 
 #include <span>
@@ -33,9 +32,12 @@ struct ToolSpec {
     ReportText text = histograms_text; // the rows for people
     ReportText folded = nullptr;       // its --format folded, if it has that
     KvmParts kvm = {};                 // what has to be measured of KVM
+    BlockParts block = {};             // and of block I/O; with a pattern if the options say so
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false; // has --slower
+    bool single_requests = false; // likewise, for requests to disks
+    bool disks = false; // has --dev
     bool quotas = false;       // shows what the kernel counts of CPU quotas
     bool block_times = false;  // has --min and --max
     bool vcpus = false;        // has --vcpu
@@ -43,6 +45,9 @@ struct ToolSpec {
     // Why there is no --pid and no --comm, and what to use; empty: there are.
     std::string_view without_tasks = {};
 };
+
+// What the collectors have to measure for it.
+Measured measured_by(const ToolSpec& tool, const ToolOptions& options);
 
 // Every measuring tool, in the order of `vtrace list`.
 std::span<const ToolSpec> tools();

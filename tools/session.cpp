@@ -3,9 +3,11 @@
 
 #include "base/output.h"
 #include "entity/entities.h"
+#include "render/block_text.h"
 #include "render/json.h"
 #include "render/text.h"
 #include "tools/collectors.h"
+#include "tools/report_parts.h"
 #include "tools/stop_signal.h"
 
 #include <fmt/format.h>
@@ -77,7 +79,7 @@ public:
     Status run(steady_clock::time_point process_start)
     {
         auto collectors =
-            Collectors::start(options_, tool_.parts(options_), tool_.kvm, process_start);
+            Collectors::start(options_, measured_by(tool_, options_), process_start);
         if (!collectors)
             return collectors.error();
         collectors_ = std::move(*collectors);
@@ -125,8 +127,10 @@ private:
     {
         if (options_.slower_ms > 0 && !options_.json && !headed_) {
             headed_ = true;
-            if (auto written = output_.write(slow_wait_heading(options_.wait_kind(), style_));
-                !written)
+            const std::string heading = tool_.single_requests
+                                            ? slow_request_heading(options_.wait_kind(), style_)
+                                            : slow_wait_heading(options_.wait_kind(), style_);
+            if (auto written = output_.write(heading); !written)
                 return written;
         }
         while (!stop_requested()) {
@@ -134,29 +138,35 @@ private:
             if (now >= deadline)
                 break;
             std::this_thread::sleep_for(
-                std::min<steady_clock::duration>(kPollEvery, deadline - now));
-            if (auto polled = show_slow_waits(); !polled)
+                std::min<steady_clock::duration>(collectors_->poll_every(), deadline - now));
+            if (auto polled = show_slow(); !polled)
                 return polled;
         }
         return ok();
     }
 
-    Status show_slow_waits()
+    Status show_slow()
     {
-        const auto waits = collectors_->poll();
-        if (!waits)
-            return waits.error();
-        if (waits->empty())
+        const auto slow = collectors_->poll();
+        if (!slow)
+            return slow.error();
+        if (slow->waits.empty() && slow->requests.empty())
             return ok();
         const CgroupFacts facts = collectors_->names();
         const std::vector<EntityFact> found = collectors_->entities();
         const Entities entities(facts, found);
         const std::string kind = options_.wait_kind();
+        const std::string tool(tool_.name);
         std::string lines;
-        for (const SlowWait& wait : *waits) {
+        for (const SlowWait& wait : slow->waits) {
             const Entity entity = entities.owner(wait.cgroup_id, wait.vm, kind);
-            lines += options_.json ? render_json(wait, entity, std::string(tool_.name))
+            lines += options_.json ? render_json(wait, entity, tool)
                                    : render_text(wait, entity, style_);
+        }
+        for (const SlowRequest& request : slow->requests) {
+            const Entity entity = entity_of(entities, request.key.owner, kind);
+            lines += options_.json ? render_json(request, entity, tool)
+                                   : render_text(request, entity, style_);
         }
         return output_.write(lines);
     }
@@ -174,7 +184,7 @@ private:
     Status report_window(uint64_t number)
     {
         const auto start = steady_clock::now();
-        if (auto shown = show_slow_waits(); !shown)
+        if (auto shown = show_slow(); !shown)
             return shown;
         const auto snapshot = collectors_->read();
         if (!snapshot)

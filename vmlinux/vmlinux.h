@@ -23,9 +23,15 @@
 
 /* ---- control groups: include/linux/cgroup-defs.h, include/linux/kernfs.h ---- */
 
+typedef struct {
+    int counter;
+} atomic_t;
+
 struct kernfs_node {
+    atomic_t active;  /* negative once it is being removed */
     const char *name; /* one path component; read with bpf_probe_read_kernel_str */
     __u64 id;         /* equals st_ino of the directory (since 5.5, 67c0496e87d1) */
+    void *priv;       /* of a directory of sysfs: its struct kobject */
 };
 
 struct cgroup_root {
@@ -190,6 +196,7 @@ enum bpf_func_id___since_5_15 {
 struct inode {
     __u16 i_mode;
     unsigned int i_flags;
+    void *i_private; /* in sysfs its struct kernfs_node */
 };
 
 struct file {
@@ -232,6 +239,121 @@ struct task_struct {
     __u64 self_exec_id;   /* u32 before 5.7 (d1e7fd6462ca) */
     struct mm_struct *mm; /* NULL in a thread of the kernel, and in one that ends */
     struct css_set *cgroups;
+};
+
+/* ---- block devices: include/linux/blk-mq.h, block/blk-mq.h, block/blk-cgroup.h ---- */
+
+struct blkcg {
+    struct cgroup_subsys_state css;
+};
+
+struct blkg_policy_data;
+
+struct blkcg_gq { /* a cgroup on a queue; of the nearest cgroup upwards that has the controller */
+    struct list_head q_node;
+    struct blkcg *blkcg;
+    struct blkg_policy_data *pd[6]; /* by policy; until 6.18 six at most */
+};
+
+struct bio {
+    struct blkcg_gq *bi_blkg;
+};
+
+struct gendisk {
+    int major;
+    int first_minor;
+    char disk_name[32];
+};
+
+struct throtl_data;
+
+struct request_queue {
+    struct list_head blkg_list;
+    struct throtl_data *td; /* CONFIG_BLK_DEV_THROTTLING; NULL before the first limit (since 6.10) */
+};
+
+struct request_queue___since_5_15 { /* d152c682f03c */
+    struct gendisk *disk;
+};
+
+struct request___until_5_16 { /* f3fa33acca9f */
+    struct gendisk *rq_disk;
+};
+
+enum mq_rq_state {
+    MQ_RQ_IDLE = 0, /* not with the driver */
+};
+
+struct blk_mq_hw_ctx;
+
+struct request {
+    struct request_queue *q;
+    struct blk_mq_hw_ctx *mq_hctx;
+    unsigned int cmd_flags;  /* enum req_op in the lowest 8 bits, and bits of enum req_flag_bits */
+    unsigned int rq_flags;   /* bits that were no enum until 6.11: user/bpf/block_layout.cpp */
+    unsigned int __data_len; /* bytes that have not completed */
+    __u64 __sector;          /* likewise; moves on with partial completions */
+    struct bio *bio;         /* the first that has not completed */
+    __u64 start_time_ns;     /* CLOCK_MONOTONIC, allocated; 0 without I/O statistics */
+    __u64 io_start_time_ns;  /* given to the driver, for the last time; 0 if nobody asked for it */
+    enum mq_rq_state state;
+    atomic_t ref; /* 0: free. A refcount_t until 5.15 */
+};
+
+enum req_flag_bits {
+    __REQ_SYNC = 11,
+    __REQ_META = 12,
+    __REQ_FUA = 17,
+    __REQ_RAHEAD = 19,
+    __REQ_SWAP = 24,
+};
+
+/* Requests of one hardware queue, or of an I/O scheduler for it. */
+struct blk_mq_tags {
+    unsigned int nr_tags;
+    struct request **static_rqs;
+};
+
+struct blk_flush_queue {
+    struct request *flush_rq; /* not among those of the tags */
+};
+
+struct kobject {
+    const char *name;
+};
+
+struct blk_mq_hw_ctx {
+    struct request_queue *queue;
+    unsigned int queue_num;
+    struct blk_flush_queue *fq;
+    struct blk_mq_tags *tags;
+    struct blk_mq_tags *sched_tags; /* NULL without an I/O scheduler */
+    struct kobject kobj;            /* /sys/block/DISK/mq/N */
+};
+
+/* ---- limits of cgroups on devices: block/blk-throttle.h ---- */
+
+/* Bios that wait here, reads and writes; by the limit that holds them since 6.16 (28ad83b774a6). */
+struct throtl_service_queue___until_6_15 {
+    unsigned int nr_queued[2];
+};
+
+struct throtl_service_queue___since_6_16 {
+    unsigned int nr_queued_bps[2];
+    unsigned int nr_queued_iops[2];
+};
+
+struct throtl_service_queue {
+    struct throtl_service_queue *parent_sq;
+};
+
+struct throtl_grp {
+    struct throtl_data *td;
+    struct throtl_service_queue service_queue;
+};
+
+struct throtl_data {
+    unsigned int nr_queued[2]; /* bios that wait anywhere on the device */
 };
 
 /* ---- BPF iterators: kernel/bpf/task_iter.c ---- */

@@ -18,7 +18,7 @@ int main(int argc, char** argv)
     ToolOptions options;
     options.group = "cgroup";
     const SchedParts parts{.waits = true, .throttling = true, .blame = true, .states = true};
-    auto collectors = Collectors::start(options, parts, {}, steady_clock::now());
+    auto collectors = Collectors::start(options, {.sched = parts}, steady_clock::now());
     if (!collectors) {
         std::fprintf(stderr, "%s\n", collectors.error().what.c_str());
         return 1;

@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
         fuzz::require(mount.type.find_first_of(" \n") == std::string::npos,
                       "the type is one field");
     }
-    const auto found = cpu_hierarchy(mountinfo, cgroups);
+    const auto found = hierarchy_of(kCpuController, mountinfo, cgroups);
     if (found) {
         fuzz::require(!found->mount_point.empty(), "a hierarchy has a mount point");
         fuzz::require(found->v1 || found->kernel_id == 0, "v2 is hierarchy 0");

@@ -18,7 +18,7 @@ using testing::HasSubstr;
 
 Result<CgroupHierarchy> recorded(const std::string& host)
 {
-    return cpu_hierarchy(fixture("proc/" + host + ".mountinfo"),
+    return hierarchy_of(kCpuController, fixture("proc/" + host + ".mountinfo"),
                          fixture("proc/" + host + ".cgroups"));
 }
 
@@ -66,7 +66,7 @@ TEST(CpuHierarchy, PureV2)
 // v1 controllers, but not cpu: then cpu is v2's.
 TEST(CpuHierarchy, V2WhereV1LacksCpu)
 {
-    const auto found = cpu_hierarchy("1 0 0:1 / /a rw - cgroup cgroup rw,cpuset\n"
+    const auto found = hierarchy_of(kCpuController, "1 0 0:1 / /a rw - cgroup cgroup rw,cpuset\n"
                                      "2 0 0:2 / /b rw - cgroup cgroup rw,cpuacct\n"
                                      "3 0 0:3 / /c rw - cgroup cgroup rw,name=cpu\n"
                                      "4 0 0:4 / /d rw - cgroup2 cgroup2 rw\n",
@@ -81,7 +81,7 @@ TEST(CpuHierarchy, EveryPlaceOfCpuInTheOptions)
 {
     for (const char* options :
          {"cpu", "rw,cpu", "cpu,cpuacct", "rw,cpuacct,cpu", "rw,cpuset,cpu,cpuacct"}) {
-        const auto found = cpu_hierarchy(std::string("1 0 0:1 / /x rw - cgroup cgroup ") + options,
+        const auto found = hierarchy_of(kCpuController, std::string("1 0 0:1 / /x rw - cgroup cgroup ") + options,
                                          "cpu\t5\t2\t1\n");
         ASSERT_TRUE(found) << options;
         EXPECT_TRUE(found->v1) << options;
@@ -91,23 +91,23 @@ TEST(CpuHierarchy, EveryPlaceOfCpuInTheOptions)
 
 TEST(CpuHierarchy, NoneMounted)
 {
-    const auto found = cpu_hierarchy(fixture("proc/none.mountinfo"), fixture("proc/v2.cgroups"));
+    const auto found = hierarchy_of(kCpuController, fixture("proc/none.mountinfo"), fixture("proc/v2.cgroups"));
     ASSERT_FALSE(found);
     EXPECT_EQ(found.error().exit, ExitCode::kNotPossible);
     EXPECT_THAT(found.error().message(), HasSubstr("no cgroup hierarchy is mounted"));
-    EXPECT_FALSE(cpu_hierarchy("", "").has_value());
-    EXPECT_FALSE(cpu_hierarchy("garbage\n- - - -\n", "garbage").has_value());
+    EXPECT_FALSE(hierarchy_of(kCpuController, "", "").has_value());
+    EXPECT_FALSE(hierarchy_of(kCpuController, "garbage\n- - - -\n", "garbage").has_value());
 }
 
 TEST(CpuHierarchy, ContainersSeeTheirPart)
 {
-    const auto v1 = cpu_hierarchy(fixture("proc/container_v1.mountinfo"),
+    const auto v1 = hierarchy_of(kCpuController, fixture("proc/container_v1.mountinfo"),
                                   fixture("proc/hybrid_systemd.cgroups"));
     ASSERT_TRUE(v1);
     EXPECT_TRUE(v1->v1);
     EXPECT_EQ(v1->mount_point, "/sys/fs/cgroup/cpu,cpuacct");
     const auto v2 =
-        cpu_hierarchy(fixture("proc/container_v2.mountinfo"), fixture("proc/v2.cgroups"));
+        hierarchy_of(kCpuController, fixture("proc/container_v2.mountinfo"), fixture("proc/v2.cgroups"));
     ASSERT_TRUE(v2);
     EXPECT_FALSE(v2->v1);
     EXPECT_EQ(v2->mount_point, "/sys/fs/cgroup");
@@ -119,7 +119,7 @@ TEST(CpuHierarchy, PrefersTheWholeHierarchyToAPart)
     for (const char* type : {"cgroup", "cgroup2"}) {
         const std::string fs =
             std::string(type) + " cgroup rw" + (type == std::string("cgroup") ? ",cpu" : "");
-        const auto found = cpu_hierarchy("50 0 0:26 /docker/x /srv/part rw - " + fs + "\n" +
+        const auto found = hierarchy_of(kCpuController, "50 0 0:26 /docker/x /srv/part rw - " + fs + "\n" +
                                              "51 0 0:26 / /sys/fs/cgroup rw - " + fs + "\n",
                                          "cpu\t4\t71\t1\n");
         ASSERT_TRUE(found);
@@ -130,14 +130,14 @@ TEST(CpuHierarchy, PrefersTheWholeHierarchyToAPart)
 TEST(CpuHierarchy, MountPointWithSpaces)
 {
     const auto found =
-        cpu_hierarchy("1 0 0:1 / /my\\040cgroups/v\\1342 rw - cgroup2 none rw\n", "");
+        hierarchy_of(kCpuController, "1 0 0:1 / /my\\040cgroups/v\\1342 rw - cgroup2 none rw\n", "");
     ASSERT_TRUE(found);
     EXPECT_EQ(found->mount_point, "/my cgroups/v\\2");
 }
 
 TEST(CpuHierarchy, SourceMayBeEmpty)
 {
-    const auto found = cpu_hierarchy(fixture("proc/empty_source.mountinfo"), "");
+    const auto found = hierarchy_of(kCpuController, fixture("proc/empty_source.mountinfo"), "");
     ASSERT_TRUE(found);
     EXPECT_EQ(found->mount_point, "/mnt/no-source");
 }
@@ -146,7 +146,7 @@ TEST(CpuHierarchy, V2NeedsNothingOfProcCgroups)
 {
     for (const char* cgroups :
          {"", "#subsys_name\n", "cpu", "cpu\t", "cpu\tx\ty\tz\n", "cpu\t0\t1\t1"}) {
-        const auto found = cpu_hierarchy(fixture("proc/v2.mountinfo"), cgroups);
+        const auto found = hierarchy_of(kCpuController, fixture("proc/v2.mountinfo"), cgroups);
         ASSERT_TRUE(found) << cgroups;
         EXPECT_EQ(found->kernel_id, 0) << cgroups;
     }
@@ -157,13 +157,13 @@ TEST(CpuHierarchy, V1NeedsItsNumber)
 {
     for (const char* cgroups : {"", "cpuset\t2\t9\t1\n", "cpu\n", "cpu\t0\t1\t1\n",
                                 "cpu\tx\t1\t1\n", "cpu\t99999999999\t1\t1\n"})
-        EXPECT_FALSE(cpu_hierarchy(fixture("proc/v1_systemd.mountinfo"), cgroups).has_value())
+        EXPECT_FALSE(hierarchy_of(kCpuController, fixture("proc/v1_systemd.mountinfo"), cgroups).has_value())
             << cgroups;
 }
 
 TEST(CpuHierarchy, ThisHostHasOneThatExists)
 {
-    const auto found = cpu_hierarchy();
+    const auto found = hierarchy_of(kCpuController);
     if (!found && found.error().what == "no cgroup hierarchy is mounted")
         GTEST_SKIP() << found.error().what << " here";
     ASSERT_TRUE(found) << found.error().what;

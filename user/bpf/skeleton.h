@@ -2,6 +2,7 @@
 #pragma once
 
 // Variables of the programs are of these types.
+#include "vtrace/block.h"
 #include "vtrace/kvm.h"
 #include "vtrace/sched.h"
 #include "vtrace/stacks.h"

@@ -2,7 +2,6 @@
 #include "collect/histogram_store.h"
 
 #include <algorithm>
-#include <cerrno>
 
 namespace vtrace {
 
@@ -18,71 +17,38 @@ SlotPlan plan_slots(uint32_t entities, uint32_t cpus)
 void HistogramStore::prepare(BpfObject& object, const SlotPlan& plan)
 {
     object->rodata->hist_chunk_slots = plan.chunk_slots;
-    bpf_map__set_max_entries(object->maps.hist_first, plan.chunk_slots * plan.cpus);
-    bpf_map__set_max_entries(object->maps.hist_more, plan.more_chunks);
+    ChunkedArray<vt_hist>::prepare(object->maps.hist_first, object->maps.hist_more, plan);
 }
 
 Result<HistogramStore> HistogramStore::start(BpfObject& object, const SlotPlan& plan)
 {
-    HistogramStore store(object, plan);
-    auto first = MappedArray<vt_hist>::map(bpf_map__fd(object->maps.hist_first),
-                                           size_t{plan.chunk_slots} * plan.cpus);
-    if (!first)
-        return first.error();
-    store.add_chunk(std::move(*first));
-    return store;
-}
-
-void HistogramStore::add_chunk(MappedArray<vt_hist> chunk)
-{
-    chunks_.push_back(std::move(chunk));
-    before_.resize(slots());
+    auto entries =
+        ChunkedArray<vt_hist>::start(object->maps.hist_first, object->maps.hist_more, plan);
+    if (!entries)
+        return entries.error();
+    return HistogramStore(object, std::move(*entries));
 }
 
 Result<bool> HistogramStore::grow()
 {
-    const auto index = static_cast<uint32_t>(chunks_.size() - 1);
-    if (index == plan_.more_chunks)
-        return false;
-    bpf_map_create_opts options = {};
-    options.sz = sizeof(options);
-    options.map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP;
-    const uint32_t entries = plan_.chunk_slots * plan_.cpus;
-    const Fd fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "hist_chunk", sizeof(uint32_t), sizeof(vt_hist),
-                               entries, &options));
-    if (!fd && (errno == ENOMEM || errno == EPERM)) // EPERM: RLIMIT_MEMLOCK, before 5.11
-        return false;
-    if (!fd)
-        return errno_error("cannot make room for more histograms");
-    auto chunk = MappedArray<vt_hist>::map(fd.get(), entries);
-    if (!chunk)
-        return chunk.error();
-    const int value = fd.get();
-    if (bpf_map_update_elem(bpf_map__fd((*object_)->maps.hist_more), &index, &value, BPF_ANY) != 0)
-        return errno_error("cannot make room for more histograms");
-    add_chunk(std::move(*chunk));
-    return true;
-}
-
-const vt_hist& HistogramStore::entry(uint32_t slot, uint32_t cpu) const
-{
-    const auto& chunk = chunks_[slot / plan_.chunk_slots];
-    return chunk.values()[size_t{cpu} * plan_.chunk_slots + slot % plan_.chunk_slots];
+    auto grown = entries_.grow();
+    before_.resize(slots());
+    return grown;
 }
 
 HistogramTotals HistogramStore::totals(uint32_t slot) const
 {
     HistogramTotals totals;
-    for (uint32_t cpu = 0; cpu < plan_.cpus; cpu++)
-        totals.add(entry(slot, cpu));
+    for (uint32_t cpu = 0; cpu < entries_.cpus(); cpu++)
+        totals.add(entries_.entry(slot, cpu));
     return totals;
 }
 
 uint64_t HistogramStore::max_in(uint32_t slot, uint32_t epoch) const
 {
     uint64_t max = 0;
-    for (uint32_t cpu = 0; cpu < plan_.cpus; cpu++)
-        max = std::max(max, vtrace::max_in(entry(slot, cpu), epoch));
+    for (uint32_t cpu = 0; cpu < entries_.cpus(); cpu++)
+        max = std::max(max, vtrace::max_in(entries_.entry(slot, cpu), epoch));
     return max;
 }
 

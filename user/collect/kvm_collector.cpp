@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collect/kvm_collector.h"
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "bpf/kvm_layout.h"
 #include "bpf/probe.h"
@@ -14,7 +15,6 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <ctime>
 #include <utility>
 
 namespace vtrace {
@@ -35,13 +35,6 @@ uint32_t slots(const KvmConfig& config)
 uint32_t vcpu_places(const KvmConfig& config)
 {
     return std::bit_ceil(kVcpusAtLeast + 2 * config.vm_threads);
-}
-
-uint64_t monotonic_ns()
-{
-    timespec t{};
-    ::clock_gettime(CLOCK_MONOTONIC, &t);
-    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
 }
 
 // The hook on a raw tracepoint, when it is wanted, and what is missing without.

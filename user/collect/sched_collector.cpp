@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collect/sched_collector.h"
 
+#include "base/clock.h"
 #include "collect/syscall_reasons.h"
 #include "collect/task_maps.h"
 
@@ -10,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <ctime>
 #include <set>
 #include <string>
 
@@ -108,16 +108,6 @@ std::string_view part_named(uint32_t code)
     case VT_CODE_OFFCPU: return kOffCpu;
     default: return {};
     }
-}
-
-int64_t realtime_offset_ns()
-{
-    const auto now = [](clockid_t clock) {
-        timespec t{};
-        ::clock_gettime(clock, &t);
-        return t.tv_sec * int64_t{1'000'000'000} + t.tv_nsec;
-    };
-    return now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC);
 }
 
 std::string comm_string(const char (&comm)[VT_COMM_LEN])
@@ -299,7 +289,7 @@ int SchedCollector::on_slow_wait(void* self, void* data, size_t size)
     vt_slow_wait event{};
     std::memcpy(&event, data, std::min(size, sizeof(event)));
     static_cast<SchedCollector*>(self)->slow_wait_(
-        {.end_ns = static_cast<int64_t>(event.end_ns) + realtime_offset_ns(),
+        {.end_ns = to_wall_clock(event.end_ns),
          .wait_ns = event.wait_ns,
          .cgroup_id = event.cgroup_id,
          .vm = event.vm,

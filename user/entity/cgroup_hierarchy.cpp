@@ -23,19 +23,20 @@ uint32_t number(std::string_view text)
 
 } // namespace
 
-Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_view cgroups)
+Result<CgroupHierarchy> hierarchy_of(std::string_view controller, std::string_view mountinfo,
+                                     std::string_view cgroups)
 {
     Mount v2;
     Mount v1;
     for (const Mount& mount : parse_mountinfo(mountinfo)) {
         const auto options = split(mount.super_options, ',');
-        const bool has_cpu = std::ranges::find(options, "cpu") != options.end();
+        const bool has_it = std::ranges::find(options, controller) != options.end();
         if (mount.type == "cgroup2")
             prefer_whole(v2, mount);
-        else if (mount.type == "cgroup" && has_cpu)
+        else if (mount.type == "cgroup" && has_it)
             prefer_whole(v1, mount);
     }
-    CgroupHierarchy found;
+    CgroupHierarchy found{.controller = std::string(controller)};
     found.v1 = !v1.mount_point.empty();
     found.mount_point = found.v1 ? v1.mount_point : v2.mount_point;
     if (found.mount_point.empty())
@@ -45,29 +46,29 @@ Result<CgroupHierarchy> cpu_hierarchy(std::string_view mountinfo, std::string_vi
     // Columns: subsystem, hierarchy, number of cgroups, enabled.
     for (const std::string_view line : split(cgroups, '\n')) {
         const auto fields = split(line, '\t');
-        if (fields.size() < 3 || fields[0] != "cpu")
+        if (fields.size() < 3 || fields[0] != controller)
             continue;
         found.kernel_id = found.v1 ? static_cast<int>(number(fields[1])) : 0;
         found.cgroups = number(fields[2]);
     }
     // 0 is v2's: its figures would be shown as those of v1.
     if (found.v1 && found.kernel_id <= 0)
-        return Error{.what = "cannot tell the number of the cpu cgroup hierarchy",
+        return Error{.what = "cannot tell the number of the " + found.controller + " cgroup hierarchy",
                      .hint = "/proc/cgroups has to be readable",
                      .exit = ExitCode::kNotPossible};
     return found;
 }
 
-Result<CgroupHierarchy> cpu_hierarchy()
+Result<CgroupHierarchy> hierarchy_of(std::string_view controller)
 {
     const auto mountinfo = read_file("/proc/self/mountinfo");
     if (!mountinfo)
         return mountinfo.error();
     const auto cgroups = read_file("/proc/cgroups");
-    auto found = cpu_hierarchy(*mountinfo, cgroups ? *cgroups : "");
+    auto found = hierarchy_of(controller, *mountinfo, cgroups ? *cgroups : "");
     if (!found || found->v1)
         return found;
-    // On v2, /proc/cgroups counts those with the cpu controller only.
+    // On v2, /proc/cgroups counts those with that controller only.
     const auto stat = read_file(found->mount_point + "/cgroup.stat");
     constexpr std::string_view kKey = "nr_descendants ";
     if (stat && stat->starts_with(kKey))

@@ -50,9 +50,16 @@ struct Stack {
     std::vector<std::string> kernel;
 };
 
+// A histogram of something else than the report's metric.
+struct NamedHistogram {
+    std::string name; // in JSON
+    Histogram histogram;
+};
+
 struct Row {
     Entity entity;
     Histogram histogram; // of Report::metric
+    std::vector<NamedHistogram> histograms;
     std::vector<Metric> metrics;
     std::vector<Row> rows;      // what it is made of, by Report::nested
     std::optional<Stack> stack; // in place of an entity
@@ -71,6 +78,13 @@ struct OpenRow {
     std::optional<Stack> stack;     // of a time off the CPU
 };
 
+// A request to a disk that had not completed.
+struct RequestRow {
+    Entity entity;
+    std::string disk; // raw bytes
+    OpenRequest request;
+};
+
 // What one tool says about one window. Data only.
 struct Report {
     std::string tool;
@@ -86,6 +100,7 @@ struct Report {
     size_t rows_left_out = 0;  // by --top
     Histogram left_out;        // their merged histogram
     std::vector<OpenRow> open; // longest first
+    std::vector<RequestRow> requests; // likewise
     std::vector<std::string> notes;
     Loss loss;
     Overhead overhead;

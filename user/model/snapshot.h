@@ -2,12 +2,13 @@
 #pragma once
 
 #include "base/result.h"
+#include "model/block.h"
 #include "model/cpu_quota.h"
 #include "model/histogram.h"
 #include "model/kvm.h"
+#include "model/owner.h"
 #include "model/states.h"
 
-#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -55,16 +56,6 @@ struct EntityFact {
     uint32_t pid = 0;   // of a VM: the process of its VMM
     bool ended = false; // of a VM
     bool operator==(const EntityFact&) const = default;
-};
-
-// Whom a figure is charged to: a leaf, which is one VM, or what is in none, in one cgroup; or threads of the
-// kernel's own. Entities are made of them when a report is.
-struct OwnerId {
-    uint64_t cgroup_id = 0; // 0: not known, or cgroups were not asked for
-    uint64_t vm = 0;        // EntityFact::vm; 0 is none, or VMs were not asked for
-    std::string kthread;    // the name of the threads, raw bytes; cgroup_id and vm are 0 then
-    auto operator<=>(const OwnerId&) const = default; // NOLINT(modernize-use-nullptr)
-    bool operator==(const OwnerId&) const = default;
 };
 
 // What an OwnerTime is about.
@@ -275,6 +266,7 @@ struct Snapshot {
     StackSnapshot stacks;
     StateSnapshot states;
     KvmSnapshot kvm;
+    BlockSnapshot block;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

@@ -441,6 +441,118 @@ KvmSnapshot kvm_from(const Json& json)
     return kvm;
 }
 
+Json to_json(const BlockKey& key)
+{
+    return {to_json(key.owner), key.device, key.op, key.flags};
+}
+
+BlockKey block_key_from(const Json& json)
+{
+    return {.owner = owner_from(json.at(0)),
+            .device = number<uint32_t>(json.at(1)),
+            .op = number<uint32_t>(json.at(2)),
+            .flags = number<uint32_t>(json.at(3))};
+}
+
+Json to_json(const std::vector<BlockFigure>& figures)
+{
+    Json list = Json::array();
+    for (const BlockFigure& f : figures)
+        list.push_back({to_json(f.key), f.count, f.bytes, f.errors, f.requeued, f.unsplit,
+                        f.untimed, f.unaccounted, f.sequential, f.random, f.sizes,
+                        to_json(f.queue), to_json(f.device), to_json(f.total)});
+    return list;
+}
+
+std::vector<BlockFigure> block_figures_from(const Json& json)
+{
+    std::vector<BlockFigure> figures;
+    for (const Json& f : json) {
+        BlockFigure& figure = figures.emplace_back();
+        figure.key = block_key_from(f.at(0));
+        figure.count = number<uint64_t>(f.at(1));
+        figure.bytes = number<uint64_t>(f.at(2));
+        figure.errors = number<uint64_t>(f.at(3));
+        figure.requeued = number<uint64_t>(f.at(4));
+        figure.unsplit = number<uint64_t>(f.at(5));
+        figure.untimed = number<uint64_t>(f.at(6));
+        figure.unaccounted = number<uint64_t>(f.at(7));
+        figure.sequential = number<uint64_t>(f.at(8));
+        figure.random = number<uint64_t>(f.at(9));
+        for (size_t i = 0; i < figure.sizes.size(); i++)
+            figure.sizes.at(i) = number<uint64_t>(f.at(10).at(i));
+        figure.queue = histogram_from(f.at(11));
+        figure.device = histogram_from(f.at(12));
+        figure.total = histogram_from(f.at(13));
+    }
+    return figures;
+}
+
+Json to_json(const BlockSnapshot& block)
+{
+    Json devices = Json::array();
+    for (const BlockDevice& d : block.devices)
+        devices.push_back({d.number, latin1(d.name), d.bio_based, d.ios, d.bytes, d.ns});
+    Json open = Json::array();
+    for (const OpenRequest& r : block.open)
+        open.push_back({to_json(r.key), r.sector, r.bytes, r.age_ns, r.device_ns, r.issued});
+    Json seen = Json::array();
+    for (const BlockSeen& s : block.seen)
+        seen.push_back(
+            {to_json(s.owner), s.device, s.samples, s.queued, s.issued, s.beside, s.held});
+    Json beside = Json::array();
+    for (const BlockBeside& b : block.beside)
+        beside.push_back({to_json(b.owner), to_json(b.other), b.device, b.requests});
+    return {{"figures", to_json(block.figures)},
+            {"devices", devices},
+            {"open", open},
+            {"samples", block.samples},
+            {"seen", seen},
+            {"beside", beside},
+            {"with_descendants", Json(block.with_descendants)}};
+}
+
+BlockSnapshot block_from(const Json& json)
+{
+    BlockSnapshot block;
+    block.figures = block_figures_from(json.at("figures"));
+    for (const Json& d : json.at("devices")) {
+        block.devices.push_back({.number = number<uint32_t>(d.at(0)),
+                                 .name = bytes_of(d.at(1).get<std::string>()),
+                                 .bio_based = d.at(2).get<bool>(),
+                                 .ios = number<uint64_t>(d.at(3)),
+                                 .bytes = number<uint64_t>(d.at(4)),
+                                 .ns = number<uint64_t>(d.at(5))});
+    }
+    for (const Json& r : json.at("open")) {
+        block.open.push_back({.key = block_key_from(r.at(0)),
+                              .sector = number<uint64_t>(r.at(1)),
+                              .bytes = number<uint64_t>(r.at(2)),
+                              .age_ns = number<uint64_t>(r.at(3)),
+                              .device_ns = number<uint64_t>(r.at(4)),
+                              .issued = r.at(5).get<bool>()});
+    }
+    block.samples = number<uint64_t>(json.at("samples"));
+    for (const Json& s : json.at("seen")) {
+        block.seen.push_back({.owner = owner_from(s.at(0)),
+                              .device = number<uint32_t>(s.at(1)),
+                              .samples = number<uint64_t>(s.at(2)),
+                              .queued = number<uint64_t>(s.at(3)),
+                              .issued = number<uint64_t>(s.at(4)),
+                              .beside = number<uint64_t>(s.at(5)),
+                              .held = number<uint64_t>(s.at(6))});
+    }
+    for (const Json& b : json.at("beside")) {
+        block.beside.push_back({.owner = owner_from(b.at(0)),
+                                .other = owner_from(b.at(1)),
+                                .device = number<uint32_t>(b.at(2)),
+                                .requests = number<uint64_t>(b.at(3))});
+    }
+    for (const Json& id : json.at("with_descendants"))
+        block.with_descendants.push_back(number<uint64_t>(id));
+    return block;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -551,6 +663,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"stacks", to_json(snapshot.stacks)},
         {"states", to_json(snapshot.states)},
         {"kvm", to_json(snapshot.kvm)},
+        {"block", to_json(snapshot.block)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -579,6 +692,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.stacks = stacks_from(json.at("stacks"));
         snapshot.states = states_from(json.at("states"));
         snapshot.kvm = kvm_from(json.at("kvm"));
+        snapshot.block = block_from(json.at("block"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

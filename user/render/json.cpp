@@ -110,6 +110,8 @@ std::string row_json(const Row& row, const std::string& metric, const std::strin
     };
     if (!metric.empty())
         add(metric, histogram_json(row.histogram));
+    for (const NamedHistogram& h : row.histograms)
+        add(h.name, histogram_json(h.histogram));
     for (const Metric& m : row.metrics)
         add(m.name, metric_json(m));
     std::string rows;
@@ -137,6 +139,21 @@ Json open_json(const OpenRow& open)
         json["user"] = frames_json(open.stack->user);
         json["kernel"] = frames_json(open.stack->kernel);
     }
+    return json;
+}
+
+Json request_json(const RequestRow& row)
+{
+    const OpenRequest& open = row.request;
+    Json json = {{"entity", entity_json(row.entity)},
+                 {"disk", printable(row.disk)},
+                 {"operation", operation_name(open.key.op, open.key.flags)},
+                 {"sector", open.sector},
+                 {"bytes", open.bytes},
+                 {"age_ns", open.age_ns},
+                 {"stage", open.issued ? "device" : "queue"}};
+    if (open.issued)
+        json["device_ns"] = open.device_ns;
     return json;
 }
 
@@ -190,6 +207,11 @@ std::string render_json(const Report& report, bool with_overhead)
     tail["open"] = Json::array();
     for (const OpenRow& row : report.open)
         tail["open"].push_back(open_json(row));
+    if (!report.requests.empty()) {
+        tail["requests"] = Json::array();
+        for (const RequestRow& row : report.requests)
+            tail["requests"].push_back(request_json(row));
+    }
     tail["notes"] = report.notes;
     tail["loss"] = loss_json(report.loss);
     if (with_overhead)
@@ -211,6 +233,26 @@ std::string render_json(const SlowWait& wait, const Entity& entity, const std::s
                        {"wait_ns", wait.wait_ns},
                        {"previous_tid", wait.previous_tid},
                        {"previous_comm", printable(wait.previous_comm)}};
+    return json.dump() + "\n";
+}
+
+std::string render_json(const SlowRequest& request, const Entity& entity, const std::string& tool)
+{
+    Json json = {{"schema", kSchema},
+                 {"tool", tool},
+                 {"event", "slow_request"},
+                 {"time", format_time(request.end_ns)},
+                 {"entity", entity_json(entity)},
+                 {"disk", printable(request.device)},
+                 {"operation", operation_name(request.key.op, request.key.flags)},
+                 {"sector", request.sector},
+                 {"bytes", request.bytes},
+                 {"failed", request.failed},
+                 {"total_ns", request.total_ns}};
+    if (request.split) {
+        json["queue_ns"] = request.queue_ns;
+        json["device_ns"] = request.device_ns;
+    }
     return json.dump() + "\n";
 }
 

@@ -14,4 +14,7 @@ std::string render_json(const Report& report, bool with_overhead);
 // A single slow wait as a line of the same schema.
 std::string render_json(const SlowWait& wait, const Entity& entity, const std::string& tool);
 
+// A single slow request to a disk, likewise.
+std::string render_json(const SlowRequest& request, const Entity& entity, const std::string& tool);
+
 } // namespace vtrace

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collect/block_collector.h"
+
+#include "base/clock.h"
+#include "base/files.h"
+#include "bpf/block_layout.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::steady_clock;
+
+constexpr uint32_t kChunkSlots = 64;
+// Of figures, at most; 3.3 KiB for each key and CPU.
+constexpr uint64_t kBytesAtMost = 256UL << 20;
+constexpr uint32_t kChunksAtMost = 255;
+constexpr uint32_t kExcluded = 16384; // keys that were not asked for
+constexpr auto kSampleEvery = milliseconds(5);
+constexpr auto kPollEvery = milliseconds(100);
+// A sample is to take at most this part of the time between two.
+constexpr int kSampleShare = 100;
+
+SlotPlan slot_plan()
+{
+    const auto cpus = static_cast<uint32_t>(libbpf_num_possible_cpus());
+    const uint64_t chunk = uint64_t{kChunkSlots} * cpus * sizeof(vt_block_stat);
+    return {.cpus = cpus,
+            .chunk_slots = kChunkSlots,
+            .more_chunks = static_cast<uint32_t>(
+                std::clamp<uint64_t>(kBytesAtMost / chunk, 1, kChunksAtMost))};
+}
+
+// Each field of its own: the kernel writes while they are read.
+vt_block_stat counts_of(const vt_block_stat& stat)
+{
+    vt_block_stat counts{};
+    for (const auto field :
+         {&vt_block_stat::count, &vt_block_stat::bytes, &vt_block_stat::errors,
+          &vt_block_stat::requeued, &vt_block_stat::unsplit, &vt_block_stat::untimed,
+          &vt_block_stat::unaccounted, &vt_block_stat::sequential, &vt_block_stat::random})
+        counts.*field = load_relaxed(stat.*field);
+    for (size_t i = 0; i < VT_BLOCK_SIZES; i++)
+        counts.sizes[i] = load_relaxed(stat.sizes[i]);
+    return counts;
+}
+
+DiskCounts disk_counts_now()
+{
+    const auto text = read_file("/proc/diskstats");
+    return text ? disk_counts(*text) : DiskCounts{};
+}
+
+BlockKey block_key(const vt_request_key& key)
+{
+    return {.owner = block_owner(key), .device = key.device, .op = key.op, .flags = key.flags};
+}
+
+} // namespace
+
+void BlockCollector::prepare(BpfObject& object, const BlockConfig& config)
+{
+    const bool on = config.parts.any();
+    auto& maps = object->maps;
+    for (bpf_map* map : {maps.block_slots, maps.block_free_slots, maps.block_keys, maps.block_first,
+                         maps.block_more, maps.block_devices, maps.block_slow, maps.block_issued,
+                         maps.block_last_end, maps.block_open})
+        bpf_map__set_autocreate(map, on);
+    if (!on)
+        return;
+    const SlotPlan plan = slot_plan();
+    ChunkedArray<vt_block_stat>::prepare(maps.block_first, maps.block_more, plan);
+    bpf_map__set_max_entries(maps.block_slots, plan.max_slots() + kExcluded);
+    for (bpf_map* map : {maps.block_free_slots, maps.block_keys, maps.block_last_end})
+        bpf_map__set_max_entries(map, plan.max_slots());
+    const RequestFlags flags = request_flags();
+    auto* rodata = object->rodata;
+    rodata->block_chunk_slots = plan.chunk_slots;
+    rodata->block_flag_io_stat = flags.io_stat;
+    rodata->block_flag_flush_seq = flags.flush_seq;
+    rodata->block_only_device = config.device;
+    rodata->block_slower_ns = config.slower_ns;
+    rodata->block_pattern = config.parts.pattern;
+    auto& progs = object->progs;
+    for (bpf_program* program : {progs.block_complete, progs.block_issue, progs.block_requeue,
+                                 progs.block_find_open, progs.block_find_held})
+        bpf_program__set_autoload(program, true);
+}
+
+Result<std::unique_ptr<BlockCollector>>
+BlockCollector::start(BpfObject& object, const BlockConfig& config, OnSlow on_slow)
+{
+    auto queues = BlockQueues::start(object);
+    if (!queues)
+        return queues.error();
+    auto& maps = object->maps;
+    const SlotPlan plan = slot_plan();
+    auto stats = ChunkedArray<vt_block_stat>::start(maps.block_first, maps.block_more, plan);
+    if (!stats)
+        return stats.error();
+    std::unique_ptr<BlockCollector> self(
+        new BlockCollector(object, config, std::move(*queues), std::move(*stats)));
+    auto keys = MappedArray<vt_request_key>::map(bpf_map__fd(maps.block_keys), plan.max_slots());
+    if (!keys)
+        return keys.error();
+    self->keys_ = std::move(*keys);
+    self->on_slow_ = std::move(on_slow);
+    if (config.slower_ns != 0) {
+        const auto one = [](void* collector, void* data, size_t) {
+            return static_cast<BlockCollector*>(collector)->slow_request(
+                *static_cast<const vt_slow_request*>(data));
+        };
+        self->ring_.reset(
+            ring_buffer__new(bpf_map__fd(maps.block_slow), one, self.get(), nullptr));
+        if (!self->ring_)
+            return errno_error("cannot open the buffer of slow requests");
+    }
+    if (auto handed = self->hand_out_slots(); !handed)
+        return handed.error();
+    if (auto attached = self->attach_all(); !attached)
+        return attached.error();
+    self->disks_ = disk_counts_now();
+    self->sample_every_ = kSampleEvery;
+    // What came between two attachments is of no window.
+    Snapshot before;
+    if (auto read = self->read(before); !read)
+        return read.error();
+    return self;
+}
+
+Status BlockCollector::attach_all()
+{
+    auto& progs = (*object_)->progs;
+    std::vector<bpf_program*> wanted = {progs.block_complete, progs.block_requeue};
+    if (config_.parts.pattern)
+        wanted.push_back(progs.block_issue);
+    for (bpf_program* program : wanted) {
+        auto link = attach(program);
+        if (!link)
+            return link.error();
+        links_.push_back(std::move(*link));
+    }
+    return ok();
+}
+
+// Those of the newest chunk.
+Status BlockCollector::hand_out_slots()
+{
+    const int free_slots = bpf_map__fd((*object_)->maps.block_free_slots);
+    const auto from = static_cast<uint32_t>(before_.size());
+    for (uint32_t slot = std::max(from, VT_BLOCK_SLOT_OTHER + 1); slot < stats_.slots(); slot++) {
+        if (bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY) != 0)
+            return errno_error("cannot hand out slots for figures of disks");
+    }
+    before_.resize(stats_.slots());
+    return ok();
+}
+
+// As many free slots as a chunk has, while there is room for more.
+Status BlockCollector::make_room()
+{
+    const auto taken = [&] {
+        uint32_t count = 0;
+        for (uint32_t slot = 0; slot < stats_.slots(); slot++)
+            count += keys_.values()[slot].device != 0;
+        return count;
+    };
+    while (stats_.slots() - taken() < kChunkSlots / 2) {
+        const auto grown = stats_.grow();
+        if (!grown)
+            return grown.error();
+        if (!*grown)
+            break;
+        if (auto handed = hand_out_slots(); !handed)
+            return handed;
+    }
+    return ok();
+}
+
+// The kernel keeps when requests are issued for wbt, iocost and the like; not for a disk that has none of it.
+Status BlockCollector::keep_issues()
+{
+    uint32_t& keep = (*object_)->bss->block_keep_issues;
+    if (keep != 0 || load_relaxed((*object_)->bss->block_unsplit) == 0)
+        return ok();
+    if (!config_.parts.pattern) {
+        auto link = attach((*object_)->progs.block_issue);
+        if (!link)
+            return link.error();
+        links_.push_back(std::move(*link));
+    }
+    __atomic_store_n(&keep, 1, __ATOMIC_RELEASE);
+    return ok();
+}
+
+nanoseconds BlockCollector::poll_every() const
+{
+    return config_.parts.samples ? std::min<nanoseconds>(sample_every_, kPollEvery) : kPollEvery;
+}
+
+Status BlockCollector::poll()
+{
+    if (auto made = make_room(); !made)
+        return made;
+    if (auto kept = keep_issues(); !kept)
+        return kept;
+    if (ring_)
+        ring_buffer__consume(ring_.get());
+    if (config_.parts.samples && steady_clock::now() - sampled_ >= sample_every_)
+        sample();
+    return ok();
+}
+
+int BlockCollector::slow_request(const vt_slow_request& slow)
+{
+    on_slow_({.key = block_key(slow.key),
+              .device = device_name(slow.key.device),
+              .end_ns = to_wall_clock(slow.end),
+              .sector = slow.sector,
+              .bytes = slow.bytes,
+              .queue_ns = slow.queue,
+              .device_ns = slow.device,
+              .total_ns = slow.total,
+              .split = slow.unsplit == 0,
+              .failed = slow.error != 0});
+    return 0;
+}
+
+// Who has requests on which device now. The longer it takes, the rarer it is done.
+void BlockCollector::sample()
+{
+    const auto begin = steady_clock::now();
+    std::map<uint32_t, std::map<OwnerId, BlockSeen>> now; // by device
+    queues_.walk([&](const vt_block_open& open) {
+        if (!wanted(open.key.device))
+            return;
+        BlockSeen& seen = now[open.key.device][block_owner(open.key)];
+        seen.queued += open.stage == VT_BLOCK_QUEUED ? 1 : 0;
+        seen.issued += open.stage == VT_BLOCK_ISSUED ? 1 : 0;
+        seen.held |= open.stage == VT_BLOCK_HELD ? 1 : 0;
+    });
+    for (const auto& [device, owners] : now) {
+        for (const auto& [owner, seen] : owners) {
+            const uint64_t requests = seen.queued + seen.issued;
+            const Place place{device, owner};
+            BlockSeen& sum = seen_[place];
+            bool others = false;
+            for (const auto& [other, its] : owners) {
+                if (other == owner || its.queued + its.issued == 0)
+                    continue;
+                others = true;
+                if (requests != 0)
+                    beside_[{place, other}] += requests;
+            }
+            sum.samples += requests != 0 ? 1 : 0;
+            sum.queued += seen.queued;
+            sum.issued += seen.issued;
+            sum.beside += others ? requests : 0;
+            sum.held += seen.held;
+        }
+    }
+    samples_++;
+    sampled_ = steady_clock::now();
+    sample_every_ = std::max<nanoseconds>(kSampleEvery, (sampled_ - begin) * kSampleShare);
+}
+
+BlockFigure BlockCollector::figure(uint32_t slot, uint32_t epoch)
+{
+    BlockFigure figure{.key = block_key(keys_.values()[slot])};
+    Before now;
+    std::array<uint64_t, 3> max{};
+    std::array<uint64_t, 3> max_next{};
+    for (uint32_t cpu = 0; cpu < stats_.cpus(); cpu++) {
+        const vt_block_stat& stat = stats_.entry(slot, cpu);
+        const vt_block_stat counts = counts_of(stat);
+        now.counts.count += counts.count;
+        now.counts.bytes += counts.bytes;
+        now.counts.errors += counts.errors;
+        now.counts.requeued += counts.requeued;
+        now.counts.unsplit += counts.unsplit;
+        now.counts.untimed += counts.untimed;
+        now.counts.unaccounted += counts.unaccounted;
+        now.counts.sequential += counts.sequential;
+        now.counts.random += counts.random;
+        for (size_t i = 0; i < VT_BLOCK_SIZES; i++)
+            now.counts.sizes[i] += counts.sizes[i];
+        now.queue.add(stat.queue);
+        now.device.add(stat.device);
+        now.total.add(stat.total);
+        const std::array<const vt_hist*, 3> hists = {&stat.queue, &stat.device, &stat.total};
+        for (size_t i = 0; i < hists.size(); i++) {
+            max.at(i) = std::max(max.at(i), max_in(*hists.at(i), epoch));
+            max_next.at(i) = std::max(max_next.at(i), max_in(*hists.at(i), epoch + 1));
+        }
+    }
+    const Before& before = before_[slot];
+    const auto since = [&](__u64 vt_block_stat::*field) {
+        return now.counts.*field - before.counts.*field;
+    };
+    figure.count = since(&vt_block_stat::count);
+    figure.bytes = since(&vt_block_stat::bytes);
+    figure.errors = since(&vt_block_stat::errors);
+    figure.requeued = since(&vt_block_stat::requeued);
+    figure.unsplit = since(&vt_block_stat::unsplit);
+    figure.untimed = since(&vt_block_stat::untimed);
+    figure.unaccounted = since(&vt_block_stat::unaccounted);
+    figure.sequential = since(&vt_block_stat::sequential);
+    figure.random = since(&vt_block_stat::random);
+    for (size_t i = 0; i < VT_BLOCK_SIZES; i++)
+        figure.sizes.at(i) = now.counts.sizes[i] - before.counts.sizes[i];
+    figure.queue = now.queue.since(before.queue);
+    figure.device = now.device.since(before.device);
+    figure.total = now.total.since(before.total);
+    const std::array<Histogram*, 3> found = {&figure.queue, &figure.device, &figure.total};
+    for (size_t i = 0; i < found.size(); i++)
+        found.at(i)->max = max_of(*found.at(i), max.at(i), max_next.at(i));
+    before_[slot] = now;
+    return figure;
+}
+
+void BlockCollector::read_figures(BlockSnapshot& block)
+{
+    uint32_t& counted = (*object_)->data->block_epoch;
+    const uint32_t epoch = counted;
+    __atomic_store_n(&counted, epoch + 1, __ATOMIC_RELEASE);
+    for (uint32_t slot = 0; slot < before_.size(); slot++) {
+        if (slot != VT_BLOCK_SLOT_OTHER && keys_.values()[slot].device == 0)
+            continue; // never taken
+        BlockFigure found = figure(slot, epoch);
+        if (slot == VT_BLOCK_SLOT_OTHER)
+            found.key = {};
+        if (found.count != 0 || found.bytes != 0 || found.requeued != 0 || found.sequential != 0 ||
+            found.random != 0)
+            block.figures.push_back(std::move(found));
+    }
+}
+
+void BlockCollector::read_open(BlockSnapshot& block)
+{
+    constexpr size_t kMost = 1000;
+    queues_.update();
+    queues_.walk([&](const vt_block_open& open) {
+        const uint64_t now = monotonic_ns();
+        if (!wanted(open.key.device) || open.stage == VT_BLOCK_HELD || open.start == 0 ||
+            open.start > now)
+            return;
+        const bool issued = open.stage == VT_BLOCK_ISSUED;
+        const bool known = issued && open.issued != 0 && open.issued <= now;
+        block.open.push_back({.key = block_key(open.key),
+                              .sector = open.sector,
+                              .bytes = open.bytes,
+                              .age_ns = now - open.start,
+                              .device_ns = known ? now - open.issued : 0,
+                              .issued = issued});
+    });
+    std::ranges::stable_sort(block.open, std::greater{}, &OpenRequest::age_ns);
+    block.open.resize(std::min(block.open.size(), kMost));
+}
+
+void BlockCollector::read_samples(BlockSnapshot& block)
+{
+    block.samples = std::exchange(samples_, 0);
+    for (auto& [place, seen] : std::exchange(seen_, {})) {
+        seen.device = place.first;
+        seen.owner = place.second;
+        block.seen.push_back(seen);
+    }
+    for (const auto& [pair, requests] : std::exchange(beside_, {})) {
+        block.beside.push_back({.owner = pair.first.second,
+                                .other = pair.second,
+                                .device = pair.first.first,
+                                .requests = requests});
+    }
+}
+
+std::string BlockCollector::device_name(uint32_t number)
+{
+    vt_block_device device{};
+    if (bpf_map_lookup_elem(bpf_map__fd((*object_)->maps.block_devices), &number, &device) == 0) {
+        const std::string_view name(device.name, sizeof(device.name));
+        return std::string(name.substr(0, name.find('\0')));
+    }
+    const auto known = disks_.find(number);
+    return known == disks_.end() ? "" : known->second.name;
+}
+
+// Those that have figures, and those that the kernel's own counts are all that is known of.
+void BlockCollector::read_devices(BlockSnapshot& block)
+{
+    const DiskCounts before = std::exchange(disks_, disk_counts_now());
+    std::set<uint32_t> numbers;
+    for (const BlockFigure& figure : block.figures)
+        numbers.insert(figure.key.device);
+    for (const OpenRequest& open : block.open)
+        numbers.insert(open.key.device);
+    for (const BlockSeen& seen : block.seen)
+        numbers.insert(seen.device);
+    numbers.erase(0); // of VT_BLOCK_SLOT_OTHER
+    for (const uint32_t number : numbers)
+        block.devices.push_back({.number = number, .name = device_name(number)});
+    for (const Disk& disk : disks_present()) {
+        const auto now = disks_.find(disk.number);
+        if (!disk.bio_based || !wanted(disk.number) || now == disks_.end())
+            continue;
+        const auto last = before.find(disk.number);
+        const DiskCount& from = last == before.end() ? DiskCount{} : last->second;
+        if (now->second.ios <= from.ios)
+            continue;
+        block.devices.push_back({.number = disk.number,
+                                 .name = disk.name,
+                                 .bio_based = true,
+                                 .ios = now->second.ios - from.ios,
+                                 .bytes = now->second.bytes - from.bytes,
+                                 .ns = now->second.ns - from.ns});
+    }
+}
+
+void BlockCollector::read_losses(Loss& loss)
+{
+    const auto* bss = (*object_)->bss;
+    const auto since = [&](const __u64& counter, uint64_t Loss::*field) {
+        const uint64_t now = load_relaxed(counter);
+        loss.*field += now - std::exchange(counted_.*field, now);
+    };
+    since(bss->block_map_full, &Loss::map_full);
+    since(bss->block_clock_anomaly, &Loss::clock_anomaly);
+    since(bss->block_slow_dropped, &Loss::ring_dropped);
+    const auto told = [&](uint64_t now, uint64_t& before, const char* text) {
+        if (const uint64_t added = now - std::exchange(before, now); added != 0)
+            loss.fallbacks.push_back(std::to_string(added) + text);
+    };
+    told(queues_.failed(), walks_failed_,
+         " looks at what is in flight were refused by the kernel: it is not shown in full");
+    told(load_relaxed(bss->block_issues_dropped), issues_dropped_,
+         " requests have no time in the queue and on the device: no room to keep their issue");
+    told(load_relaxed(bss->block_unsplit), unsplit_seen_,
+         " requests have a total time only: their disk does not keep when they were issued "
+         "(now kept by vtrace)");
+}
+
+Status BlockCollector::read(Snapshot& snapshot)
+{
+    if (ring_)
+        ring_buffer__consume(ring_.get());
+    BlockSnapshot& block = snapshot.block;
+    read_figures(block);
+    read_open(block);
+    read_samples(block);
+    read_devices(block);
+    read_losses(snapshot.loss);
+    return make_room();
+}
+
+void BlockCollector::release_cgroup(uint64_t cgroup_id)
+{
+    const int slots = bpf_map__fd((*object_)->maps.block_slots);
+    const int free_slots = bpf_map__fd((*object_)->maps.block_free_slots);
+    for (uint32_t slot = VT_BLOCK_SLOT_OTHER + 1; slot < before_.size(); slot++) {
+        const vt_request_key key = keys_.values()[slot];
+        if (key.device != 0 && key.cgroup_id == cgroup_id && bpf_map_delete_elem(slots, &key) == 0)
+            bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY);
+    }
+}
+
+} // namespace vtrace

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collect/block_queues.h"
+
+#include "base/files.h"
+#include "base/numbers.h"
+#include "base/printable.h"
+
+#include <bpf/bpf.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDisks = "/sys/block";
+
+std::vector<fs::path> entries_of(const fs::path& directory)
+{
+    std::vector<fs::path> found;
+    std::error_code error;
+    for (fs::directory_iterator at(directory, error), end; !error && at != end;
+         at.increment(error))
+        found.push_back(at->path());
+    std::ranges::sort(found);
+    return found;
+}
+
+// "8:0".
+std::optional<uint32_t> device_number(std::string_view text)
+{
+    const auto parts = split(trimmed(text), ':');
+    if (parts.size() != 2)
+        return std::nullopt;
+    const auto major = whole_number(parts[0]);
+    const auto minor = whole_number(parts[1]);
+    constexpr uint64_t kMajors = 1U << 12;
+    constexpr uint64_t kMinors = 1U << 20;
+    if (!major || !minor || *major >= kMajors || *minor >= kMinors)
+        return std::nullopt;
+    return static_cast<uint32_t>(*major << 20 | *minor);
+}
+
+std::optional<Disk> disk_at(const fs::path& directory)
+{
+    const auto text = read_file(directory / "dev");
+    const auto number = text ? device_number(*text) : std::nullopt;
+    if (!number)
+        return std::nullopt;
+    std::error_code error;
+    return Disk{.number = *number,
+                .name = directory.filename(),
+                .bio_based = !fs::exists(directory / "mq", error)};
+}
+
+} // namespace
+
+std::vector<Disk> disks_present()
+{
+    std::vector<Disk> disks;
+    for (const fs::path& directory : entries_of(kDisks)) {
+        if (auto disk = disk_at(directory))
+            disks.push_back(std::move(*disk));
+    }
+    return disks;
+}
+
+Result<Disk> find_disk(const std::string& name)
+{
+    constexpr std::string_view kDev = "/dev/";
+    const std::string wanted = name.starts_with(kDev) ? name.substr(kDev.size()) : name;
+    const auto number = device_number(wanted);
+    std::string names;
+    for (Disk& disk : disks_present()) {
+        std::error_code error;
+        const bool part = !wanted.empty() && wanted.find('/') == std::string::npos &&
+                          wanted != "." && wanted != ".." &&
+                          fs::exists(fs::path(kDisks) / disk.name / wanted / "partition", error);
+        if (disk.name == wanted || part || (number && *number == disk.number))
+            return std::move(disk);
+        names += (names.empty() ? "" : ", ") + printable(disk.name);
+    }
+    return Error{.what = "--dev " + printable(name) + ": no such disk",
+                 .hint = names.empty() ? "there is no disk at all" : "there are: " + names,
+                 .exit = ExitCode::kUsage};
+}
+
+Result<BlockQueues> BlockQueues::start(BpfObject& object)
+{
+    BlockQueues queues(object);
+    auto open =
+        MappedArray<vt_block_open>::map(bpf_map__fd(object->maps.block_open), VT_BLOCK_OPEN_MOST);
+    if (!open)
+        return open.error();
+    queues.open_ = std::move(*open);
+    queues.update();
+    return queues;
+}
+
+void BlockQueues::update()
+{
+    std::map<std::string, Queue> now;
+    for (const fs::path& directory : entries_of(kDisks)) {
+        const auto disk = disk_at(directory);
+        if (!disk || disk->bio_based)
+            continue;
+        bool first = true;
+        for (const fs::path& path : entries_of(directory / "mq")) {
+            Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+            if (!fd)
+                continue;
+            now.emplace(path, Queue{std::move(fd), disk->number, std::exchange(first, false)});
+        }
+    }
+    queues_ = std::move(now);
+}
+
+bool BlockQueues::run(bpf_program* program, uint32_t fd, uint32_t from)
+{
+    std::array<uint64_t, 2> arguments = {fd, from};
+    bpf_test_run_opts options = {};
+    options.sz = sizeof(options);
+    options.ctx_in = arguments.data();
+    options.ctx_size_in = sizeof(arguments);
+    if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) == 0)
+        return true;
+    failed_++;
+    return false;
+}
+
+void BlockQueues::each_found(uint32_t device,
+                             const std::function<void(const vt_block_open&)>& found)
+{
+    const uint32_t count = std::min<uint32_t>((*object_)->bss->block_walk.open, VT_BLOCK_OPEN_MOST);
+    for (uint32_t i = 0; i < count; i++) {
+        vt_block_open open = open_.values()[i];
+        open.key.device = device;
+        found(open);
+    }
+}
+
+void BlockQueues::walk(const std::function<void(const vt_block_open&)>& found)
+{
+    auto& progs = (*object_)->progs;
+    for (const auto& [path, queue] : queues_) {
+        const auto fd = static_cast<uint32_t>(queue.directory.get());
+        if (queue.first && run(progs.block_find_held, fd, 0))
+            each_found(queue.device, found);
+        for (uint32_t from = 0; run(progs.block_find_open, fd, from);) {
+            each_found(queue.device, found);
+            from += VT_BLOCK_WALK_STEP;
+            if (from >= (*object_)->bss->block_walk.requests)
+                break;
+        }
+    }
+}
+
+} // namespace vtrace

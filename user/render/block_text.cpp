@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "render/block_text.h"
+
+#include "base/printable.h"
+#include "render/blame_text.h"
+#include "render/histogram_text.h"
+#include "render/text_parts.h"
+#include "render/units.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace vtrace {
+namespace {
+
+constexpr size_t kEntities = 20;   // with a table of their own
+constexpr size_t kOperations = 20; // of one
+
+std::string bytes_text(double bytes)
+{
+    return format_bytes(bytes);
+}
+
+// An owner, and a mark if its figures have those of cgroups below.
+std::string owner_name(const Entity& entity)
+{
+    const bool marked =
+        std::ranges::find(entity.labels, "io", &EntityName::kind) != entity.labels.end();
+    return culprit_name(entity) + (marked ? "*" : "");
+}
+
+std::string_view disk_of(const Row& row)
+{
+    const auto label = std::ranges::find(row.entity.labels, "disk", &EntityName::kind);
+    return label == row.entity.labels.end() ? std::string_view{} : label->name;
+}
+
+const Histogram& histogram_of(const Row& row, std::string_view name)
+{
+    static const Histogram none;
+    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
+    return found == row.histograms.end() ? none : found->histogram;
+}
+
+std::string quantile(const Histogram& histogram, double share)
+{
+    return histogram.count() == 0 ? "-" : format_duration(histogram.quantile(share));
+}
+
+std::string summary(const Report& report, const Row& row)
+{
+    constexpr double kNsPerSecond = 1e9;
+    const double seconds =
+        std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const double count = value_of(row, "count");
+    std::string text = fmt::format(
+        "{}: {} requests ({} a second), {} ({}/s)", owner_name(row.entity),
+        format_count(static_cast<uint64_t>(count)),
+        format_count(static_cast<uint64_t>(count / seconds + 0.5)),
+        bytes_text(value_of(row, "bytes")), bytes_text(value_of(row, "bytes") / seconds));
+    if (value_of(row, "errors") != 0)
+        text += fmt::format(", {} failed", value_of(row, "errors"));
+    if (value_of(row, "requeued") != 0)
+        text += fmt::format(", {} times back to the queue", value_of(row, "requeued"));
+    const double sequential = value_of(row, "sequential");
+    const double issued = sequential + value_of(row, "random");
+    if (issued != 0)
+        text += fmt::format(", {} of them sequential", format_share(sequential / issued));
+    if (const auto depth = find_value(row, "depth"))
+        text += fmt::format(", {:.3g} in flight on average", *depth);
+    return text;
+}
+
+std::string heading_line(size_t disk, size_t operation)
+{
+    return pad("DISK", disk) + pad("OPERATION", operation) +
+           fmt::format("{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}", "COUNT", "BYTES", "QUEUE", "P99",
+                       "DEVICE", "P99", "MAX");
+}
+
+std::string line_of(const Row& row, size_t disk, size_t operation, const TextStyle& style)
+{
+    const Histogram& queue = histogram_of(row, "queue");
+    const Histogram& device = histogram_of(row, "device");
+    return pad(shorten(printable(disk_of(row)), disk - 1, style.utf8), disk) +
+           pad(shorten(row.entity.name, operation - 1, style.utf8), operation) +
+           fmt::format("{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}",
+                       format_count(static_cast<uint64_t>(value_of(row, "count"))),
+                       bytes_text(value_of(row, "bytes")), quantile(queue, 0.5),
+                       quantile(queue, 0.99), quantile(device, 0.5), quantile(device, 0.99),
+                       row.histogram.count() == 0 ? "-" : format_duration(row.histogram.max));
+}
+
+// The sizes of requests with bars, if they were asked for.
+std::string sizes_text(const Row& row)
+{
+    constexpr std::string_view kPrefix = "up_to_";
+    constexpr size_t kBar = 40;
+    double most = 0;
+    for (const Metric& metric : row.metrics) {
+        if (metric.name.starts_with(kPrefix))
+            most = std::max(most, metric.value);
+    }
+    if (most == 0)
+        return "";
+    std::string text = fmt::format("{:>10} {:>8}\n", "SIZE <=", "REQUESTS");
+    for (const Metric& metric : row.metrics) {
+        if (!metric.name.starts_with(kPrefix) || metric.value == 0)
+            continue;
+        const double bytes = std::stod(metric.name.substr(kPrefix.size()));
+        const auto bar = static_cast<size_t>(metric.value / most * kBar + 0.5);
+        text += fmt::format("{:>10} {:>8} {}\n", bytes_text(bytes),
+                            format_count(static_cast<uint64_t>(metric.value)),
+                            std::string(std::max<size_t>(bar, 1), '#'));
+    }
+    return text;
+}
+
+} // namespace
+
+std::string biolatency_text(const Report& report, const TextStyle& style)
+{
+    constexpr size_t kDisk = 12;
+    constexpr size_t kFigures = 7 * 7;
+    const size_t operation = std::clamp<size_t>(style.width, 80, 100) - kDisk - kFigures;
+    if (report.rows.empty())
+        return "no request completed\n" + open_requests_text(report, style);
+    std::string text;
+    for (size_t i = 0; i < std::min(report.rows.size(), kEntities); i++) {
+        const Row& row = report.rows[i];
+        text += (text.empty() ? "" : "\n") + wrapped(summary(report, row), style) +
+                paint(heading_line(kDisk, operation) + "\n", kBold, style);
+        for (size_t k = 0; k < std::min(row.rows.size(), kOperations); k++)
+            text += line_of(row.rows[k], kDisk, operation, style) + "\n";
+        if (row.rows.size() > kOperations)
+            text += fmt::format("({} more)\n", row.rows.size() - kOperations);
+        text += sizes_text(row);
+    }
+    const size_t left_out =
+        report.rows_left_out + report.rows.size() - std::min(report.rows.size(), kEntities);
+    if (left_out != 0)
+        text += fmt::format("\n({} more)\n", left_out);
+    const Row& worst = report.rows.front();
+    text += "\n" + paint(wrapped(owner_name(worst.entity), style), kBold, style) +
+            histogram_rows(worst.histogram, report.metric, style) +
+            histogram_summary(worst.histogram);
+    return text + open_requests_text(report, style);
+}
+
+std::string open_requests_text(const Report& report, const TextStyle& style)
+{
+    constexpr uint64_t kWorthShowing = 10'000'000; // shorter ones are the normal course of things
+    constexpr size_t kShown = 5;
+    const auto count = static_cast<size_t>(std::ranges::count_if(
+        report.requests, [](const RequestRow& r) { return r.request.age_ns >= kWorthShowing; }));
+    if (count == 0)
+        return "";
+    std::string text = fmt::format("\nnot completed, in no figure above: {} request{}\n", count,
+                                   count == 1 ? "" : "s");
+    for (size_t i = 0; i < std::min(count, kShown); i++) {
+        const RequestRow& row = report.requests[i];
+        const OpenRequest& open = row.request;
+        const std::string stage =
+            open.issued ? fmt::format("on the device for {}", format_duration(open.device_ns))
+                        : "in the queue";
+        const std::string line =
+            fmt::format("{:>8}  {} {} of {} at sector {}, {}  ", format_duration(open.age_ns),
+                        printable(row.disk), operation_name(open.key.op, open.key.flags),
+                        bytes_text(static_cast<double>(open.bytes)), open.sector, stage);
+        text += wrapped(line + owner_name(row.entity), style);
+    }
+    if (count > kShown)
+        text += fmt::format("          and {} more\n", count - kShown);
+    return text;
+}
+
+std::string slow_request_heading(const std::string& kind, const TextStyle& style)
+{
+    return paint(fmt::format("{:<12} {:>7} {:>7} {:>7} {:>6} {:<10} {:<12} {}\n", "TIME", "TOTAL",
+                             "QUEUE", "DEVICE", "BYTES", "DISK", "OPERATION", heading(kind)),
+                 kBold, style);
+}
+
+std::string render_text(const SlowRequest& request, const Entity& entity, const TextStyle& style)
+{
+    constexpr size_t kDisk = 10;
+    constexpr size_t kOperation = 12;
+    const auto part = [&](uint64_t ns) { return request.split ? format_duration(ns) : "-"; };
+    return fmt::format(
+        "{} {:>7} {:>7} {:>7} {:>6} {} {} {}{}\n", format_clock(request.end_ns),
+        format_duration(request.total_ns), part(request.queue_ns), part(request.device_ns),
+        bytes_text(static_cast<double>(request.bytes)),
+        pad(shorten(printable(request.device), kDisk, style.utf8), kDisk),
+        pad(shorten(operation_name(request.key.op, request.key.flags), kOperation, style.utf8),
+            kOperation),
+        owner_name(entity), request.failed ? " (failed)" : "");
+}
+
+} // namespace vtrace
