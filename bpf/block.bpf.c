@@ -335,9 +335,9 @@ static __always_inline void look_at_pattern(struct request *rq)
     stat = block_stat(slot);
     if (!end || !stat)
         return;
-    if (*end == sector)
+    if (*end && *end == sector) /* the first one is neither */
         stat->sequential++;
-    else
+    else if (*end)
         stat->random++;
     *end = sector + (length >> 9);
 }
@@ -419,6 +419,9 @@ __noinline int look_at_request(__u64 request, __u64 queue)
     if (!rq || !BPF_CORE_READ(rq, ref.counter) || (__u64)BPF_CORE_READ(rq, mq_hctx) != queue)
         return 0;
     read_key(rq, disk_of(rq, false), &open.key, false);
+    /* One that is being made, or has completed. */
+    if (open.key.origin == VT_BLOCK_NOBODY && open.key.op < VT_REQ_OP_DRV_IN)
+        return 0;
     open.sector = BPF_CORE_READ(rq, __sector);
     open.bytes = BPF_CORE_READ(rq, __data_len);
     open.start = BPF_CORE_READ(rq, start_time_ns);
@@ -432,36 +435,45 @@ __noinline int look_at_request(__u64 request, __u64 queue)
     return 0;
 }
 
+#define AT_ONCE 8
+
 /* Of a run by user space: (descriptor, number of the first request to look at). */
 SEC("raw_tp/block_rq_complete")
 int BPF_PROG(block_find_open, __u64 fd, __u64 from)
 {
     struct blk_mq_hw_ctx *queue = queue_at(fd);
+    struct request **requests, *some[AT_ONCE] = {};
+    __u32 of_scheduler, number = from, end;
     struct blk_mq_tags *scheduled, *tags;
-    __u32 of_scheduler, number = from;
 
     block_walk.open = 0;
     block_walk.requests = 0;
+    block_walk.next = 0;
     if (!queue)
         return 0;
     /* With a scheduler requests have its tags; those that pass it by, the driver's. */
     scheduled = BPF_CORE_READ(queue, sched_tags);
     tags = BPF_CORE_READ(queue, tags);
     of_scheduler = scheduled ? BPF_CORE_READ(scheduled, nr_tags) : 0;
-    block_walk.requests = of_scheduler + BPF_CORE_READ(tags, nr_tags);
+    end = of_scheduler + BPF_CORE_READ(tags, nr_tags);
+    block_walk.requests = end;
     if (!number)
         look_at_request((__u64)BPF_CORE_READ(queue, fq, flush_rq), (__u64)queue);
-    for (int i = 0; i < VT_BLOCK_WALK_STEP; i++, number++) {
-        bool by_scheduler = number < of_scheduler;
-        struct request **requests = BPF_CORE_READ(by_scheduler ? scheduled : tags, static_rqs);
-        struct request *rq = NULL;
-
-        if (number >= block_walk.requests)
-            break;
-        bpf_probe_read_kernel(&rq, sizeof(rq),
-                              requests + (by_scheduler ? number : number - of_scheduler));
-        look_at_request((__u64)rq, (__u64)queue);
+    if (number < of_scheduler) {
+        requests = BPF_CORE_READ(scheduled, static_rqs) + number;
+        end = of_scheduler;
+    } else {
+        requests = BPF_CORE_READ(tags, static_rqs) + (number - of_scheduler);
     }
+    for (int i = 0; i < VT_BLOCK_WALK_STEP / AT_ONCE && number < end; i++) {
+        bpf_probe_read_kernel(some, sizeof(some), requests + i * AT_ONCE);
+#pragma clang loop unroll(full)
+        for (int k = 0; k < AT_ONCE; k++, number++) {
+            if (number < end)
+                look_at_request((__u64)some[k], (__u64)queue);
+        }
+    }
+    block_walk.next = number < end ? number : end;
     return 0;
 }
 

@@ -52,8 +52,6 @@ void add_figure(Row& row, const BlockFigure& figure, const ToolOptions& options)
 // How many requests an owner had on its disks on average, by samples.
 void add_depth(Row& row, const BlockSeen& seen, uint64_t samples)
 {
-    if (samples == 0)
-        return;
     const double depth =
         static_cast<double>(seen.queued + seen.issued) / static_cast<double>(samples);
     const auto known = std::ranges::find(row.metrics, "depth", &Metric::name);
@@ -81,8 +79,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         operation.entity = {.kind = "operation", .name = name, .labels = {{"disk", disk}}};
         add_figure(operation, figure, options);
     }
-    if (options.pattern) {
-        for (const BlockSeen& seen : snapshot.block.seen)
+    for (const BlockSeen& seen : snapshot.block.seen) {
+        if (rows.has(seen.owner) && snapshot.block.samples != 0)
             add_depth(rows.row(seen.owner), seen, snapshot.block.samples);
     }
     rows.give_to(report);

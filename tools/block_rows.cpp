@@ -63,6 +63,11 @@ Row& BlockRows::row(const OwnerId& owner)
     return rows_[at->second];
 }
 
+bool BlockRows::has(const OwnerId& owner) const
+{
+    return known_.contains(key_of(entity(owner)));
+}
+
 void BlockRows::give_to(Report& report)
 {
     report.group = kind_;

@@ -25,6 +25,7 @@ public:
 
     // The row of an owner; made at its first call. All that is left out of figures by cgroup is of the host.
     Row& row(const OwnerId& owner);
+    [[nodiscard]] bool has(const OwnerId& owner) const;
     [[nodiscard]] Entity entity(const OwnerId& owner) const;
     // Of a disk; its number if it has no known name.
     [[nodiscard]] std::string disk(uint32_t number) const;

@@ -4,6 +4,7 @@
 #include "tools/biolatency.h"
 #include "tools/blame.h"
 #include "tools/cpudist.h"
+#include "tools/iotop.h"
 #include "tools/kvmexit.h"
 #include "tools/kvmio.h"
 #include "tools/kvmirq.h"
@@ -35,7 +36,7 @@ std::span<const ToolSpec> tools()
     static const std::array specs = {
         runqlat_tool(), blame_tool(),      cpudist_tool(), states_tool(), throttle_tool(),
         runqlen_tool(), offcputime_tool(), vmcost_tool(),  vcpu_tool(),   kvmexit_tool(),
-        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(), biolatency_tool(),
+        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(), biolatency_tool(), iotop_tool(),
     };
     return specs;
 }

@@ -111,6 +111,7 @@ struct vt_block_open {
 /* What a run over /sys/block/DISK/mq/N found. */
 struct vt_block_walk {
     __u32 requests; /* that queue has so many, free ones included */
+    __u32 next;     /* the first one that was not looked at */
     __u32 open;     /* entries of block_open */
 };
 

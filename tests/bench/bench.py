@@ -21,6 +21,7 @@ try:
     import loads
     import table
     from measure import Setup, log
+    from part_block import part_block
     from part_cpu import part_cpu
     from part_entities import part_entities
     from part_guest import part_guest
@@ -35,7 +36,7 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
 README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
          "scale": part_scale, "entities": part_entities, "kvm": part_kvm,
-         "guest": part_guest}
+         "guest": part_guest, "block": part_block}
 
 
 def arguments() -> argparse.Namespace:

@@ -376,13 +376,13 @@ def _failure_of(test, case):
 Hierarchy = collections.namedtuple("Hierarchy", "mount v1")
 
 
-def hierarchy():
-    """The hierarchy that vtrace charges to: v1's cpu controller where mounted, else v2."""
+def hierarchy(controller="cpu"):
+    """The hierarchy that vtrace charges to: v1's controller of that name where mounted, else v2."""
     v2 = None
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split(" ")
         kind, _, options = fields[fields.index("-") + 1 :][:3]
-        if kind == "cgroup" and "cpu" in options.split(","):
+        if kind == "cgroup" and controller in options.split(","):
             return Hierarchy(fields[4], True)
         if kind == "cgroup2":
             v2 = v2 or Hierarchy(fields[4], False)
@@ -401,8 +401,10 @@ def new_name(suffix=b""):
 class Cgroup:
     """A cgroup made now and removed by remove(), with what is in it."""
 
+    controller = "cpu"
+
     def __init__(self, suffix="", parent=None):
-        found = hierarchy()
+        found = hierarchy(self.controller)
         base = os.fsencode(found.mount) if parent is None else parent.directory
         self.v1 = found.v1
         self.directory = os.path.join(base, new_name(suffix))

@@ -164,16 +164,18 @@ Status BlockCollector::hand_out_slots()
     return ok();
 }
 
-// As many free slots as a chunk has, while there is room for more.
+// Half a chunk of free slots, while there is room for more. If some were missing: each request that found none may
+// need one.
 Status BlockCollector::make_room()
 {
-    const auto taken = [&] {
-        uint32_t count = 0;
-        for (uint32_t slot = 0; slot < stats_.slots(); slot++)
-            count += keys_.values()[slot].device != 0;
-        return count;
-    };
-    while (stats_.slots() - taken() < kChunkSlots / 2) {
+    uint32_t taken = 0;
+    for (uint32_t slot = 0; slot < stats_.slots(); slot++)
+        taken += keys_.values()[slot].device != 0;
+    const uint64_t full = load_relaxed((*object_)->bss->block_map_full);
+    const uint64_t missed = full - std::exchange(full_seen_, full);
+    const uint64_t most = 8UL * stats_.slots(); // at once
+    const uint64_t wanted = taken + kChunkSlots / 2 + std::min(missed, most);
+    while (stats_.slots() < wanted) {
         const auto grown = stats_.grow();
         if (!grown)
             return grown.error();

@@ -99,6 +99,7 @@ private:
     OnSlow on_slow_;
     DiskCounts disks_;
     uint64_t unsplit_seen_ = 0; // by the windows before
+    uint64_t full_seen_ = 0;    // by make_room()
     std::chrono::steady_clock::time_point sampled_;
     std::chrono::nanoseconds sample_every_{};
     uint64_t samples_ = 0;

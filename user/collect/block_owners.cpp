@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/numbers.h"
 #include "entity/cgroup_paths.h"
+#include "entity/io_limit.h"
 
 #include <algorithm>
 #include <set>
@@ -98,9 +99,14 @@ void complete_block(Snapshot& snapshot, const CgroupHierarchy& hierarchy, const 
         if (const auto vm = vms.find(owner.cgroup_id); vm != vms.end())
             owner.vm = vm->second;
     });
+    const CgroupPaths paths(snapshot.cgroups);
+    for (BlockSeen& seen : block.seen) {
+        const auto path = paths.path(seen.owner.cgroup_id);
+        if (seen.held != 0 && path)
+            seen.limit = read_io_limit(hierarchy.mount_point + *path, seen.device);
+    }
     if (target.cgroup == 0 && target.vm == 0)
         return;
-    const CgroupPaths paths(snapshot.cgroups);
     const auto unwanted = [&](const OwnerId& owner) {
         if (target.vm != 0 && owner.vm != target.vm)
             return true;

@@ -26,7 +26,7 @@ struct BlockTarget {
     uint64_t vm = 0;
 };
 
-// Says of which VMs figures are, and takes out what was not asked for. The snapshot has its names already.
+// Says of which VMs figures are and which limits hold I/O back, and takes out what was not asked for. The snapshot has its names already.
 void complete_block(Snapshot& snapshot, const CgroupHierarchy& hierarchy,
                     const BlockTarget& target);
 

@@ -155,9 +155,10 @@ void BlockQueues::walk(const std::function<void(const vt_block_open&)>& found)
             each_found(queue.device, found);
         for (uint32_t from = 0; run(progs.block_find_open, fd, from);) {
             each_found(queue.device, found);
-            from += VT_BLOCK_WALK_STEP;
-            if (from >= (*object_)->bss->block_walk.requests)
+            const vt_block_walk& walked = (*object_)->bss->block_walk;
+            if (walked.next <= from || walked.next >= walked.requests)
                 break;
+            from = walked.next;
         }
     }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model/histogram.h"
+#include "model/io_limit.h"
 #include "model/owner.h"
 #include "vtrace/block.h"
 
@@ -84,7 +85,8 @@ struct BlockSeen {
     uint64_t queued = 0;      // requests
     uint64_t issued = 0;      // likewise
     uint64_t beside = 0;      // requests, of both, while others had some there
-    uint64_t held = 0;        // samples in which a limit of its own held bios back
+    uint64_t held = 0;        // samples in which a limit of its own held I/O back
+    IoLimit limit;            // of these, at the end of the window
     bool operator==(const BlockSeen&) const = default;
 };
 

@@ -499,7 +499,9 @@ Json to_json(const BlockSnapshot& block)
     Json seen = Json::array();
     for (const BlockSeen& s : block.seen)
         seen.push_back(
-            {to_json(s.owner), s.device, s.samples, s.queued, s.issued, s.beside, s.held});
+            {to_json(s.owner), s.device, s.samples, s.queued, s.issued, s.beside, s.held,
+             or_null(s.limit.read_bytes), or_null(s.limit.write_bytes), or_null(s.limit.reads),
+             or_null(s.limit.writes)});
     Json beside = Json::array();
     for (const BlockBeside& b : block.beside)
         beside.push_back({to_json(b.owner), to_json(b.other), b.device, b.requests});
@@ -540,7 +542,11 @@ BlockSnapshot block_from(const Json& json)
                               .queued = number<uint64_t>(s.at(3)),
                               .issued = number<uint64_t>(s.at(4)),
                               .beside = number<uint64_t>(s.at(5)),
-                              .held = number<uint64_t>(s.at(6))});
+                              .held = number<uint64_t>(s.at(6)),
+                              .limit = {.read_bytes = number_or_null(s.at(7)),
+                                        .write_bytes = number_or_null(s.at(8)),
+                                        .reads = number_or_null(s.at(9)),
+                                        .writes = number_or_null(s.at(10))}});
     }
     for (const Json& b : json.at("beside")) {
         block.beside.push_back({.owner = owner_from(b.at(0)),

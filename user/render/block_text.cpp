@@ -149,6 +149,87 @@ std::string biolatency_text(const Report& report, const TextStyle& style)
     return text + open_requests_text(report, style);
 }
 
+namespace {
+
+std::string limit_text(const Row& row)
+{
+    std::string text;
+    const auto add = [&](std::string_view metric, std::string_view unit, bool bytes) {
+        const auto limit = find_value(row, metric);
+        if (!limit)
+            return;
+        text += (text.empty() ? "" : ", ") +
+                (bytes ? bytes_text(*limit) : format_count(static_cast<uint64_t>(*limit))) +
+                std::string(unit);
+    };
+    add("limit_read_bytes", "/s read", true);
+    add("limit_write_bytes", "/s written", true);
+    add("limit_reads", " reads/s", false);
+    add("limit_writes", " writes/s", false);
+    return text;
+}
+
+std::string below(const Row& row, const TextStyle& style)
+{
+    constexpr size_t kShown = 4;
+    std::string text;
+    std::string others;
+    for (size_t i = 0; i < std::min(row.rows.size(), kShown); i++) {
+        const Row& other = row.rows[i];
+        others += (others.empty() ? "" : ", ") + owner_name(other.entity) + " " +
+                  format_share(value_of(other, "beside"));
+    }
+    if (row.rows.size() > kShown)
+        others += fmt::format(" and {} more", row.rows.size() - kShown);
+    if (!others.empty())
+        text += wrapped("    beside " + others, style);
+    if (const double held = value_of(row, "held"); held > 0) {
+        const std::string limit = limit_text(row);
+        text += wrapped(fmt::format("    held back by its own limit{} in {} of the samples",
+                                    limit.empty() ? "" : " (" + limit + ")", format_share(held)),
+                        style);
+    }
+    return text;
+}
+
+} // namespace
+
+std::string iotop_text(const Report& report, const TextStyle& style)
+{
+    constexpr double kNsPerSecond = 1e9;
+    constexpr size_t kDisk = 9;
+    constexpr size_t kFigures = 6 * 7 + 8;
+    if (report.rows.empty())
+        return "no request completed\n" + open_requests_text(report, style);
+    const double seconds =
+        std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const size_t width = std::clamp<size_t>(style.width, 80, 120) - kDisk - kFigures;
+    std::string text =
+        paint(pad(heading(report.group), width) + pad("DISK", kDisk) +
+                  fmt::format("{:>7}{:>7}{:>8}{:>7}{:>7}{:>7}{:>7}\n", "IO/S", "READ/S", "WRITE/S",
+                              "P99", "SHARE", "DEPTH", "BESIDE"),
+              kBold, style);
+    for (const Row& row : report.rows) {
+        const auto share = [&](std::string_view name) {
+            const auto value = find_value(row, name);
+            return value ? format_share(*value) : "-";
+        };
+        text += pad(shorten(owner_name(row.entity), width - 1, style.utf8), width) +
+                pad(shorten(printable(disk_of(row)), kDisk - 1, style.utf8), kDisk) +
+                fmt::format(
+                    "{:>7}{:>7}{:>8}{:>7}{:>7}{:>7.2f}{:>7}\n",
+                    format_count(static_cast<uint64_t>(value_of(row, "count") / seconds + 0.5)),
+                    bytes_text(value_of(row, "read_bytes") / seconds),
+                    bytes_text(value_of(row, "write_bytes") / seconds),
+                    quantile(row.histogram, 0.99), share("device_share"), value_of(row, "depth"),
+                    share("beside")) +
+                below(row, style);
+    }
+    if (report.rows_left_out != 0)
+        text += fmt::format("({} more)\n", report.rows_left_out);
+    return text + open_requests_text(report, style);
+}
+
 std::string open_requests_text(const Report& report, const TextStyle& style)
 {
     constexpr uint64_t kWorthShowing = 10'000'000; // shorter ones are the normal course of things

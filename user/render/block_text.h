@@ -13,6 +13,9 @@ inline constexpr uint32_t kSmallestSize = 512; // bytes; the sizes of requests a
 // A table of disks and operations for each entity, and the histograms of the worst.
 std::string biolatency_text(const Report& report, const TextStyle& style);
 
+// A line for each entity and disk, and under it beside whom it was and what held it back.
+std::string iotop_text(const Report& report, const TextStyle& style);
+
 // Requests that had not completed, longest first; empty if there is none worth it.
 std::string open_requests_text(const Report& report, const TextStyle& style);
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 
 namespace vtrace {
@@ -70,7 +71,9 @@ std::string metric_json(const Metric& metric)
 {
     constexpr std::array<const char*, 3> kTypes = {"counter", "gauge", "share"};
     const Json json = {{"type", kTypes[static_cast<size_t>(metric.type)]}, {"unit", metric.unit}};
-    const bool whole = metric.type == Metric::Type::kCounter;
+    constexpr double kExact = 9007199254740992; // 2^53
+    const bool whole = metric.type == Metric::Type::kCounter ||
+                       (std::floor(metric.value) == metric.value && metric.value < kExact);
     const std::string value =
         whole ? fmt::format("{:.0f}", metric.value) : fmt::format("{:.6g}", metric.value);
     const std::string head = json.dump();

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the tests of block I/O share: disks of their own, I/O that is counted as it is done, the kernel's counts."""
+
+import collections
+import contextlib
+import fcntl
+import mmap
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+import vtrace_live as live
+
+MIB = 1 << 20
+REACH = 8 * MIB  # of a disk that is read and written past the page cache
+BLKDISCARD = 0x1277  # linux/fs.h
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
+
+
+def ran(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"expected {command} to succeed: {done.stderr!r}")
+    return done.stdout.strip()
+
+
+def load_module(name, *parameters):
+    """True if it is loaded now, or built in."""
+    if pathlib.Path(f"/sys/module/{name}").exists():
+        return True
+    program = shutil.which("modprobe", path="/sbin:/usr/sbin:" + os.environ.get("PATH", ""))
+    command = [program or pathlib.Path("/proc/sys/kernel/modprobe").read_text().strip()]
+    with contextlib.suppress(OSError):
+        return subprocess.run([*command, name, *parameters], check=False,
+                              capture_output=True).returncode == 0
+    return False
+
+
+class BlockCgroup(live.Cgroup):
+    """In the hierarchy that block I/O is charged to."""
+
+    controller = "blkio"
+
+    def __init__(self, suffix="", parent=None, io=True):
+        super().__init__(suffix, parent)
+        if not self.v1 and io:
+            self._write(b"../cgroup.subtree_control", "+io")
+            self._write(b"../cgroup.subtree_control", "+memory")
+
+    def limit_writes(self, disk, bytes_per_second):
+        if self.v1:
+            self._write(b"blkio.throttle.write_bps_device", f"{disk.number} {bytes_per_second}")
+        else:
+            self._write(b"io.max", f"{disk.number} wbps={bytes_per_second}")
+
+    def account(self, disk):
+        """Has the kernel keep its own account: v1 does so with a limit only (since 6.10), however high."""
+        if self.v1:
+            for kind in ("read", "write"):
+                self._write(b"blkio.throttle.%s_bps_device" % kind.encode(),
+                            f"{disk.number} {1 << 40}")
+
+    def bytes_of(self, disk):
+        """(read, written) by the kernel's own account of the cgroup."""
+        if self.v1:
+            name, pattern = "blkio.throttle.io_service_bytes", r"^%s (Read|Write) (\d+)$"
+        else:
+            name, pattern = "io.stat", None
+        text = (pathlib.Path(os.fsdecode(self.directory)) / name).read_text()
+        if pattern is None:
+            line = re.search(rf"(?m)^{disk.number} .*rbytes=(\d+) wbytes=(\d+)", text)
+            return (int(line[1]), int(line[2])) if line else (0, 0)
+        found = dict(re.findall("(?m)" + pattern % re.escape(disk.number), text))
+        return int(found.get("Read", 0)), int(found.get("Write", 0))
+
+
+class LoopDisk:
+    """A loop device over a file of its own, in memory unless it is to be elsewhere."""
+
+    def __init__(self, size=64 * MIB, directory=None):
+        load_module("loop")
+        shm = "/dev/shm" if os.path.ismount("/dev/shm") else None
+        self._file = tempfile.NamedTemporaryFile(prefix="vtrace-test-", dir=directory or shm)
+        self._file.truncate(size)
+        self._file.flush()
+        # All there, so that what is read is read from a disk.
+        if directory is None:
+            for _ in range(size // MIB):
+                self._file.write(bytes(MIB))
+            self._file.flush()
+        self.path = ran("losetup", "--find", "--show", self._file.name)
+        self.name = os.path.basename(self.path)
+
+    @property
+    def number(self):
+        device = os.stat(self.path).st_rdev
+        return f"{os.major(device)}:{os.minor(device)}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["losetup", "-d", self.path], check=False)
+        self._file.close()
+
+
+class Mounted:
+    """A file system (ext4) on a disk."""
+
+    def __init__(self, disk):
+        ran("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk.path)
+        self.directory = tempfile.mkdtemp(prefix="vtrace-test-")
+        ran("mount", "-t", "ext4", disk.path, self.directory)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", self.directory], check=False)
+        os.rmdir(self.directory)
+
+
+@contextlib.contextmanager
+def frozen(mounted):
+    """No write to the file system ends meanwhile."""
+    fd = os.open(mounted.directory, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, FIFREEZE, struct.pack("i", 0))
+        try:
+            yield
+        finally:
+            fcntl.ioctl(fd, FITHAW, struct.pack("i", 0))
+    finally:
+        os.close(fd)
+
+
+Counts = collections.namedtuple("Counts", "reads read_bytes writes write_bytes discards flushes ms")
+
+
+def diskstats(disk):
+    """The kernel's counts of a disk (Documentation/admin-guide/iostats.rst)."""
+    for line in pathlib.Path("/proc/diskstats").read_text().splitlines():
+        fields = line.split()
+        if fields[2] == disk.name:
+            f = [int(n) for n in fields[3:]]
+            return Counts(f[0], f[2] * 512, f[4], f[6] * 512, f[11], f[15],
+                          f[3] + f[7] + f[14] + f[16])
+    raise AssertionError(f"expected {disk.name} in /proc/diskstats")
+
+
+def since(now, before):
+    return Counts(*(a - b for a, b in zip(now, before, strict=True)))
+
+
+class DirectIo:
+    """Work for a Child: each ask() does `operations`, (kind, size, count), on the disk, past the page cache."""
+
+    def __init__(self, disk, *operations):
+        self.disk = disk
+        self.operations = operations
+
+    def __call__(self, child):
+        fd = os.open(self.disk.path, os.O_RDWR | os.O_DIRECT)
+        while True:
+            child.hear()
+            for kind, size, count in self.operations:
+                self.do(fd, kind, size, count)
+            child.tell()
+
+    @staticmethod
+    def do(fd, kind, size, count):
+        with mmap.mmap(-1, max(size, 1)) as buffer:
+            for i in range(count):
+                at = i * size % REACH
+                if kind == "write":
+                    os.pwrite(fd, buffer, at)
+                elif kind == "read":
+                    os.preadv(fd, [buffer], at)
+                elif kind == "discard":
+                    fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", at, size))
+                else:
+                    os.fsync(fd)
+
+
+def writes_for(disk, seconds, size=4096):
+    """Work for a Child: at each ask() direct writes one after the other, for that long."""
+
+    def work(child):
+        fd = os.open(disk.path, os.O_RDWR | os.O_DIRECT)
+        with mmap.mmap(-1, size) as buffer:
+            while True:
+                child.hear()
+                end = time.monotonic() + seconds
+                i = 0
+                while time.monotonic() < end:
+                    os.pwrite(fd, buffer, i * size % REACH)
+                    i += 1
+                child.tell()
+
+    return work
+
+
+def figures(reports, disk, path=None, key="count"):
+    """{operation: figure} on a disk over reports of biolatency; of one cgroup, or of all. `path` may be the
+    name of a row of the kernel's."""
+    found = collections.Counter()
+    for report in reports:
+        for row in report["rows"]:
+            entity = row["entity"]
+            if path is not None and path not in (entity["cgroup"], f"{entity['kind']}: {entity['name']}"):
+                continue
+            for operation in row["operations"]:
+                if operation["entity"]["labels"]["disk"] == disk.name:
+                    found[operation["entity"]["name"]] += operation["metrics"][key]["value"]
+    return {name: count for name, count in found.items() if count}
+
+
+def sums(reports, disk, path=None, histogram="total"):
+    """The sum of a histogram on a disk, in ns."""
+    return sum(
+        operation["metrics"][histogram]["sum"]
+        for report in reports
+        for row in report["rows"]
+        if path is None or row["entity"]["cgroup"] == path
+        for operation in row["operations"]
+        if operation["entity"]["labels"]["disk"] == disk.name
+    )
