@@ -19,7 +19,7 @@ const volatile bool block_pattern = false;
 
 __u32 block_keep_issues = 0; /* set while running, as the kernel turns out not to keep them */
 __u64 block_unsplit = 0;     /* requests that it did not keep them of */
-__u32 block_epoch = 1; /* counts reports */
+__u32 block_epoch = 1;       /* counts reports */
 __u64 block_map_full = 0;
 __u64 block_clock_anomaly = 0;
 __u64 block_slow_dropped = 0;
@@ -115,10 +115,8 @@ static __always_inline __u32 device_of(struct gendisk *disk, bool known)
 
 static __always_inline __u8 flags_of(__u32 opf)
 {
-    return (HAS(opf, __REQ_SYNC) ? VT_BLOCK_SYNC : 0) |
-           (HAS(opf, __REQ_META) ? VT_BLOCK_META : 0) |
-           (HAS(opf, __REQ_RAHEAD) ? VT_BLOCK_AHEAD : 0) |
-           (HAS(opf, __REQ_FUA) ? VT_BLOCK_FUA : 0);
+    return (HAS(opf, __REQ_SYNC) ? VT_BLOCK_SYNC : 0) | (HAS(opf, __REQ_META) ? VT_BLOCK_META : 0) |
+           (HAS(opf, __REQ_RAHEAD) ? VT_BLOCK_AHEAD : 0) | (HAS(opf, __REQ_FUA) ? VT_BLOCK_FUA : 0);
 }
 
 /*
@@ -174,8 +172,8 @@ static __noinline __u32 take_slot(struct vt_request_key *key, struct cgroup *cgr
 {
     struct vt_block_device device = {};
     __u32 slot = VT_BLOCK_SLOT_EXCLUDED, *known;
-    bool wanted = !cgroup_target ||
-                  (key->origin == VT_BLOCK_OF_CGROUP && cgroup && cgroup_selected(cgroup));
+    bool wanted =
+        !cgroup_target || (key->origin == VT_BLOCK_OF_CGROUP && cgroup && cgroup_selected(cgroup));
 
     if (block_only_device && key->device != block_only_device)
         wanted = false;
@@ -415,8 +413,10 @@ __noinline int look_at_request(__u64 request, __u64 queue)
 {
     struct request *rq = (void *)request;
     struct vt_block_open open = {.count = 1};
+    int references = 0;
 
-    if (!rq || !BPF_CORE_READ(rq, ref.counter) || (__u64)BPF_CORE_READ(rq, mq_hctx) != queue)
+    bpf_core_read(&references, sizeof(references), &rq->ref);
+    if (!references || (__u64)BPF_CORE_READ(rq, mq_hctx) != queue)
         return 0;
     read_key(rq, disk_of(rq, false), &open.key, false);
     /* One that is being made, or has completed. */
@@ -425,10 +425,9 @@ __noinline int look_at_request(__u64 request, __u64 queue)
     open.sector = BPF_CORE_READ(rq, __sector);
     open.bytes = BPF_CORE_READ(rq, __data_len);
     open.start = BPF_CORE_READ(rq, start_time_ns);
-    open.stage =
-        BPF_CORE_READ(rq, state) == bpf_core_enum_value(enum mq_rq_state, MQ_RQ_IDLE)
-            ? VT_BLOCK_QUEUED
-            : VT_BLOCK_ISSUED;
+    open.stage = BPF_CORE_READ(rq, state) == bpf_core_enum_value(enum mq_rq_state, MQ_RQ_IDLE)
+                     ? VT_BLOCK_QUEUED
+                     : VT_BLOCK_ISSUED;
     if (open.stage == VT_BLOCK_ISSUED)
         open.issued = BPF_CORE_READ(rq, io_start_time_ns);
     add_open(&open);

@@ -35,7 +35,7 @@ void add_figure(Row& row, const BlockFigure& figure, const ToolOptions& options)
     histogram_of(row, "queue").merge(figure.queue);
     histogram_of(row, "device").merge(figure.device);
     add_counter(row, "count", "1", figure.count);
-    add_counter(row, "bytes", "byte", figure.bytes);
+    add_counter(row, "bytes", "bytes", figure.bytes);
     add_counter(row, "errors", "1", figure.errors);
     add_counter(row, "requeued", "1", figure.requeued);
     if (options.sizes) {

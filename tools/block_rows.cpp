@@ -23,7 +23,8 @@ std::string bio_based_note(const BlockDevice& disk)
 {
     return fmt::format("{} has no requests: {} I/Os of {} took {} each, by /proc/diskstats; whose "
                        "they were shows on the disks below, if there are",
-                       printable(disk.name), disk.ios, format_bytes(static_cast<double>(disk.bytes)),
+                       printable(disk.name), disk.ios,
+                       format_bytes(static_cast<double>(disk.bytes)),
                        format_duration(disk.ns / std::max<uint64_t>(disk.ios, 1)));
 }
 
@@ -80,11 +81,7 @@ void BlockRows::give_to(Report& report)
         if (device.bio_based)
             report.notes.push_back(bio_based_note(device));
     }
-    const bool with_descendants = std::ranges::any_of(report.rows, [](const Row& row) {
-        return std::ranges::find(row.entity.labels, "io", &EntityName::kind) !=
-               row.entity.labels.end();
-    });
-    if (with_descendants)
+    if (!with_descendants_.empty() && !kind_.empty())
         report.notes.emplace_back("what is marked with * includes the I/O of cgroups below it: the "
                                   "io controller is not enabled there (cgroup.subtree_control)");
     uint64_t unaccounted = 0;

@@ -54,9 +54,8 @@ std::map<Key, Use> uses_of(const Snapshot& snapshot, const BlockRows& rows)
             found.read_bytes += figure.bytes;
         // Where it is not known when a request was issued, all of its time.
         found.device_ns +=
-            figure.device.sum + (figure.unsplit != 0 ? figure.total.sum - figure.queue.sum -
-                                                           figure.device.sum
-                                                     : 0);
+            figure.device.sum +
+            (figure.unsplit != 0 ? figure.total.sum - figure.queue.sum - figure.device.sum : 0);
         found.total.merge(figure.total);
     }
     for (const BlockSeen& seen : snapshot.block.seen) {
@@ -99,8 +98,8 @@ Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, uint64_t
     Row row{.entity = use.entity, .histogram = use.total};
     row.entity.labels.push_back({"disk", disk});
     add_counter(row, "count", "1", use.count);
-    add_counter(row, "read_bytes", "byte", use.read_bytes);
-    add_counter(row, "write_bytes", "byte", use.bytes - use.read_bytes);
+    add_counter(row, "read_bytes", "bytes", use.read_bytes);
+    add_counter(row, "write_bytes", "bytes", use.bytes - use.read_bytes);
     add_counter(row, "device_time", "ns", use.device_ns);
     add_share(row, "device_share", use.device_ns, device_ns);
     if (samples != 0) {
@@ -110,8 +109,8 @@ Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, uint64_t
     }
     add_share(row, "beside", use.beside, use.requests);
     if (use.held != 0) {
-        add_limit(row, "limit_read_bytes", "byte/s", use.limit.read_bytes);
-        add_limit(row, "limit_write_bytes", "byte/s", use.limit.write_bytes);
+        add_limit(row, "limit_read_bytes", "bytes/s", use.limit.read_bytes);
+        add_limit(row, "limit_write_bytes", "bytes/s", use.limit.write_bytes);
         add_limit(row, "limit_reads", "1/s", use.limit.reads);
         add_limit(row, "limit_writes", "1/s", use.limit.writes);
     }

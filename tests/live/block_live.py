@@ -139,7 +139,7 @@ def frozen(mounted):
         os.close(fd)
 
 
-Counts = collections.namedtuple("Counts", "reads read_bytes writes write_bytes discards flushes ms")
+Counts = collections.namedtuple("Counts", "reads read_bytes writes write_bytes discards flushes merged ms")
 
 
 def diskstats(disk):
@@ -148,7 +148,7 @@ def diskstats(disk):
         fields = line.split()
         if fields[2] == disk.name:
             f = [int(n) for n in fields[3:]]
-            return Counts(f[0], f[2] * 512, f[4], f[6] * 512, f[11], f[15],
+            return Counts(f[0], f[2] * 512, f[4], f[6] * 512, f[11], f[15], f[1] + f[5],
                           f[3] + f[7] + f[14] + f[16])
     raise AssertionError(f"expected {disk.name} in /proc/diskstats")
 

@@ -11,6 +11,9 @@ import block_live as block
 import vtrace_live as live
 from block_live import MIB, BlockCgroup, LoopDisk
 
+# What a share of some hundred samples may be off; emulated, there are a dozen.
+OF_SAMPLES = 0.3 if live.EMULATED else 0.1
+
 
 class Iotop(live.TestCase):
     def setUp(self):
@@ -57,7 +60,7 @@ class Iotop(live.TestCase):
         self.assertAlmostEqual(sum(self.value(row, "device_share") for row in rows), 1, delta=0.02)
         for row in rows:
             little = row["metrics"]["total"]["sum"] / report["duration_ns"]
-            self.assertAlmostEqual(self.value(row, "depth"), little, delta=0.1)
+            self.assertAlmostEqual(self.value(row, "depth"), little, delta=OF_SAMPLES)
 
     @live.measured
     def test_beside_whom(self):
@@ -83,7 +86,7 @@ class Iotop(live.TestCase):
             share = self.value(row["others"][0], "beside")
             self.assertEqual(share, self.value(row, "beside"))
             busy = self.row(report, culprit)["metrics"]["total"]["sum"] / 1.5e9
-            self.assertAlmostEqual(share, busy, delta=0.2)
+            self.assertAlmostEqual(share, busy, delta=2 * OF_SAMPLES)
 
     @live.measured
     def test_own_limit(self):
@@ -119,7 +122,7 @@ class Iotop(live.TestCase):
         row = self.row(report, limited)
         self.assertGreater(waited, 1.0)
         share = waited * 1e9 / report["duration_ns"]
-        self.assertAlmostEqual(self.value(row, "held"), share, delta=0.1)
+        self.assertAlmostEqual(self.value(row, "held"), share, delta=OF_SAMPLES)
         self.assertEqual(self.value(row, "limit_write_bytes"), MIB)
         self.assertEqual(self.value(self.row(report, free), "held"), 0)
         # None of it is in the requests.

@@ -330,6 +330,78 @@ Snapshot kvm_snapshot()
     return snapshot;
 }
 
+Snapshot block_snapshot()
+{
+    Snapshot snapshot = base();
+    snapshot.cgroups.hierarchy = "blkio (v1)";
+    snapshot.cgroups.cgroups = {{.id = 1},
+                                {.id = 40, .parent = 1, .name = "docker"},
+                                {.id = 42, .parent = 40, .name = "d1b2c3"},
+                                {.id = 43, .parent = 40, .name = "e1b2c3"},
+                                {.id = 44, .parent = 1, .name = "batch"}};
+    snapshot.entities = {{.cgroup_id = 42, .kind = "container", .name = "db", .id = "d1b2c3"},
+                         {.cgroup_id = 43, .kind = "container", .name = "web", .id = "e1b2c3"}};
+    const OwnerId db{.cgroup_id = 42};
+    const OwnerId web{.cgroup_id = 43};
+    const OwnerId batch{.cgroup_id = 44};
+    const OwnerId writeback{.kthread = kWriteback};
+    BlockSnapshot& block = snapshot.block;
+    const auto add = [&](const BlockKey& key, uint64_t count, uint64_t bytes, uint64_t queue_ns,
+                         uint64_t device_ns) -> BlockFigure& {
+        return block.figures.emplace_back(
+            BlockFigure{.key = key,
+                        .count = count,
+                        .bytes = count * bytes,
+                        .queue = histogram({{queue_ns, count}}),
+                        .device = histogram({{device_ns, count}}),
+                        .total = histogram({{queue_ns + device_ns, count}})});
+    };
+    BlockFigure& reads = add({db, kSda, VT_REQ_OP_READ, 0}, 1'000, 16'384, 20 * kUs, kMs);
+    reads.errors = 2;
+    reads.sizes.at(5) = 1'000;
+    reads.sequential = 900;
+    reads.random = 99;
+    BlockFigure& writes =
+        add({db, kSda, VT_REQ_OP_WRITE, VT_BLOCK_SYNC}, 200, 4'096, 5 * kUs, 3 * kMs);
+    writes.requeued = 4;
+    writes.sizes.at(3) = 200;
+    add({web, kSda, VT_REQ_OP_WRITE, VT_BLOCK_SYNC | VT_BLOCK_META}, 50, 4'096, kUs, 2 * kMs);
+    add({batch, kSda, VT_REQ_OP_DISCARD, 0}, 3, 1U << 20, kUs, kMs);
+    add({writeback, kSda, VT_REQ_OP_WRITE, 0}, 10, 1U << 20, 8 * kMs, 4 * kMs).unsplit = 1;
+    block.devices = {{.number = kSda, .name = "sda"},
+                     {.number = (253U << 20) + 1,
+                      .name = "zram0",
+                      .bio_based = true,
+                      .ios = 40,
+                      .bytes = 163'840,
+                      .ns = 80 * kUs}};
+    block.open = {{.key = {db, kSda, VT_REQ_OP_READ, VT_BLOCK_AHEAD},
+                   .sector = 2'048,
+                   .bytes = 131'072,
+                   .age_ns = 31 * kSecond,
+                   .device_ns = 30 * kSecond,
+                   .issued = true},
+                  {.key = {web, (9U << 20) + 7, VT_REQ_OP_WRITE, 0},
+                   .sector = 0,
+                   .bytes = 512,
+                   .age_ns = 2 * kMs}};
+    block.samples = 400;
+    block.seen = {{.owner = db,
+                   .device = kSda,
+                   .samples = 300,
+                   .queued = 100,
+                   .issued = 500,
+                   .beside = 450,
+                   .held = 200,
+                   .limit = {.write_bytes = 1U << 20, .reads = 500}},
+                  {.owner = web, .device = kSda, .samples = 20, .issued = 20, .beside = 20}};
+    block.beside = {{.owner = db, .other = web, .device = kSda, .requests = 60},
+                    {.owner = db, .other = writeback, .device = kSda, .requests = 420},
+                    {.owner = web, .other = db, .device = kSda, .requests = 20}};
+    block.with_descendants = {44};
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

@@ -45,6 +45,11 @@ Snapshot kvm_snapshot();
 KvmFigure kvm_figure(uint32_t kind, uint64_t vm, uint32_t tid, uint64_t code, uint64_t count,
                      uint64_t ns);
 
+// A container db (cgroup 42) that reads and writes on sda, in a queue beside web (43) and the kernel's writeback, whose
+// limit holds it back and one request of which hangs; batch (44) stands for its children, too. zram0 has no requests.
+inline constexpr uint32_t kSda = 8U << 20;
+Snapshot block_snapshot();
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

@@ -146,6 +146,7 @@ TEST(Snapshot, LoadsWhatItSaved)
     snapshots.emplace_back("default", Snapshot{});
     snapshots.emplace_back("full", full_snapshot());
     snapshots.emplace_back("kvm", test::kvm_snapshot());
+    snapshots.emplace_back("block", test::block_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -160,6 +161,7 @@ TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
 {
     auto snapshots = all_snapshots();
     snapshots.emplace_back("kvm", test::kvm_snapshot());
+    snapshots.emplace_back("block", test::block_snapshot());
     for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
@@ -397,6 +399,46 @@ TEST(Snapshot, RefusesDamagedKvm)
     for (const char* key : {"flavour", "tells_exits", "vcpus", "threads", "figures", "memory"}) {
         json without = good;
         without.at("kvm").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedBlock)
+{
+    const json good = json::parse(save_snapshot(test::block_snapshot()));
+    const uint64_t too_large = uint64_t{UINT32_MAX} + 1;
+    const std::pair<const char*, json> changes[] = {
+        {"/block/figures", 1},
+        {"/block/figures/0/0", nullptr},
+        {"/block/figures/0/0/0", 1},
+        {"/block/figures/0/0/1", too_large}, // a disk
+        {"/block/figures/0/0/3", -1},
+        {"/block/figures/0/1", -1},
+        {"/block/figures/0/9", 0.5},
+        {"/block/figures/0/10", json::array({1})}, // sizes
+        {"/block/figures/0/13", nullptr},
+        {"/block/figures/0/12/buckets/0/1", 0},
+        {"/block/devices/0/0", too_large},
+        {"/block/devices/0/1", 5},
+        {"/block/devices/0/2", 1},
+        {"/block/open/0/3", -1},
+        {"/block/open/0/5", 0},
+        {"/block/samples", -1},
+        {"/block/seen/0/6", "7"},
+        {"/block/seen/0/7", -1},
+        {"/block/seen/0/10", true},
+        {"/block/beside/0/3", -1},
+        {"/block/with_descendants/0", "44"},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key :
+         {"figures", "devices", "open", "samples", "seen", "beside", "with_descendants"}) {
+        json without = good;
+        without.at("block").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }
