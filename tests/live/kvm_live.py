@@ -280,12 +280,12 @@ class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 
     It boots a boot sector, which then `spins` or else halts. One that spins has no thread of the kernel
-    beside it (kvm-pit), which would go on while the guest stands still. `more` are more options for QEMU;
-    without a name it has none. In the lab the BIOS of a guest stalls now and then: it is started again."""
+    beside it (kvm-pit), which would go on while the guest stands still. `disk` is a block device to boot from, past
+    the page cache; `more` are more options for QEMU; without a name it has none. In the lab the BIOS of a guest stalls now and then: it is started again."""
 
     ATTEMPTS, PATIENCE = (3, 15) if live.EMULATED else (1, live.PATIENCE)
 
-    def __init__(self, name, *more, spins=False, cgroup=None, cpu=None, cpus=1):
+    def __init__(self, name, *more, spins=False, cgroup=None, cpu=None, cpus=1, disk=None):
         qemu = shutil.which("qemu-system-x86_64")
         if not qemu:
             raise unittest.SkipTest("no qemu-system-x86_64")
@@ -311,7 +311,7 @@ class QemuGuest:
                 *("-accel", "kvm", "-cpu", "qemu64", "-smp", str(cpus)),
                 *("-m", "16", "-nodefaults", "-display", "none"),
                 *("-no-user-config", "-serial", f"file:{self._serial}"),
-                *self._sector(spins),
+                *self._sector(spins, disk),
                 *more,
             ]
             self.process = None
@@ -337,10 +337,15 @@ class QemuGuest:
             self.seconds = time.monotonic() - started
             self._stack = stack.pop_all()
 
-    def _sector(self, spins):
-        disk = self._directory / "disk"
-        disk.write_bytes(_boot_sector(spins))
-        return ("-drive", f"file={disk},format=raw,if=ide,readonly=off")
+    def _sector(self, spins, disk):
+        file = disk or self._directory / "disk"
+        with open(file, "wb") as written:
+            # A whole page: nothing has to be read for it.
+            written.write(_boot_sector(spins).ljust(4096, b"\0"))
+            written.flush()
+            os.fsync(written.fileno())
+        cache = ",cache=none" if disk else ""
+        return ("-drive", f"file={file},format=raw,if=ide,readonly=off{cache}")
 
     def _is_up(self):
         """True when it has said so, False if that takes too long."""

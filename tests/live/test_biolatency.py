@@ -11,6 +11,8 @@ import time
 import unittest
 
 import block_live as block
+import engines_live as engines
+import kvm_live as kvm
 import vtrace_live as live
 from block_live import MIB, BlockCgroup, DirectIo, LoopDisk, figures, sums
 
@@ -232,6 +234,66 @@ class Owners(Biolatency):
         self.assertEqual({row["entity"]["labels"]["io"] for row in rows if row},
                          {"with descendants"})
         self.assertTrue(any("io controller" in note for r in reports for note in r["notes"]))
+
+
+class Entities(Biolatency):
+    """The same, of what people call by name."""
+
+    def setUp(self):
+        super().setUp()
+        self.disk = self.enter(LoopDisk())
+
+    def by(self, kind, work):
+        """{name: {operation: count}} of the entities of a kind on the disk, while `work` was done."""
+        with live.Tracer("biolatency", f"--{kind}", "--format", "json", 0.5) as tracer:
+            first = tracer.wait_report()
+            work()
+            tracer.stop()
+            reports = tracer.reports(first)
+        names = {row["entity"]["name"] for report in reports for row in report["rows"]
+                 if row["entity"]["kind"] == kind}
+        rows = {name: [{"rows": [row for row in report["rows"] if row["entity"]["name"] == name]}
+                       for report in reports] for name in names}
+        return {name: figures(rows[name], self.disk) for name in names}
+
+    def test_containers(self):
+        """Two containers that write at once: each what it did, and within 2 % of its own counters."""
+        docker = self.enter(engines.Docker())
+        device = f"--device={self.disk.path}"
+        account = f"--device-write-bps={self.disk.path}:{1 << 40}"
+        ids = {name: docker.run(name, device, account)[0] for name in ("db", "backup")}
+        done = {"db": ("4k", 300), "backup": ("64k", 200)}
+
+        def work():
+            running = [subprocess.Popen(
+                ["docker", "-H", f"unix://{docker.socket}", "exec", ids[name], "/bin/busybox", "dd",
+                 "if=/dev/zero", f"of={self.disk.path}", f"bs={size}", f"count={count}",
+                 "oflag=direct"], stderr=subprocess.DEVNULL)
+                for name, (size, count) in done.items()]
+            self.assertEqual([process.wait(live.PATIENCE) for process in running], [0, 0])
+
+        found = self.by("container", work)
+        self.assertEqual(found, {"db": {"write sync": 300}, "backup": {"write sync": 200}})
+        root = live.hierarchy("blkio")
+        for name, (size, count) in done.items():
+            cgroup = BlockCgroup.__new__(BlockCgroup)
+            cgroup.v1, cgroup.directory = root.v1, os.fsencode(f"{root.mount}/docker/{ids[name]}")
+            written = int(size.removesuffix("k")) * 1024 * count
+            self.assertAlmostEqual(cgroup.bytes_of(self.disk)[1], written, delta=0.02 * written)
+
+    def test_a_vm(self):
+        """A VM that is alone in its cgroup: what QEMU reads for its guest is the VM's."""
+        cgroup = self.enter(BlockCgroup())
+        before = []
+
+        def work():
+            before.append(block.diskstats(self.disk))
+            self.enter(kvm.QemuGuest("web-1", cgroup=cgroup, disk=self.disk.path))
+
+        found = self.by("vm", work)
+        kernel = block.since(block.diskstats(self.disk), before[0])
+        self.assertGreater(kernel.reads, 0)
+        self.assertEqual(found["web-1"]["read"], kernel.reads)
 
 
 class Delay(Biolatency):
