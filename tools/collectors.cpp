@@ -202,8 +202,7 @@ KvmConfig kvm_config(const KvmParts& parts, const SchedConfig& sched)
 
 Result<BlockConfig> block_config(const ToolOptions& options, const BlockParts& parts)
 {
-    BlockConfig config{.parts = parts,
-                       .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
+    BlockConfig config{.parts = parts, .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
     if (options.device.empty())
         return config;
     const auto disk = find_disk(options.device);
@@ -305,8 +304,8 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
         }
     }
     if (block.parts.any()) {
-        auto started = BlockCollector::start(
-            self->object_, block, [raw = self.get()](SlowRequest request) {
+        auto started =
+            BlockCollector::start(self->object_, block, [raw = self.get()](SlowRequest request) {
                 raw->slow_.requests.push_back(std::move(request));
             });
         if (!started)

@@ -128,7 +128,8 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
             ->type_name("MS");
     }
     if (tool.single_requests) {
-        sub->add_option("--slower", raw.slower, "Print each request above MS milliseconds as it ends")
+        sub->add_option("--slower", raw.slower,
+                        "Print each request above MS milliseconds as it ends")
             ->type_name("MS");
     }
     if (tool.disks)

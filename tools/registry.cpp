@@ -34,9 +34,9 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(), blame_tool(),      cpudist_tool(), states_tool(), throttle_tool(),
-        runqlen_tool(), offcputime_tool(), vmcost_tool(),  vcpu_tool(),   kvmexit_tool(),
-        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(), biolatency_tool(), iotop_tool(),
+        runqlat_tool(), blame_tool(),      cpudist_tool(), states_tool(),     throttle_tool(),
+        runqlen_tool(), offcputime_tool(), vmcost_tool(),  vcpu_tool(),       kvmexit_tool(),
+        kvmio_tool(),   kvmirq_tool(),     kvmmem_tool(),  biolatency_tool(), iotop_tool(),
     };
     return specs;
 }

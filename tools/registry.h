@@ -35,13 +35,13 @@ struct ToolSpec {
     BlockParts block = {};             // and of block I/O; with a pattern if the options say so
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
-    bool single_waits = false; // has --slower
+    bool single_waits = false;    // has --slower
     bool single_requests = false; // likewise, for requests to disks
-    bool disks = false; // has --dev
-    bool quotas = false;       // shows what the kernel counts of CPU quotas
-    bool block_times = false;  // has --min and --max
-    bool vcpus = false;        // has --vcpu
-    bool only_vms = false;     // its rows are VMs, however they are selected
+    bool disks = false;           // has --dev
+    bool quotas = false;          // shows what the kernel counts of CPU quotas
+    bool block_times = false;     // has --min and --max
+    bool vcpus = false;           // has --vcpu
+    bool only_vms = false;        // its rows are VMs, however they are selected
     // Why there is no --pid and no --comm, and what to use; empty: there are.
     std::string_view without_tasks = {};
 };

@@ -78,8 +78,7 @@ public:
 
     Status run(steady_clock::time_point process_start)
     {
-        auto collectors =
-            Collectors::start(options_, measured_by(tool_, options_), process_start);
+        auto collectors = Collectors::start(options_, measured_by(tool_, options_), process_start);
         if (!collectors)
             return collectors.error();
         collectors_ = std::move(*collectors);
@@ -160,8 +159,8 @@ private:
         std::string lines;
         for (const SlowWait& wait : slow->waits) {
             const Entity entity = entities.owner(wait.cgroup_id, wait.vm, kind);
-            lines += options_.json ? render_json(wait, entity, tool)
-                                   : render_text(wait, entity, style_);
+            lines +=
+                options_.json ? render_json(wait, entity, tool) : render_text(wait, entity, style_);
         }
         for (const SlowRequest& request : slow->requests) {
             const Entity entity = entity_of(entities, request.key.owner, kind);

@@ -64,10 +64,10 @@ enum cgroup_subsys_id {
 /* ---- scheduler: include/linux/sched.h, kernel/sched/sched.h ---- */
 
 struct sched_info { /* CONFIG_SCHED_INFO; kernel/sched/stats.h says when each field is written */
-    unsigned long pcount;           /* times the task was given a CPU after waiting for one */
-    unsigned long long run_delay;   /* ns waited for a CPU, summed; /proc/PID/schedstat, field 2 */
+    unsigned long pcount;            /* times the task was given a CPU after waiting for one */
+    unsigned long long run_delay;    /* ns waited for a CPU, summed; /proc/PID/schedstat, field 2 */
     unsigned long long last_arrival; /* rq clock when the task was last given a CPU */
-    unsigned long long last_queued; /* rq clock when the present wait began, 0 while none */
+    unsigned long long last_queued;  /* rq clock when the present wait began, 0 while none */
 };
 
 struct cfs_rq;
@@ -77,8 +77,8 @@ struct list_head {
 };
 
 struct rq {
-    __u64 clock;             /* ns; comparable between CPUs only as far as sched_clock is */
-    __u64 clock_task;        /* the same without steal and interrupts, where the kernel counts them */
+    __u64 clock;      /* ns; comparable between CPUs only as far as sched_clock is */
+    __u64 clock_task; /* the same without steal and interrupts, where the kernel counts them */
     unsigned int nr_running; /* the running one included; throttled ones not */
     int cpu;                 /* CONFIG_SMP until 6.16 */
     __u64 clock_pelt;
@@ -269,7 +269,8 @@ struct throtl_data;
 
 struct request_queue {
     struct list_head blkg_list;
-    struct throtl_data *td; /* CONFIG_BLK_DEV_THROTTLING; NULL before the first limit (since 6.10) */
+    struct throtl_data
+        *td; /* CONFIG_BLK_DEV_THROTTLING; NULL before the first limit (since 6.10) */
 };
 
 struct request_queue___since_5_15 { /* d152c682f03c */

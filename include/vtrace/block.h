@@ -7,7 +7,7 @@
 
 #include <linux/types.h>
 
-#define VT_BLOCK_SLOT_OTHER 0U           /* of requests that found no slot: counted, not told apart */
+#define VT_BLOCK_SLOT_OTHER 0U /* of requests that found no slot: counted, not told apart */
 #define VT_BLOCK_SLOT_EXCLUDED 0xffffffffU /* of an owner that was not asked for */
 
 /* Of enum req_op (enum req_opf until 5.19) in include/linux/blk_types.h: their values never changed. */
@@ -33,7 +33,7 @@ enum vt_block_origin {
     VT_BLOCK_WRITEBACK,
     VT_BLOCK_JOURNAL, /* metadata of file systems, written at once */
     VT_BLOCK_SWAP,
-    VT_BLOCK_FLUSH, /* of a device's cache: one serves all who wait for it */
+    VT_BLOCK_FLUSH,  /* of a device's cache: one serves all who wait for it */
     VT_BLOCK_NOBODY, /* no bio, or one without a cgroup */
 };
 
@@ -46,18 +46,19 @@ struct vt_request_key {
     __u8 zero;
 };
 
-#define VT_BLOCK_SIZES 16 /* by the binary logarithm, from 512 bytes (and less) to 16 MiB (and more) */
+#define VT_BLOCK_SIZES                                                                             \
+    16 /* by the binary logarithm, from 512 bytes (and less) to 16 MiB (and more) */
 
 /* Figures of one key on one CPU, written by that CPU only. Only ever grow. */
 struct vt_block_stat {
     __u64 count; /* requests that have ended: ios of /proc/diskstats */
     __u64 bytes;
-    __u64 errors;    /* of them failed */
-    __u64 requeued;  /* times that one went back from the driver to the queue */
-    __u64 unsplit;   /* ended without the kernel keeping when they were issued: in `total` only */
-    __u64 untimed;   /* without the kernel keeping when they began, either: in no histogram */
+    __u64 errors;      /* of them failed */
+    __u64 requeued;    /* times that one went back from the driver to the queue */
+    __u64 unsplit;     /* ended without the kernel keeping when they were issued: in `total` only */
+    __u64 untimed;     /* without the kernel keeping when they began, either: in no histogram */
     __u64 unaccounted; /* that /proc/diskstats does not count: the device has no I/O statistics */
-    __u64 sequential; /* issued, where the one before had ended on the disk; with --pattern */
+    __u64 sequential;  /* issued, where the one before had ended on the disk; with --pattern */
     __u64 random;
     __u64 unused;
     __u32 sizes[VT_BLOCK_SIZES];
@@ -104,9 +105,9 @@ struct vt_block_open {
     __u32 zero;
 };
 
-#define VT_BLOCK_WALK_STEP 128  /* requests that one run looks at */
+#define VT_BLOCK_WALK_STEP 128    /* requests that one run looks at */
 #define VT_BLOCK_WALK_CGROUPS 512 /* of a disk that one run looks at */
-#define VT_BLOCK_OPEN_MOST 256  /* of which one run shows so many */
+#define VT_BLOCK_OPEN_MOST 256    /* of which one run shows so many */
 
 /* What a run over /sys/block/DISK/mq/N found. */
 struct vt_block_walk {

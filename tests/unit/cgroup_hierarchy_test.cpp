@@ -19,7 +19,7 @@ using testing::HasSubstr;
 Result<CgroupHierarchy> recorded(const std::string& host)
 {
     return hierarchy_of(kCpuController, fixture("proc/" + host + ".mountinfo"),
-                         fixture("proc/" + host + ".cgroups"));
+                        fixture("proc/" + host + ".cgroups"));
 }
 
 TEST(CpuHierarchy, HybridWithOneMountPerController)
@@ -66,11 +66,12 @@ TEST(CpuHierarchy, PureV2)
 // v1 controllers, but not cpu: then cpu is v2's.
 TEST(CpuHierarchy, V2WhereV1LacksCpu)
 {
-    const auto found = hierarchy_of(kCpuController, "1 0 0:1 / /a rw - cgroup cgroup rw,cpuset\n"
-                                     "2 0 0:2 / /b rw - cgroup cgroup rw,cpuacct\n"
-                                     "3 0 0:3 / /c rw - cgroup cgroup rw,name=cpu\n"
-                                     "4 0 0:4 / /d rw - cgroup2 cgroup2 rw\n",
-                                     "cpuset\t3\t1\t1\ncpu\t0\t7\t1\n");
+    const auto found = hierarchy_of(kCpuController,
+                                    "1 0 0:1 / /a rw - cgroup cgroup rw,cpuset\n"
+                                    "2 0 0:2 / /b rw - cgroup cgroup rw,cpuacct\n"
+                                    "3 0 0:3 / /c rw - cgroup cgroup rw,name=cpu\n"
+                                    "4 0 0:4 / /d rw - cgroup2 cgroup2 rw\n",
+                                    "cpuset\t3\t1\t1\ncpu\t0\t7\t1\n");
     ASSERT_TRUE(found);
     EXPECT_FALSE(found->v1);
     EXPECT_EQ(found->mount_point, "/d");
@@ -81,8 +82,9 @@ TEST(CpuHierarchy, EveryPlaceOfCpuInTheOptions)
 {
     for (const char* options :
          {"cpu", "rw,cpu", "cpu,cpuacct", "rw,cpuacct,cpu", "rw,cpuset,cpu,cpuacct"}) {
-        const auto found = hierarchy_of(kCpuController, std::string("1 0 0:1 / /x rw - cgroup cgroup ") + options,
-                                         "cpu\t5\t2\t1\n");
+        const auto found =
+            hierarchy_of(kCpuController, std::string("1 0 0:1 / /x rw - cgroup cgroup ") + options,
+                         "cpu\t5\t2\t1\n");
         ASSERT_TRUE(found) << options;
         EXPECT_TRUE(found->v1) << options;
         EXPECT_EQ(found->kernel_id, 5);
@@ -91,7 +93,8 @@ TEST(CpuHierarchy, EveryPlaceOfCpuInTheOptions)
 
 TEST(CpuHierarchy, NoneMounted)
 {
-    const auto found = hierarchy_of(kCpuController, fixture("proc/none.mountinfo"), fixture("proc/v2.cgroups"));
+    const auto found =
+        hierarchy_of(kCpuController, fixture("proc/none.mountinfo"), fixture("proc/v2.cgroups"));
     ASSERT_FALSE(found);
     EXPECT_EQ(found.error().exit, ExitCode::kNotPossible);
     EXPECT_THAT(found.error().message(), HasSubstr("no cgroup hierarchy is mounted"));
@@ -102,12 +105,12 @@ TEST(CpuHierarchy, NoneMounted)
 TEST(CpuHierarchy, ContainersSeeTheirPart)
 {
     const auto v1 = hierarchy_of(kCpuController, fixture("proc/container_v1.mountinfo"),
-                                  fixture("proc/hybrid_systemd.cgroups"));
+                                 fixture("proc/hybrid_systemd.cgroups"));
     ASSERT_TRUE(v1);
     EXPECT_TRUE(v1->v1);
     EXPECT_EQ(v1->mount_point, "/sys/fs/cgroup/cpu,cpuacct");
-    const auto v2 =
-        hierarchy_of(kCpuController, fixture("proc/container_v2.mountinfo"), fixture("proc/v2.cgroups"));
+    const auto v2 = hierarchy_of(kCpuController, fixture("proc/container_v2.mountinfo"),
+                                 fixture("proc/v2.cgroups"));
     ASSERT_TRUE(v2);
     EXPECT_FALSE(v2->v1);
     EXPECT_EQ(v2->mount_point, "/sys/fs/cgroup");
@@ -119,9 +122,10 @@ TEST(CpuHierarchy, PrefersTheWholeHierarchyToAPart)
     for (const char* type : {"cgroup", "cgroup2"}) {
         const std::string fs =
             std::string(type) + " cgroup rw" + (type == std::string("cgroup") ? ",cpu" : "");
-        const auto found = hierarchy_of(kCpuController, "50 0 0:26 /docker/x /srv/part rw - " + fs + "\n" +
-                                             "51 0 0:26 / /sys/fs/cgroup rw - " + fs + "\n",
-                                         "cpu\t4\t71\t1\n");
+        const auto found = hierarchy_of(kCpuController,
+                                        "50 0 0:26 /docker/x /srv/part rw - " + fs + "\n" +
+                                            "51 0 0:26 / /sys/fs/cgroup rw - " + fs + "\n",
+                                        "cpu\t4\t71\t1\n");
         ASSERT_TRUE(found);
         EXPECT_EQ(found->mount_point, "/sys/fs/cgroup") << type;
     }
@@ -129,8 +133,8 @@ TEST(CpuHierarchy, PrefersTheWholeHierarchyToAPart)
 
 TEST(CpuHierarchy, MountPointWithSpaces)
 {
-    const auto found =
-        hierarchy_of(kCpuController, "1 0 0:1 / /my\\040cgroups/v\\1342 rw - cgroup2 none rw\n", "");
+    const auto found = hierarchy_of(kCpuController,
+                                    "1 0 0:1 / /my\\040cgroups/v\\1342 rw - cgroup2 none rw\n", "");
     ASSERT_TRUE(found);
     EXPECT_EQ(found->mount_point, "/my cgroups/v\\2");
 }
@@ -157,7 +161,8 @@ TEST(CpuHierarchy, V1NeedsItsNumber)
 {
     for (const char* cgroups : {"", "cpuset\t2\t9\t1\n", "cpu\n", "cpu\t0\t1\t1\n",
                                 "cpu\tx\t1\t1\n", "cpu\t99999999999\t1\t1\n"})
-        EXPECT_FALSE(hierarchy_of(kCpuController, fixture("proc/v1_systemd.mountinfo"), cgroups).has_value())
+        EXPECT_FALSE(
+            hierarchy_of(kCpuController, fixture("proc/v1_systemd.mountinfo"), cgroups).has_value())
             << cgroups;
 }
 

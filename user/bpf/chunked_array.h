@@ -37,8 +37,7 @@ public:
     static Result<ChunkedArray> start(bpf_map* first, bpf_map* more, const SlotPlan& plan)
     {
         ChunkedArray array(more, plan);
-        auto chunk =
-            MappedArray<T>::map(bpf_map__fd(first), size_t{plan.chunk_slots} * plan.cpus);
+        auto chunk = MappedArray<T>::map(bpf_map__fd(first), size_t{plan.chunk_slots} * plan.cpus);
         if (!chunk)
             return chunk.error();
         array.chunks_.push_back(std::move(*chunk));

@@ -95,8 +95,9 @@ void BlockCollector::prepare(BpfObject& object, const BlockConfig& config)
         bpf_program__set_autoload(program, true);
 }
 
-Result<std::unique_ptr<BlockCollector>>
-BlockCollector::start(BpfObject& object, const BlockConfig& config, OnSlow on_slow)
+Result<std::unique_ptr<BlockCollector>> BlockCollector::start(BpfObject& object,
+                                                              const BlockConfig& config,
+                                                              OnSlow on_slow)
 {
     auto queues = BlockQueues::start(object);
     if (!queues)
@@ -118,8 +119,7 @@ BlockCollector::start(BpfObject& object, const BlockConfig& config, OnSlow on_sl
             return static_cast<BlockCollector*>(collector)->slow_request(
                 *static_cast<const vt_slow_request*>(data));
         };
-        self->ring_.reset(
-            ring_buffer__new(bpf_map__fd(maps.block_slow), one, self.get(), nullptr));
+        self->ring_.reset(ring_buffer__new(bpf_map__fd(maps.block_slow), one, self.get(), nullptr));
         if (!self->ring_)
             return errno_error("cannot open the buffer of slow requests");
     }

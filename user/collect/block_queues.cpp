@@ -26,8 +26,7 @@ std::vector<fs::path> entries_of(const fs::path& directory)
 {
     std::vector<fs::path> found;
     std::error_code error;
-    for (fs::directory_iterator at(directory, error), end; !error && at != end;
-         at.increment(error))
+    for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
         found.push_back(at->path());
     std::ranges::sort(found);
     return found;

@@ -288,17 +288,16 @@ int SchedCollector::on_slow_wait(void* self, void* data, size_t size)
 {
     vt_slow_wait event{};
     std::memcpy(&event, data, std::min(size, sizeof(event)));
-    static_cast<SchedCollector*>(self)->slow_wait_(
-        {.end_ns = to_wall_clock(event.end_ns),
-         .wait_ns = event.wait_ns,
-         .cgroup_id = event.cgroup_id,
-         .vm = event.vm,
-         .cpu = event.cpu,
-         .tid = event.tid,
-         .tgid = event.tgid,
-         .comm = comm_string(event.comm),
-         .previous_tid = event.prev_tid,
-         .previous_comm = comm_string(event.prev_comm)});
+    static_cast<SchedCollector*>(self)->slow_wait_({.end_ns = to_wall_clock(event.end_ns),
+                                                    .wait_ns = event.wait_ns,
+                                                    .cgroup_id = event.cgroup_id,
+                                                    .vm = event.vm,
+                                                    .cpu = event.cpu,
+                                                    .tid = event.tid,
+                                                    .tgid = event.tgid,
+                                                    .comm = comm_string(event.comm),
+                                                    .previous_tid = event.prev_tid,
+                                                    .previous_comm = comm_string(event.prev_comm)});
     return 0;
 }
 

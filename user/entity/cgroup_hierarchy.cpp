@@ -53,7 +53,8 @@ Result<CgroupHierarchy> hierarchy_of(std::string_view controller, std::string_vi
     }
     // 0 is v2's: its figures would be shown as those of v1.
     if (found.v1 && found.kernel_id <= 0)
-        return Error{.what = "cannot tell the number of the " + found.controller + " cgroup hierarchy",
+        return Error{.what =
+                         "cannot tell the number of the " + found.controller + " cgroup hierarchy",
                      .hint = "/proc/cgroups has to be readable",
                      .exit = ExitCode::kNotPossible};
     return found;

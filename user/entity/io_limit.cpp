@@ -62,8 +62,7 @@ IoLimit read_io_limit(const std::string& directory, uint32_t device)
         return io_limit(*v2, device);
     IoLimit limit;
     for (const auto& [name, field] : kFiles) {
-        const auto text =
-            read_file(directory + "/blkio.throttle." + std::string(name) + "_device");
+        const auto text = read_file(directory + "/blkio.throttle." + std::string(name) + "_device");
         if (text)
             limit.*field = throttle_limit(*text, device);
     }

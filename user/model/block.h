@@ -59,8 +59,9 @@ struct BlockFigure {
 struct BlockDevice {
     uint32_t number = 0; // major << 20 | minor
     std::string name;    // raw bytes
-    bool bio_based = false; // it has no requests (dm, md, zram): the next are all that is known of it
-    uint64_t ios = 0;       // in the window, from /proc/diskstats, as the next two
+    bool bio_based =
+        false;        // it has no requests (dm, md, zram): the next are all that is known of it
+    uint64_t ios = 0; // in the window, from /proc/diskstats, as the next two
     uint64_t bytes = 0;
     uint64_t ns = 0; // summed over I/Os
     bool operator==(const BlockDevice&) const = default;
@@ -81,12 +82,12 @@ struct OpenRequest {
 struct BlockSeen {
     OwnerId owner;
     uint32_t device = 0;
-    uint64_t samples = 0;     // in which it had requests
-    uint64_t queued = 0;      // requests
-    uint64_t issued = 0;      // likewise
-    uint64_t beside = 0;      // requests, of both, while others had some there
-    uint64_t held = 0;        // samples in which a limit of its own held I/O back
-    IoLimit limit;            // of these, at the end of the window
+    uint64_t samples = 0; // in which it had requests
+    uint64_t queued = 0;  // requests
+    uint64_t issued = 0;  // likewise
+    uint64_t beside = 0;  // requests, of both, while others had some there
+    uint64_t held = 0;    // samples in which a limit of its own held I/O back
+    IoLimit limit;        // of these, at the end of the window
     bool operator==(const BlockSeen&) const = default;
 };
 
@@ -120,7 +121,8 @@ struct BlockSnapshot {
     uint64_t samples = 0;          // that were taken
     std::vector<BlockSeen> seen;
     std::vector<BlockBeside> beside;
-    std::vector<uint64_t> with_descendants; // cgroups whose figures have those of cgroups below them
+    std::vector<uint64_t>
+        with_descendants; // cgroups whose figures have those of cgroups below them
     bool operator==(const BlockSnapshot&) const = default;
 };
 

@@ -97,9 +97,9 @@ struct Report {
     int64_t start_ns = 0; // ns since 1970
     uint64_t duration_ns = 0;
     std::vector<Row> rows;
-    size_t rows_left_out = 0;  // by --top
-    Histogram left_out;        // their merged histogram
-    std::vector<OpenRow> open; // longest first
+    size_t rows_left_out = 0;         // by --top
+    Histogram left_out;               // their merged histogram
+    std::vector<OpenRow> open;        // longest first
     std::vector<RequestRow> requests; // likewise
     std::vector<std::string> notes;
     Loss loss;

@@ -459,8 +459,8 @@ Json to_json(const std::vector<BlockFigure>& figures)
     Json list = Json::array();
     for (const BlockFigure& f : figures)
         list.push_back({to_json(f.key), f.count, f.bytes, f.errors, f.requeued, f.unsplit,
-                        f.untimed, f.unaccounted, f.sequential, f.random, f.sizes,
-                        to_json(f.queue), to_json(f.device), to_json(f.total)});
+                        f.untimed, f.unaccounted, f.sequential, f.random, f.sizes, to_json(f.queue),
+                        to_json(f.device), to_json(f.total)});
     return list;
 }
 
@@ -498,10 +498,9 @@ Json to_json(const BlockSnapshot& block)
         open.push_back({to_json(r.key), r.sector, r.bytes, r.age_ns, r.device_ns, r.issued});
     Json seen = Json::array();
     for (const BlockSeen& s : block.seen)
-        seen.push_back(
-            {to_json(s.owner), s.device, s.samples, s.queued, s.issued, s.beside, s.held,
-             or_null(s.limit.read_bytes), or_null(s.limit.write_bytes), or_null(s.limit.reads),
-             or_null(s.limit.writes)});
+        seen.push_back({to_json(s.owner), s.device, s.samples, s.queued, s.issued, s.beside, s.held,
+                        or_null(s.limit.read_bytes), or_null(s.limit.write_bytes),
+                        or_null(s.limit.reads), or_null(s.limit.writes)});
     Json beside = Json::array();
     for (const BlockBeside& b : block.beside)
         beside.push_back({to_json(b.owner), to_json(b.other), b.device, b.requests});

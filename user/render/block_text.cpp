@@ -52,8 +52,7 @@ std::string quantile(const Histogram& histogram, double share)
 std::string summary(const Report& report, const Row& row)
 {
     constexpr double kNsPerSecond = 1e9;
-    const double seconds =
-        std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
     const double count = value_of(row, "count");
     std::string text = fmt::format(
         "{}: {} requests ({} a second), {} ({}/s)", owner_name(row.entity),
@@ -201,8 +200,7 @@ std::string iotop_text(const Report& report, const TextStyle& style)
     constexpr size_t kFigures = 6 * 7 + 8;
     if (report.rows.empty())
         return "no request completed\n" + open_requests_text(report, style);
-    const double seconds =
-        std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
     const size_t width = std::clamp<size_t>(style.width, 80, 120) - kDisk - kFigures;
     std::string text =
         paint(pad(heading(report.group), width) + pad("DISK", kDisk) +
@@ -214,16 +212,16 @@ std::string iotop_text(const Report& report, const TextStyle& style)
             const auto value = find_value(row, name);
             return value ? format_share(*value) : "-";
         };
-        text += pad(shorten(owner_name(row.entity), width - 1, style.utf8), width) +
-                pad(shorten(printable(disk_of(row)), kDisk - 1, style.utf8), kDisk) +
-                fmt::format(
-                    "{:>7}{:>7}{:>8}{:>7}{:>7}{:>7.2f}{:>7}\n",
-                    format_count(static_cast<uint64_t>(value_of(row, "count") / seconds + 0.5)),
-                    bytes_text(value_of(row, "read_bytes") / seconds),
-                    bytes_text(value_of(row, "write_bytes") / seconds),
-                    quantile(row.histogram, 0.99), share("device_share"), value_of(row, "depth"),
-                    share("beside")) +
-                below(row, style);
+        text +=
+            pad(shorten(owner_name(row.entity), width - 1, style.utf8), width) +
+            pad(shorten(printable(disk_of(row)), kDisk - 1, style.utf8), kDisk) +
+            fmt::format("{:>7}{:>7}{:>8}{:>7}{:>7}{:>7.2f}{:>7}\n",
+                        format_count(static_cast<uint64_t>(value_of(row, "count") / seconds + 0.5)),
+                        bytes_text(value_of(row, "read_bytes") / seconds),
+                        bytes_text(value_of(row, "write_bytes") / seconds),
+                        quantile(row.histogram, 0.99), share("device_share"),
+                        value_of(row, "depth"), share("beside")) +
+            below(row, style);
     }
     if (report.rows_left_out != 0)
         text += fmt::format("({} more)\n", report.rows_left_out);

@@ -8,7 +8,8 @@
 
 namespace vtrace {
 
-inline constexpr uint32_t kSmallestSize = 512; // bytes; the sizes of requests are counted from there on
+inline constexpr uint32_t kSmallestSize =
+    512; // bytes; the sizes of requests are counted from there on
 
 // A table of disks and operations for each entity, and the histograms of the worst.
 std::string biolatency_text(const Report& report, const TextStyle& style);
