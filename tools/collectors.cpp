@@ -335,9 +335,10 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     auto config = sched_config(options, measured.sched, measured.kvm, *hierarchy);
     if (!config)
         return config.error();
-    const auto block = block_config(options, measured.block);
+    auto block = block_config(options, measured.block);
     if (!block)
         return block.error();
+    block->subtree = config->target_cgroup != 0;
     for (const auto& check : {check_privileges, check_btf}) {
         if (auto checked = check(); !checked)
             return checked.error();

@@ -302,6 +302,10 @@ def on_any_kernel(test):
 class TestCase(unittest.TestCase):
     """A test whose contexts end with it: enter() takes one."""
 
+    def disturbed(self):
+        """True if what was measured last cannot be held against exact figures: `measured` does it again."""
+        return False
+
     def setUp(self):
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
@@ -355,7 +359,7 @@ def measured(test):
                 return
             lost = stolen.ns()
             print(f"    attempt {number}, {lost / 1e6:.0f} ms stolen: {failure}", flush=True)
-            if number == ATTEMPTS or not (lost or EMULATED):
+            if number == ATTEMPTS or not (lost or EMULATED or self.disturbed()):
                 raise failure
             self.doCleanups()
             self.setUp()

@@ -127,12 +127,13 @@ Result<std::unique_ptr<BlockCollector>> BlockCollector::start(BpfObject& object,
         return handed.error();
     if (auto attached = self->attach_all(); !attached)
         return attached.error();
-    self->disks_ = disk_counts_now();
     self->sample_every_ = kSampleEvery;
     // What came between two attachments is of no window.
     Snapshot before;
     if (auto read = self->read(before); !read)
         return read.error();
+    self->disks_ = disk_counts_now();
+    self->kernels_ = self->counted_requests_ = self->unseen_ = 0;
     return self;
 }
 
@@ -339,6 +340,7 @@ void BlockCollector::read_figures(BlockSnapshot& block)
         BlockFigure found = figure(slot, epoch);
         if (slot == VT_BLOCK_SLOT_OTHER)
             found.key = {};
+        counted_requests_ += found.count - found.unaccounted;
         if (found.count != 0 || found.bytes != 0 || found.requeued != 0 || found.sequential != 0 ||
             found.random != 0)
             block.figures.push_back(std::move(found));
@@ -394,10 +396,27 @@ std::string BlockCollector::device_name(uint32_t number)
     return known == disks_.end() ? "" : known->second.name;
 }
 
-// Those that have figures, and those that the kernel's own counts are all that is known of.
-void BlockCollector::read_devices(BlockSnapshot& block)
+// The kernel may not run a program on an event: while it runs one already, or as it sees fit. Its own count of requests,
+// which was read before the figures, is no more than theirs then: what it is more is a loss, and the least that there is.
+void BlockCollector::hold_against(const DiskCounts& now, Loss& loss)
 {
-    const DiskCounts before = std::exchange(disks_, disk_counts_now());
+    for (const Disk& disk : disks_present()) {
+        const auto counted = now.find(disk.number);
+        const auto before = disks_.find(disk.number);
+        if (disk.bio_based || !wanted(disk.number) || counted == now.end())
+            continue;
+        const uint64_t from = before == disks_.end() ? 0 : before->second.ios;
+        kernels_ += counted->second.ios - std::min(from, counted->second.ios);
+    }
+    if (config_.subtree || kernels_ <= counted_requests_ + unseen_)
+        return;
+    loss.unseen += kernels_ - counted_requests_ - unseen_;
+    unseen_ = kernels_ - counted_requests_;
+}
+
+// Those that have figures, and those that the kernel's own counts are all that is known of.
+void BlockCollector::read_devices(BlockSnapshot& block, const DiskCounts& now)
+{
     std::set<uint32_t> numbers;
     for (const BlockFigure& figure : block.figures)
         numbers.insert(figure.key.device);
@@ -409,19 +428,20 @@ void BlockCollector::read_devices(BlockSnapshot& block)
     for (const uint32_t number : numbers)
         block.devices.push_back({.number = number, .name = device_name(number)});
     for (const Disk& disk : disks_present()) {
-        const auto now = disks_.find(disk.number);
-        if (!disk.bio_based || !wanted(disk.number) || now == disks_.end())
+        const auto counted = now.find(disk.number);
+        if (!disk.bio_based || !wanted(disk.number) || counted == now.end())
             continue;
-        const auto last = before.find(disk.number);
-        const DiskCount& from = last == before.end() ? DiskCount{} : last->second;
-        if (now->second.ios <= from.ios)
+        const auto last = disks_.find(disk.number);
+        const DiskCount from = last == disks_.end() ? DiskCount{} : last->second;
+        const DiskCount& to = counted->second;
+        if (to.ios <= from.ios || to.bytes < from.bytes || to.ns < from.ns)
             continue;
         block.devices.push_back({.number = disk.number,
                                  .name = disk.name,
                                  .bio_based = true,
-                                 .ios = now->second.ios - from.ios,
-                                 .bytes = now->second.bytes - from.bytes,
-                                 .ns = now->second.ns - from.ns});
+                                 .ios = to.ios - from.ios,
+                                 .bytes = to.bytes - from.bytes,
+                                 .ns = to.ns - from.ns});
     }
 }
 
@@ -453,10 +473,13 @@ Status BlockCollector::read(Snapshot& snapshot)
     if (ring_)
         ring_buffer__consume(ring_.get());
     BlockSnapshot& block = snapshot.block;
+    DiskCounts now = disk_counts_now(); // before the figures: see hold_against()
     read_figures(block);
     read_open(block);
     read_samples(block);
-    read_devices(block);
+    read_devices(block, now);
+    hold_against(now, snapshot.loss);
+    disks_ = std::move(now);
     read_losses(snapshot.loss);
     return make_room();
 }

@@ -32,6 +32,7 @@ struct BlockParts {
 struct BlockConfig {
     BlockParts parts;
     uint32_t device = 0;    // 0 is all
+    bool subtree = false;   // only cgroups in one
     uint64_t slower_ns = 0; // 0: no single requests
 };
 
@@ -79,7 +80,8 @@ private:
     BlockFigure figure(uint32_t slot, uint32_t epoch);
     void read_open(BlockSnapshot& block);
     void read_samples(BlockSnapshot& block);
-    void read_devices(BlockSnapshot& block);
+    void read_devices(BlockSnapshot& block, const DiskCounts& now);
+    void hold_against(const DiskCounts& now, Loss& loss);
     void read_losses(Loss& loss);
     std::string device_name(uint32_t number);
     [[nodiscard]] bool wanted(uint32_t device) const
@@ -98,6 +100,10 @@ private:
     Ring ring_; // of slow requests
     OnSlow on_slow_;
     DiskCounts disks_;
+    // Requests since the start: by the kernel's count, by this one, and how many more the kernel had at most.
+    uint64_t kernels_ = 0;
+    uint64_t counted_requests_ = 0;
+    uint64_t unseen_ = 0;
     uint64_t unsplit_seen_ = 0; // by the windows before
     uint64_t full_seen_ = 0;    // by make_room()
     std::chrono::steady_clock::time_point sampled_;

@@ -222,6 +222,7 @@ struct Loss {
     uint64_t blocks_lost_ns = 0;
     uint64_t stacks_unnoticed = 0;      // user stacks named late, or not at all
     uint64_t samples_missed = 0;        // of run queues: due, but they did not come
+    uint64_t unseen = 0;                // that the kernel counts, but ran no program for; at least
     uint64_t unresolved = 0;            // ids without a name; set when the report is made
     std::vector<std::string> fallbacks; // what serves in place of what, and why
 
