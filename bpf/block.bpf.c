@@ -32,6 +32,14 @@ struct {
     __type(value, __u32);
 } block_slots SEC(".maps");
 
+/* Keys that were not asked for. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, struct vt_request_key);
+    __type(value, __u8);
+} block_excluded SEC(".maps");
+
 /* First in, first out: a slot that was given back rests for as long as possible. */
 struct {
     __uint(type, BPF_MAP_TYPE_QUEUE);
@@ -167,32 +175,40 @@ static __always_inline struct cgroup *read_key(struct request *rq, struct gendis
     return cgroup;
 }
 
+static __always_inline bool is_wanted(struct vt_request_key *key, struct cgroup *cgroup)
+{
+    if (!key->device || (block_only_device && key->device != block_only_device))
+        return false; /* what is of no disk are commands to a controller */
+    return !cgroup_target ||
+           (key->origin == VT_BLOCK_OF_CGROUP && cgroup && cgroup_selected(cgroup));
+}
+
 static __noinline __u32 take_slot(struct vt_request_key *key, struct cgroup *cgroup,
                                   struct gendisk *disk)
 {
+    struct vt_request_key none = {};
     struct vt_block_device device = {};
-    __u32 slot = VT_BLOCK_SLOT_EXCLUDED, *known;
-    bool wanted =
-        !cgroup_target || (key->origin == VT_BLOCK_OF_CGROUP && cgroup && cgroup_selected(cgroup));
+    __u32 slot, *known, number = key->device;
+    __u8 one = 1;
 
-    if (block_only_device && key->device != block_only_device)
-        wanted = false;
-    if (wanted) {
-        __u32 number = key->device;
-
-        if (bpf_map_pop_elem(&block_free_slots, &slot))
-            return VT_BLOCK_SLOT_OTHER;
-        bpf_map_update_elem(&block_keys, &slot, key, BPF_ANY); /* before the first request in it */
-        bpf_probe_read_kernel(device.name, sizeof(device.name), disk->disk_name);
-        bpf_map_update_elem(&block_devices, &number, &device, BPF_ANY);
+    if (bpf_map_lookup_elem(&block_excluded, key))
+        return VT_BLOCK_SLOT_EXCLUDED;
+    if (!is_wanted(key, cgroup)) {
+        bpf_map_update_elem(&block_excluded, key, &one, BPF_ANY);
+        return VT_BLOCK_SLOT_EXCLUDED;
     }
+    if (bpf_map_pop_elem(&block_free_slots, &slot))
+        return VT_BLOCK_SLOT_OTHER;
+    bpf_map_update_elem(&block_keys, &slot, key, BPF_ANY); /* before the first request in it */
     if (bpf_map_update_elem(&block_slots, key, &slot, BPF_NOEXIST)) {
         /* Another CPU was faster, or the hash is full. */
-        if (wanted)
-            bpf_map_push_elem(&block_free_slots, &slot, 0);
+        bpf_map_update_elem(&block_keys, &slot, &none, BPF_ANY);
+        bpf_map_push_elem(&block_free_slots, &slot, 0);
         known = bpf_map_lookup_elem(&block_slots, key);
-        return known ? *known : wanted ? VT_BLOCK_SLOT_OTHER : VT_BLOCK_SLOT_EXCLUDED;
+        return known ? *known : VT_BLOCK_SLOT_OTHER;
     }
+    bpf_probe_read_kernel(device.name, sizeof(device.name), disk->disk_name);
+    bpf_map_update_elem(&block_devices, &number, &device, BPF_ANY);
     return slot;
 }
 
@@ -254,11 +270,14 @@ SEC("tp_btf/block_rq_complete")
 int BPF_PROG(block_complete, struct request *rq, int error, unsigned int bytes)
 {
     struct vt_slow_request slow = {};
+    bool whole = bytes >= rq->__data_len;
+    __u64 now, start, issued = 0;
     __u32 rq_flags = rq->rq_flags;
     struct vt_block_stat *stat;
-    __u64 now, start, issued;
     __u32 slot;
 
+    if (whole)
+        issued = issued_at(rq);
     slot = slot_of(rq, &slow.key);
     if (slot == VT_BLOCK_SLOT_EXCLUDED)
         return 0;
@@ -266,21 +285,20 @@ int BPF_PROG(block_complete, struct request *rq, int error, unsigned int bytes)
     if (!stat)
         return 0;
     stat->bytes += bytes;
-    /* The kernel counts a flush of the cache whether there are statistics or not: blk_account_io_flush(). */
-    if (bytes < rq->__data_len)
+    if (!whole)
         return 0;
+    if (bytes)
+        stat->sizes[size_class(bytes) & (VT_BLOCK_SIZES - 1)]++;
+    /* The kernel counts a flush of the cache whether there are statistics or not: blk_account_io_flush(). */
     if (slow.key.op != VT_REQ_OP_FLUSH) {
         if (rq_flags & block_flag_flush_seq)
-            return 0;
+            return 0; /* its data; it comes again when the cache has been flushed */
         if (!(rq_flags & block_flag_io_stat))
             stat->unaccounted++;
     }
     stat->count++;
     stat->errors += error != 0;
-    if (bytes)
-        stat->sizes[size_class(bytes) & (VT_BLOCK_SIZES - 1)]++;
     start = rq->start_time_ns;
-    issued = issued_at(rq);
     if (!start) {
         stat->untimed++;
         return 0;
@@ -297,8 +315,9 @@ int BPF_PROG(block_complete, struct request *rq, int error, unsigned int bytes)
         slow.device = now - issued;
         hist_add_in(&stat->queue, slow.queue, 0, block_epoch);
         hist_add_in(&stat->device, slow.device, 0, block_epoch);
-    } else {
+    } else if (bytes) { /* else it only waited for the cache to be flushed */
         stat->unsplit++;
+        stat->unsplit_time += slow.total;
         __sync_fetch_and_add(&block_unsplit, 1);
     }
     if (block_slower_ns && slow.total >= block_slower_ns) {
@@ -520,12 +539,13 @@ SEC("raw_tp/block_rq_complete")
 int BPF_PROG(block_find_held, __u64 fd)
 {
     struct blk_mq_hw_ctx *queue = queue_at(fd);
-    struct request_queue *disk_queue;
+    struct request_queue *disk_queue = NULL;
     struct throtl_data *td;
     struct list_head *head, *at;
 
     block_walk.open = 0;
-    if (!queue)
+    block_walk.cut = 0;
+    if (!queue || !bpf_core_field_exists(disk_queue->td))
         return 0;
     disk_queue = BPF_CORE_READ(queue, queue);
     td = BPF_CORE_READ(disk_queue, td);
@@ -539,6 +559,7 @@ int BPF_PROG(block_find_held, __u64 fd)
         look_at_cgroup((__u64)at - bpf_core_field_offset(struct blkcg_gq, q_node), (__u64)td);
         at = next;
     }
+    block_walk.cut = at != head;
     return 0;
 }
 

@@ -49,16 +49,23 @@ void add_figure(Row& row, const BlockFigure& figure, const ToolOptions& options)
     }
 }
 
-// How many requests an owner had on its disks on average, by samples.
-void add_depth(Row& row, const BlockSeen& seen, uint64_t samples)
+// How many requests the owners had in flight on average, by samples.
+void add_depths(BlockRows& rows, const BlockSnapshot& block)
 {
-    const double depth =
-        static_cast<double>(seen.queued + seen.issued) / static_cast<double>(samples);
-    const auto known = std::ranges::find(row.metrics, "depth", &Metric::name);
-    if (known == row.metrics.end())
-        row.metrics.push_back({"depth", Metric::Type::kGauge, "1", depth});
-    else
-        known->value += depth;
+    for (const BlockCompany& company : block.companies) {
+        for (const BlockPresence& owner : company.owners) {
+            if (!rows.has(owner.owner))
+                continue;
+            Row& row = rows.row(owner.owner);
+            const double depth = static_cast<double>(owner.queued + owner.issued) /
+                                 static_cast<double>(block.samples);
+            const auto known = std::ranges::find(row.metrics, "depth", &Metric::name);
+            if (known == row.metrics.end())
+                row.metrics.push_back({"depth", Metric::Type::kGauge, "1", depth});
+            else
+                known->value += depth;
+        }
+    }
 }
 
 Report build(const Snapshot& snapshot, const ToolOptions& options)
@@ -79,10 +86,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         operation.entity = {.kind = "operation", .name = name, .labels = {{"disk", disk}}};
         add_figure(operation, figure, options);
     }
-    for (const BlockSeen& seen : snapshot.block.seen) {
-        if (rows.has(seen.owner) && snapshot.block.samples != 0)
-            add_depth(rows.row(seen.owner), seen, snapshot.block.samples);
-    }
+    if (snapshot.block.samples != 0)
+        add_depths(rows, snapshot.block);
     rows.give_to(report);
     for (Row& row : report.rows) {
         for (auto& [key, operation] : inner[key_of(row.entity)])

@@ -49,8 +49,16 @@ Entity BlockRows::entity(const OwnerId& owner) const
     return entity;
 }
 
+bool BlockRows::asked_for(const OwnerId& owner) const
+{
+    const auto& asked_for = snapshot_.block.asked_for;
+    return !asked_for || asked_for->contains(owner);
+}
+
 std::string BlockRows::disk(uint32_t number) const
 {
+    if (number == 0)
+        return "any";
     const auto known = disks_.find(number);
     return known == disks_.end() || known->second.empty() ? number_of(number) : known->second;
 }

@@ -27,7 +27,9 @@ public:
     Row& row(const OwnerId& owner);
     [[nodiscard]] bool has(const OwnerId& owner) const;
     [[nodiscard]] Entity entity(const OwnerId& owner) const;
-    // Of a disk; its number if it has no known name.
+    // Of one that samples saw.
+    [[nodiscard]] bool asked_for(const OwnerId& owner) const;
+    // Of a disk; its number if it has no known name, "any" of what found no room of its own.
     [[nodiscard]] std::string disk(uint32_t number) const;
 
     // Puts the rows into the report, worst first by the sum of their histograms, with the notes and the open

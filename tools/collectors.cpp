@@ -429,6 +429,10 @@ Result<SlowEvents> Collectors::poll()
     if (block_) {
         if (auto polled = block_->poll(); !polled)
             return polled.error();
+        if (!slow_.requests.empty()) {
+            complete_slow(slow_.requests, hierarchy_, watcher_->facts(), entities(),
+                          {.cgroup = target_cgroup_, .vm = target_vm_});
+        }
     }
     return std::exchange(slow_, {});
 }

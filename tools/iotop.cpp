@@ -24,58 +24,87 @@ struct Use {
     Entity entity;
     uint64_t count = 0;
     uint64_t read_bytes = 0;
-    uint64_t bytes = 0;
+    uint64_t write_bytes = 0; // and discarded, and the like
     uint64_t device_ns = 0;
     Histogram total;
-    uint64_t samples = 0;
     uint64_t requests = 0; // summed over samples
     uint64_t beside = 0;
-    uint64_t held = 0;
+    uint64_t held = 0; // samples
     IoLimit limit;
     std::map<std::string, std::pair<Entity, uint64_t>> others; // by key_of()
 };
 
 using Key = std::pair<std::string, uint32_t>; // entity, disk
+using Uses = std::map<Key, Use>;
 
-std::map<Key, Use> uses_of(const Snapshot& snapshot, const BlockRows& rows)
+Use& use_of(Uses& uses, const Entity& entity, uint32_t device)
 {
-    std::map<Key, Use> uses;
-    const auto use = [&](const OwnerId& owner, uint32_t device) -> Use& {
-        Entity entity = rows.entity(owner);
-        Use& found = uses[{key_of(entity), device}];
-        found.entity = std::move(entity);
-        return found;
-    };
-    for (const BlockFigure& figure : snapshot.block.figures) {
-        Use& found = use(figure.key.owner, figure.key.device);
-        found.count += figure.count;
-        found.bytes += figure.bytes;
-        if (figure.key.op == VT_REQ_OP_READ)
-            found.read_bytes += figure.bytes;
-        // Where it is not known when a request was issued, all of its time.
-        found.device_ns +=
-            figure.device.sum +
-            (figure.unsplit != 0 ? figure.total.sum - figure.queue.sum - figure.device.sum : 0);
-        found.total.merge(figure.total);
+    Use& found = uses[{key_of(entity), device}];
+    found.entity = entity;
+    return found;
+}
+
+void add_figure(Use& use, const BlockFigure& figure)
+{
+    use.count += figure.count;
+    if (figure.key.op == VT_REQ_OP_READ)
+        use.read_bytes += figure.bytes;
+    else if (figure.key.op != kAnyOperation)
+        use.write_bytes += figure.bytes;
+    // Where it is not known when a request was issued, all of its time.
+    use.device_ns += figure.device.sum + figure.unsplit_ns;
+    use.total.merge(figure.total);
+}
+
+// One entity in samples.
+struct Presence {
+    Entity entity;
+    uint64_t requests = 0;
+    bool held = false;
+    bool asked_for = false;
+};
+
+void add_company(Uses& uses, const BlockCompany& company, const BlockRows& rows)
+{
+    std::map<std::string, Presence> present; // by key_of()
+    for (const BlockPresence& owner : company.owners) {
+        const Entity entity = rows.entity(owner.owner);
+        Presence& found = present[key_of(entity)];
+        found.entity = entity;
+        found.requests += owner.queued + owner.issued;
+        found.held = found.held || owner.held;
+        found.asked_for = found.asked_for || rows.asked_for(owner.owner);
     }
-    for (const BlockSeen& seen : snapshot.block.seen) {
-        Use& found = use(seen.owner, seen.device);
-        found.samples += seen.samples;
-        found.requests += seen.queued + seen.issued;
-        found.beside += seen.beside;
-        found.held += seen.held;
-        if (seen.held != 0)
-            found.limit = seen.limit;
+    for (const auto& [key, one] : present) {
+        if (!one.asked_for)
+            continue;
+        Use& use = use_of(uses, one.entity, company.device);
+        use.requests += one.requests;
+        use.held += one.held ? company.samples : 0;
+        bool alone = true;
+        for (const auto& [other_key, other] : present) {
+            if (other_key == key || other.requests == 0 || one.requests == 0)
+                continue;
+            alone = false;
+            auto& [entity, requests] = use.others[other_key];
+            entity = other.entity;
+            requests += one.requests;
+        }
+        use.beside += alone ? 0 : one.requests;
     }
-    for (const BlockBeside& beside : snapshot.block.beside) {
-        Use& found = use(beside.owner, beside.device);
-        Entity other = rows.entity(beside.other);
-        const std::string key = key_of(other);
-        if (key == key_of(found.entity))
-            continue; // others of the same entity
-        auto& [entity, requests] = found.others[key];
-        entity = std::move(other);
-        requests += beside.requests;
+}
+
+Uses uses_of(const Snapshot& snapshot, const BlockRows& rows)
+{
+    Uses uses;
+    const BlockSnapshot& block = snapshot.block;
+    for (const BlockFigure& figure : block.figures)
+        add_figure(use_of(uses, rows.entity(figure.key.owner), figure.key.device), figure);
+    for (const BlockCompany& company : block.companies)
+        add_company(uses, company, rows);
+    for (const BlockLimit& limit : block.limits) {
+        if (rows.asked_for(limit.owner))
+            use_of(uses, rows.entity(limit.owner), limit.device).limit = limit.limit;
     }
     return uses;
 }
@@ -99,7 +128,7 @@ Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, uint64_t
     row.entity.labels.push_back({"disk", disk});
     add_counter(row, "count", "1", use.count);
     add_counter(row, "read_bytes", "bytes", use.read_bytes);
-    add_counter(row, "write_bytes", "bytes", use.bytes - use.read_bytes);
+    add_counter(row, "write_bytes", "bytes", use.write_bytes);
     add_counter(row, "device_time", "ns", use.device_ns);
     add_share(row, "device_share", use.device_ns, device_ns);
     if (samples != 0) {
@@ -130,10 +159,12 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     report.metric = "total";
     report.nested = "others";
     BlockRows rows(snapshot, options);
-    std::map<Key, Use> uses = uses_of(snapshot, rows);
-    std::map<uint32_t, uint64_t> device_ns; // by disk
-    for (const auto& [key, use] : uses)
-        device_ns[key.second] += use.device_ns;
+    const Uses uses = uses_of(snapshot, rows);
+    std::map<uint32_t, uint64_t> device_ns; // by disk; with a target not all is counted
+    for (const auto& [key, use] : uses) {
+        if (options.target.empty())
+            device_ns[key.second] += use.device_ns;
+    }
     rows.give_to(report);
     for (const auto& [key, use] : uses)
         report.rows.push_back(
@@ -157,12 +188,12 @@ ToolSpec iotop_tool()
         .details =
             "Each cgroup (container, pod, unit, VM) on each disk: requests and bytes a second,\n"
             "the 99th percentile of a request's whole time, and SHARE: its part of the time\n"
-            "that the disk spent on requests. The others are of samples, taken up to 200\n"
-            "times a second: DEPTH is how many of its requests were in flight on average,\n"
+            "that the disk spent on requests (not with a target). The rest is of samples, up\n"
+            "to 200 a second: DEPTH is how many of its requests were in flight on average,\n"
             "BESIDE the part of them that were while others had some there, by whom below.\n"
-            "Held back: a limit of the own cgroup (io.max, blkio.throttle) let I/O wait\n"
-            "before it reached the disk; it is in no time of a request, and no fault of the disk.\n"
-            "Whose a request is, biolatency's help says.",
+            "Held back: a limit of its own (io.max, blkio.throttle) let I/O wait before it\n"
+            "was a request; that is in no figure of the disk. Whose a request is, biolatency's\n"
+            "help says.",
         .examples = "  vtrace iotop 5 1                     each cgroup, for 5 s\n"
                     "  vtrace iotop --container 1           each container, every second\n"
                     "  vtrace iotop --cgroup=/docker --dev sda 5\n"

@@ -10,7 +10,7 @@
 #define VT_BLOCK_SLOT_OTHER 0U /* of requests that found no slot: counted, not told apart */
 #define VT_BLOCK_SLOT_EXCLUDED 0xffffffffU /* of an owner that was not asked for */
 
-/* Of enum req_op (enum req_opf until 5.19) in include/linux/blk_types.h: their values never changed. */
+/* Of enum req_op (enum req_opf until 5.19) in include/linux/blk_types.h: these values never changed. */
 #define VT_REQ_OP_READ 0
 #define VT_REQ_OP_WRITE 1
 #define VT_REQ_OP_FLUSH 2
@@ -60,7 +60,7 @@ struct vt_block_stat {
     __u64 unaccounted; /* that /proc/diskstats does not count: the device has no I/O statistics */
     __u64 sequential;  /* issued, where the one before had ended on the disk; with --pattern */
     __u64 random;
-    __u64 unused;
+    __u64 unsplit_time; /* in all */
     __u32 sizes[VT_BLOCK_SIZES];
     struct vt_hist queue;  /* from the start of the request to its (last) issue to the driver */
     struct vt_hist device; /* from then to its completion */
@@ -114,6 +114,7 @@ struct vt_block_walk {
     __u32 requests; /* that queue has so many, free ones included */
     __u32 next;     /* the first one that was not looked at */
     __u32 open;     /* entries of block_open */
+    __u32 cut;      /* there are more cgroups than were looked at */
 };
 
 #endif

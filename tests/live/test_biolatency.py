@@ -423,6 +423,13 @@ class BadDays(Biolatency):
         _, reports = self.traced(work)
         self.assertEqual(figures(reports, self.disk), {"write sync": 25})
 
+
+
+class Room(Biolatency):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.enter(LoopDisk())
+
     def test_more_than_there_is_room_for(self):
         """What finds no room is counted, in `other` and in the ledger; later there is room."""
         groups = [self.enter(BlockCgroup()) for _ in range(150)]
@@ -461,8 +468,9 @@ class BadDays(Biolatency):
             return known, other
 
         known, other = counted(before)
-        self.assertEqual(known + other, 300)
-        self.assertGreater(other, 0)
+        # Others may find no room, too.
+        self.assertGreaterEqual(known + other, 300)
+        self.assertLess(known, 300)
         self.assertEqual(live.losses(before, "map_full"), other)
         self.assertEqual(counted(after), (300, 0))
         self.assertEqual(live.losses(after, "map_full"), 0)

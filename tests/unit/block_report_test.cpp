@@ -135,14 +135,15 @@ TEST(Iotop, WhoBesideWhom)
     const Row& db = row_named(report, "db");
     EXPECT_EQ(value(db, "read_bytes"), 1'000 * 16'384);
     EXPECT_EQ(value(db, "write_bytes"), 200 * 4'096);
-    EXPECT_DOUBLE_EQ(value(db, "depth"), 1.5);
-    EXPECT_DOUBLE_EQ(value(db, "beside"), 0.75);
+    EXPECT_DOUBLE_EQ(value(db, "depth"), 1.5); // 600 requests in 400 samples
+    EXPECT_DOUBLE_EQ(value(db, "beside"), 0.7);
     EXPECT_DOUBLE_EQ(value(db, "held"), 0.5);
     EXPECT_EQ(value(db, "limit_write_bytes"), 1U << 20);
     EXPECT_EQ(value(db, "limit_reads"), 500);
     EXPECT_EQ(value(db, "limit_read_bytes"), -1);
     EXPECT_THAT(names_of(db.rows), ElementsAre("kernel writeback", "container web"));
-    EXPECT_DOUBLE_EQ(value(db.rows[0], "beside"), 0.7);
+    EXPECT_DOUBLE_EQ(value(db.rows[0], "beside"), 0.5);
+    EXPECT_DOUBLE_EQ(value(db.rows[1], "beside"), 0.2);
     EXPECT_EQ(value(row_named(report, "web"), "limit_reads"), -1);
     double share = 0;
     for (const Row& row : report.rows)
@@ -150,19 +151,55 @@ TEST(Iotop, WhoBesideWhom)
     EXPECT_NEAR(share, 1, 1e-9);
 }
 
-// Two cgroups of one entity are not beside each other.
+// Two cgroups of one entity are not beside each other, and are held back once.
 TEST(Iotop, NobodyIsBesideItself)
 {
     Snapshot snapshot = block_snapshot();
     snapshot.entities[1] = {.cgroup_id = 40, .kind = "pod", .name = "shop/all"};
+    snapshot.block.companies[1].owners.push_back({.owner = {.cgroup_id = 43}, .held = true});
     const Report report = report_of("iotop", {.group = "pod", .json = true}, snapshot);
-    EXPECT_THAT(names_of(row_named(report, "shop/all").rows), ElementsAre("kernel writeback"));
+    const Row& pod = row_named(report, "shop/all");
+    EXPECT_THAT(names_of(pod.rows), ElementsAre("kernel writeback"));
+    EXPECT_DOUBLE_EQ(value(pod, "beside"), 300.0 / 660);
+    EXPECT_DOUBLE_EQ(value(pod.rows[0], "beside"), 300.0 / 660);
+    EXPECT_DOUBLE_EQ(value(pod, "held"), 0.5);
+}
+
+// Of what was not asked for it is known only whom it was beside.
+TEST(Iotop, WithATarget)
+{
+    Snapshot snapshot = block_snapshot();
+    const OwnerId db{.cgroup_id = 42};
+    std::erase_if(snapshot.block.figures, [&](const auto& f) { return f.key.owner != db; });
+    snapshot.block.asked_for = {{db}};
+    const Report report = report_of(
+        "iotop", {.group = "container", .target_kind = "container", .target = "db", .json = true},
+        snapshot);
+    EXPECT_THAT(names_of(report.rows), ElementsAre("container db"));
+    EXPECT_THAT(names_of(report.rows[0].rows), ElementsAre("kernel writeback", "container web"));
+    EXPECT_EQ(value(report.rows[0], "device_share"), -1);
+}
+
+// It is not known what they did, nor for whom.
+TEST(Block, WhatFoundNoRoom)
+{
+    Snapshot snapshot = block_snapshot();
+    snapshot.block.figures.push_back({.key = {.op = kAnyOperation}, .count = 9, .bytes = 36'864});
+    const Report biolatency = report_of("biolatency", {.group = "cgroup", .json = true}, snapshot);
+    const Row& other = row_named(biolatency, "other");
+    EXPECT_EQ(other.entity.kind, "other");
+    EXPECT_THAT(names_of(other.rows), ElementsAre("operation any"));
+    const Report iotop = report_of("iotop", {.group = "cgroup", .json = true}, snapshot);
+    EXPECT_EQ(value(row_named(iotop, "other"), "count"), 9);
+    EXPECT_EQ(value(row_named(iotop, "other"), "read_bytes"), 0);
+    EXPECT_EQ(value(row_named(iotop, "other"), "write_bytes"), 0);
+    EXPECT_THAT(text_of("biolatency", {.group = "cgroup"}, snapshot), HasSubstr("any         any"));
 }
 
 TEST(Iotop, Text)
 {
     const std::string text = text_of("iotop", {.group = "container"});
-    EXPECT_THAT(text, HasSubstr("    beside kernel: writeback 70.0%, web 10.0%\n"));
+    EXPECT_THAT(text, HasSubstr("    beside kernel: writeback 50.0%, web 20.0%\n"));
     EXPECT_THAT(text, HasSubstr("    held back by its own limit (1.0M/s written, 500 reads/s) in "
                                 "50.0% of the\n    samples\n"));
     EXPECT_THAT(text, HasSubstr("of 400 samples"));

@@ -386,18 +386,18 @@ Snapshot block_snapshot()
                    .bytes = 512,
                    .age_ns = 2 * kMs}};
     block.samples = 400;
-    block.seen = {{.owner = db,
-                   .device = kSda,
-                   .samples = 300,
-                   .queued = 100,
-                   .issued = 500,
-                   .beside = 450,
-                   .held = 200,
-                   .limit = {.write_bytes = 1U << 20, .reads = 500}},
-                  {.owner = web, .device = kSda, .samples = 20, .issued = 20, .beside = 20}};
-    block.beside = {{.owner = db, .other = web, .device = kSda, .requests = 60},
-                    {.owner = db, .other = writeback, .device = kSda, .requests = 420},
-                    {.owner = web, .other = db, .device = kSda, .requests = 20}};
+    block.companies = {
+        {.device = kSda,
+         .samples = 60,
+         .owners = {{.owner = db, .queued = 60, .issued = 60}, {.owner = web, .issued = 60}}},
+        {.device = kSda,
+         .samples = 140,
+         .owners = {{.owner = db, .issued = 300, .held = true},
+                    {.owner = writeback, .issued = 140}}},
+        {.device = kSda, .samples = 60, .owners = {{.owner = db, .held = true}}},
+        {.device = kSda, .samples = 90, .owners = {{.owner = db, .queued = 40, .issued = 140}}}};
+    block.limits = {
+        {.owner = db, .device = kSda, .limit = {.write_bytes = 1U << 20, .reads = 500}}};
     block.with_descendants = {44};
     return snapshot;
 }

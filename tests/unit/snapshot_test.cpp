@@ -424,10 +424,14 @@ TEST(Snapshot, RefusesDamagedBlock)
         {"/block/open/0/3", -1},
         {"/block/open/0/5", 0},
         {"/block/samples", -1},
-        {"/block/seen/0/6", "7"},
-        {"/block/seen/0/7", -1},
-        {"/block/seen/0/10", true},
-        {"/block/beside/0/3", -1},
+        {"/block/companies/0/0", too_large},
+        {"/block/companies/0/1", -1},
+        {"/block/companies/0/2/0/1", "7"},
+        {"/block/companies/0/2/0/3", 1},
+        {"/block/limits/0/1", too_large},
+        {"/block/limits/0/5", true},
+        {"/block/asked_for", 1},
+        {"/block/figures/0/14", -1},
         {"/block/with_descendants/0", "44"},
     };
     for (const auto& [where, value] : changes) {
@@ -435,8 +439,8 @@ TEST(Snapshot, RefusesDamagedBlock)
         changed.at(json::json_pointer(where)) = value;
         EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
     }
-    for (const char* key :
-         {"figures", "devices", "open", "samples", "seen", "beside", "with_descendants"}) {
+    for (const char* key : {"figures", "devices", "open", "samples", "companies", "limits",
+                            "asked_for", "with_descendants"}) {
         json without = good;
         without.at("block").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;

@@ -20,6 +20,11 @@ uint64_t monotonic_ns()
     return static_cast<uint64_t>(now(CLOCK_MONOTONIC));
 }
 
+uint64_t thread_cpu_ns()
+{
+    return static_cast<uint64_t>(now(CLOCK_THREAD_CPUTIME_ID));
+}
+
 int64_t to_wall_clock(uint64_t monotonic)
 {
     return now(CLOCK_REALTIME) - now(CLOCK_MONOTONIC) + static_cast<int64_t>(monotonic);

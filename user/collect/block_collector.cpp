@@ -6,9 +6,12 @@
 #include "bpf/block_layout.h"
 
 #include <bpf/bpf.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstring>
 #include <set>
 #include <utility>
 
@@ -20,10 +23,10 @@ using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 constexpr uint32_t kChunkSlots = 64;
-// Of figures, at most; 3.3 KiB for each key and CPU.
+// Of figures, at most, if there are so many keys: 3.3 KiB for each key and CPU. Or a part of the memory.
 constexpr uint64_t kBytesAtMost = 256UL << 20;
+constexpr uint64_t kPartOfMemory = 64;
 constexpr uint32_t kChunksAtMost = 255;
-constexpr uint32_t kExcluded = 16384; // keys that were not asked for
 constexpr auto kSampleEvery = milliseconds(5);
 constexpr auto kPollEvery = milliseconds(100);
 // A sample is to take at most this part of the time between two.
@@ -33,24 +36,26 @@ SlotPlan slot_plan()
 {
     const auto cpus = static_cast<uint32_t>(libbpf_num_possible_cpus());
     const uint64_t chunk = uint64_t{kChunkSlots} * cpus * sizeof(vt_block_stat);
+    const auto memory = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+                        static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    const uint64_t most = std::max(kBytesAtMost, memory / kPartOfMemory);
     return {.cpus = cpus,
             .chunk_slots = kChunkSlots,
-            .more_chunks = static_cast<uint32_t>(
-                std::clamp<uint64_t>(kBytesAtMost / chunk, 1, kChunksAtMost))};
+            .more_chunks =
+                static_cast<uint32_t>(std::clamp<uint64_t>(most / chunk, 1, kChunksAtMost))};
 }
 
 // Each field of its own: the kernel writes while they are read.
-vt_block_stat counts_of(const vt_block_stat& stat)
+void add_counts(vt_block_stat& sum, const vt_block_stat& stat)
 {
-    vt_block_stat counts{};
     for (const auto field :
          {&vt_block_stat::count, &vt_block_stat::bytes, &vt_block_stat::errors,
           &vt_block_stat::requeued, &vt_block_stat::unsplit, &vt_block_stat::untimed,
-          &vt_block_stat::unaccounted, &vt_block_stat::sequential, &vt_block_stat::random})
-        counts.*field = load_relaxed(stat.*field);
+          &vt_block_stat::unaccounted, &vt_block_stat::sequential, &vt_block_stat::random,
+          &vt_block_stat::unsplit_time})
+        sum.*field += load_relaxed(stat.*field);
     for (size_t i = 0; i < VT_BLOCK_SIZES; i++)
-        counts.sizes[i] = load_relaxed(stat.sizes[i]);
-    return counts;
+        sum.sizes[i] += load_relaxed(stat.sizes[i]);
 }
 
 DiskCounts disk_counts_now()
@@ -70,16 +75,16 @@ void BlockCollector::prepare(BpfObject& object, const BlockConfig& config)
 {
     const bool on = config.parts.any();
     auto& maps = object->maps;
-    for (bpf_map* map : {maps.block_slots, maps.block_free_slots, maps.block_keys, maps.block_first,
-                         maps.block_more, maps.block_devices, maps.block_slow, maps.block_issued,
-                         maps.block_last_end, maps.block_open})
+    for (bpf_map* map : {maps.block_slots, maps.block_excluded, maps.block_free_slots,
+                         maps.block_keys, maps.block_first, maps.block_more, maps.block_devices,
+                         maps.block_slow, maps.block_issued, maps.block_last_end, maps.block_open})
         bpf_map__set_autocreate(map, on);
     if (!on)
         return;
     const SlotPlan plan = slot_plan();
     ChunkedArray<vt_block_stat>::prepare(maps.block_first, maps.block_more, plan);
-    bpf_map__set_max_entries(maps.block_slots, plan.max_slots() + kExcluded);
-    for (bpf_map* map : {maps.block_free_slots, maps.block_keys, maps.block_last_end})
+    for (bpf_map* map :
+         {maps.block_slots, maps.block_free_slots, maps.block_keys, maps.block_last_end})
         bpf_map__set_max_entries(map, plan.max_slots());
     const RequestFlags flags = request_flags();
     auto* rodata = object->rodata;
@@ -240,61 +245,62 @@ int BlockCollector::slow_request(const vt_slow_request& slow)
 // Who has requests on which device now. The longer it takes, the rarer it is done.
 void BlockCollector::sample()
 {
-    const auto begin = steady_clock::now();
-    std::map<uint32_t, std::map<OwnerId, BlockSeen>> now; // by device
-    queues_.walk([&](const vt_block_open& open) {
-        if (!wanted(open.key.device))
-            return;
-        BlockSeen& seen = now[open.key.device][block_owner(open.key)];
-        seen.queued += open.stage == VT_BLOCK_QUEUED ? 1 : 0;
-        seen.issued += open.stage == VT_BLOCK_ISSUED ? 1 : 0;
-        seen.held |= open.stage == VT_BLOCK_HELD ? 1 : 0;
+    const uint64_t begin = thread_cpu_ns();
+    std::map<uint32_t, std::map<OwnerId, BlockPresence>> now; // by device
+    queues_.walk(config_.device, true, [&](const vt_block_open& open) {
+        BlockPresence& found = now[open.key.device][block_owner(open.key)];
+        found.queued += open.stage == VT_BLOCK_QUEUED ? 1 : 0;
+        found.issued += open.stage == VT_BLOCK_ISSUED ? 1 : 0;
+        found.held = found.held || open.stage == VT_BLOCK_HELD;
     });
-    for (const auto& [device, owners] : now) {
-        for (const auto& [owner, seen] : owners) {
-            const uint64_t requests = seen.queued + seen.issued;
-            const Place place{device, owner};
-            BlockSeen& sum = seen_[place];
-            bool others = false;
-            for (const auto& [other, its] : owners) {
-                if (other == owner || its.queued + its.issued == 0)
-                    continue;
-                others = true;
-                if (requests != 0)
-                    beside_[{place, other}] += requests;
-            }
-            sum.samples += requests != 0 ? 1 : 0;
-            sum.queued += seen.queued;
-            sum.issued += seen.issued;
-            sum.beside += others ? requests : 0;
-            sum.held += seen.held;
-        }
-    }
+    for (const auto& [device, owners] : now)
+        add_company(device, owners);
     samples_++;
     sampled_ = steady_clock::now();
-    sample_every_ = std::max<nanoseconds>(kSampleEvery, (sampled_ - begin) * kSampleShare);
+    sample_every_ =
+        std::max<nanoseconds>(kSampleEvery, nanoseconds((thread_cpu_ns() - begin) * kSampleShare));
 }
 
-BlockFigure BlockCollector::figure(uint32_t slot, uint32_t epoch)
+void BlockCollector::add_company(uint32_t device, const std::map<OwnerId, BlockPresence>& owners)
 {
-    BlockFigure figure{.key = block_key(keys_.values()[slot])};
+    constexpr size_t kMost = 2000;
+    Company company{device, {}};
+    for (const auto& [owner, found] : owners)
+        company.second.emplace_back(owner, found.queued + found.issued != 0, found.held);
+    auto known = companies_.find(company);
+    if (known == companies_.end()) {
+        if (companies_.size() == kMost) {
+            not_sampled_++;
+            return;
+        }
+        BlockCompany empty{.device = device};
+        for (const auto& [owner, found] : owners)
+            empty.owners.push_back({.owner = owner, .held = found.held});
+        known = companies_.emplace(std::move(company), std::move(empty)).first;
+    }
+    known->second.samples++;
+    auto sum = known->second.owners.begin(); // in the same order
+    for (const auto& [owner, found] : owners) {
+        sum->queued += found.queued;
+        sum->issued += found.issued;
+        ++sum;
+    }
+}
+
+// Nothing if nothing has happened.
+std::optional<BlockFigure> BlockCollector::figure(uint32_t slot, uint32_t epoch)
+{
     Before now;
+    for (uint32_t cpu = 0; cpu < stats_.cpus(); cpu++)
+        add_counts(now.counts, stats_.entry(slot, cpu));
+    Before& before = before_[slot];
+    // What is counted, but not in its histograms yet, the next time has.
+    if (std::memcmp(&now.counts, &before.counts, offsetof(vt_block_stat, queue)) == 0)
+        return std::nullopt;
     std::array<uint64_t, 3> max{};
     std::array<uint64_t, 3> max_next{};
     for (uint32_t cpu = 0; cpu < stats_.cpus(); cpu++) {
         const vt_block_stat& stat = stats_.entry(slot, cpu);
-        const vt_block_stat counts = counts_of(stat);
-        now.counts.count += counts.count;
-        now.counts.bytes += counts.bytes;
-        now.counts.errors += counts.errors;
-        now.counts.requeued += counts.requeued;
-        now.counts.unsplit += counts.unsplit;
-        now.counts.untimed += counts.untimed;
-        now.counts.unaccounted += counts.unaccounted;
-        now.counts.sequential += counts.sequential;
-        now.counts.random += counts.random;
-        for (size_t i = 0; i < VT_BLOCK_SIZES; i++)
-            now.counts.sizes[i] += counts.sizes[i];
         now.queue.add(stat.queue);
         now.device.add(stat.device);
         now.total.add(stat.total);
@@ -304,28 +310,29 @@ BlockFigure BlockCollector::figure(uint32_t slot, uint32_t epoch)
             max_next.at(i) = std::max(max_next.at(i), max_in(*hists.at(i), epoch + 1));
         }
     }
-    const Before& before = before_[slot];
     const auto since = [&](__u64 vt_block_stat::*field) {
         return now.counts.*field - before.counts.*field;
     };
-    figure.count = since(&vt_block_stat::count);
-    figure.bytes = since(&vt_block_stat::bytes);
-    figure.errors = since(&vt_block_stat::errors);
-    figure.requeued = since(&vt_block_stat::requeued);
-    figure.unsplit = since(&vt_block_stat::unsplit);
-    figure.untimed = since(&vt_block_stat::untimed);
-    figure.unaccounted = since(&vt_block_stat::unaccounted);
-    figure.sequential = since(&vt_block_stat::sequential);
-    figure.random = since(&vt_block_stat::random);
+    BlockFigure figure{.key = block_key(keys_.values()[slot]),
+                       .count = since(&vt_block_stat::count),
+                       .bytes = since(&vt_block_stat::bytes),
+                       .errors = since(&vt_block_stat::errors),
+                       .requeued = since(&vt_block_stat::requeued),
+                       .unsplit = since(&vt_block_stat::unsplit),
+                       .unsplit_ns = since(&vt_block_stat::unsplit_time),
+                       .untimed = since(&vt_block_stat::untimed),
+                       .unaccounted = since(&vt_block_stat::unaccounted),
+                       .sequential = since(&vt_block_stat::sequential),
+                       .random = since(&vt_block_stat::random),
+                       .queue = now.queue.since(before.queue),
+                       .device = now.device.since(before.device),
+                       .total = now.total.since(before.total)};
     for (size_t i = 0; i < VT_BLOCK_SIZES; i++)
         figure.sizes.at(i) = now.counts.sizes[i] - before.counts.sizes[i];
-    figure.queue = now.queue.since(before.queue);
-    figure.device = now.device.since(before.device);
-    figure.total = now.total.since(before.total);
     const std::array<Histogram*, 3> found = {&figure.queue, &figure.device, &figure.total};
     for (size_t i = 0; i < found.size(); i++)
         found.at(i)->max = max_of(*found.at(i), max.at(i), max_next.at(i));
-    before_[slot] = now;
+    before = now;
     return figure;
 }
 
@@ -337,13 +344,13 @@ void BlockCollector::read_figures(BlockSnapshot& block)
     for (uint32_t slot = 0; slot < before_.size(); slot++) {
         if (slot != VT_BLOCK_SLOT_OTHER && keys_.values()[slot].device == 0)
             continue; // never taken
-        BlockFigure found = figure(slot, epoch);
+        auto found = figure(slot, epoch);
+        if (!found)
+            continue;
+        counted_requests_ += found->count - found->unaccounted;
         if (slot == VT_BLOCK_SLOT_OTHER)
-            found.key = {};
-        counted_requests_ += found.count - found.unaccounted;
-        if (found.count != 0 || found.bytes != 0 || found.requeued != 0 || found.sequential != 0 ||
-            found.random != 0)
-            block.figures.push_back(std::move(found));
+            found->key = {.op = kAnyOperation};
+        block.figures.push_back(std::move(*found));
     }
 }
 
@@ -351,10 +358,9 @@ void BlockCollector::read_open(BlockSnapshot& block)
 {
     constexpr size_t kMost = 1000;
     queues_.update();
-    queues_.walk([&](const vt_block_open& open) {
+    queues_.walk(config_.device, false, [&](const vt_block_open& open) {
         const uint64_t now = monotonic_ns();
-        if (!wanted(open.key.device) || open.stage == VT_BLOCK_HELD || open.start == 0 ||
-            open.start > now)
+        if (open.start == 0 || open.start > now)
             return;
         const bool issued = open.stage == VT_BLOCK_ISSUED;
         const bool known = issued && open.issued != 0 && open.issued <= now;
@@ -372,28 +378,20 @@ void BlockCollector::read_open(BlockSnapshot& block)
 void BlockCollector::read_samples(BlockSnapshot& block)
 {
     block.samples = std::exchange(samples_, 0);
-    for (auto& [place, seen] : std::exchange(seen_, {})) {
-        seen.device = place.first;
-        seen.owner = place.second;
-        block.seen.push_back(seen);
-    }
-    for (const auto& [pair, requests] : std::exchange(beside_, {})) {
-        block.beside.push_back({.owner = pair.first.second,
-                                .other = pair.second,
-                                .device = pair.first.first,
-                                .requests = requests});
-    }
+    for (auto& [who, company] : std::exchange(companies_, {}))
+        block.companies.push_back(std::move(company));
 }
 
+// Of the disk that has the number now, else of the last one that had.
 std::string BlockCollector::device_name(uint32_t number)
 {
+    if (const auto known = disks_.find(number); known != disks_.end())
+        return known->second.name;
     vt_block_device device{};
-    if (bpf_map_lookup_elem(bpf_map__fd((*object_)->maps.block_devices), &number, &device) == 0) {
-        const std::string_view name(device.name, sizeof(device.name));
-        return std::string(name.substr(0, name.find('\0')));
-    }
-    const auto known = disks_.find(number);
-    return known == disks_.end() ? "" : known->second.name;
+    if (bpf_map_lookup_elem(bpf_map__fd((*object_)->maps.block_devices), &number, &device) != 0)
+        return "";
+    const std::string_view name(device.name, sizeof(device.name));
+    return std::string(name.substr(0, name.find('\0')));
 }
 
 // The kernel may not run a program on an event: while it runs one already, or as it sees fit. Its own count of requests,
@@ -404,7 +402,7 @@ void BlockCollector::hold_against(const DiskCounts& now, Loss& loss)
         const auto counted = now.find(disk.number);
         const auto before = disks_.find(disk.number);
         if (disk.bio_based || !wanted(disk.number) || counted == now.end())
-            continue;
+            continue; // or a path of another one
         const uint64_t from = before == disks_.end() ? 0 : before->second.ios;
         kernels_ += counted->second.ios - std::min(from, counted->second.ios);
     }
@@ -422,8 +420,8 @@ void BlockCollector::read_devices(BlockSnapshot& block, const DiskCounts& now)
         numbers.insert(figure.key.device);
     for (const OpenRequest& open : block.open)
         numbers.insert(open.key.device);
-    for (const BlockSeen& seen : block.seen)
-        numbers.insert(seen.device);
+    for (const BlockCompany& company : block.companies)
+        numbers.insert(company.device);
     numbers.erase(0); // of VT_BLOCK_SLOT_OTHER
     for (const uint32_t number : numbers)
         block.devices.push_back({.number = number, .name = device_name(number)});
@@ -455,12 +453,17 @@ void BlockCollector::read_losses(Loss& loss)
     since(bss->block_map_full, &Loss::map_full);
     since(bss->block_clock_anomaly, &Loss::clock_anomaly);
     since(bss->block_slow_dropped, &Loss::ring_dropped);
+    loss.samples_missed += std::exchange(not_sampled_, 0);
+    if (queues_.closed() != 0)
+        loss.fallbacks.push_back(std::to_string(queues_.closed()) +
+                                 " queues of disks could not be opened: what is in flight there is "
+                                 "not shown (ulimit -n)");
     const auto told = [&](uint64_t now, uint64_t& before, const char* text) {
         if (const uint64_t added = now - std::exchange(before, now); added != 0)
             loss.fallbacks.push_back(std::to_string(added) + text);
     };
     told(queues_.failed(), walks_failed_,
-         " looks at what is in flight were refused by the kernel: it is not shown in full");
+         " looks at what is in flight were refused, or had too much to look at: not all is shown");
     told(load_relaxed(bss->block_issues_dropped), issues_dropped_,
          " requests have no time in the queue and on the device: no room to keep their issue");
     told(load_relaxed(bss->block_unsplit), unsplit_seen_,
@@ -487,11 +490,19 @@ Status BlockCollector::read(Snapshot& snapshot)
 void BlockCollector::release_cgroup(uint64_t cgroup_id)
 {
     const int slots = bpf_map__fd((*object_)->maps.block_slots);
+    const int keys = bpf_map__fd((*object_)->maps.block_keys);
     const int free_slots = bpf_map__fd((*object_)->maps.block_free_slots);
     for (uint32_t slot = VT_BLOCK_SLOT_OTHER + 1; slot < before_.size(); slot++) {
         const vt_request_key key = keys_.values()[slot];
-        if (key.device != 0 && key.cgroup_id == cgroup_id && bpf_map_delete_elem(slots, &key) == 0)
-            bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY);
+        if (key.device == 0 || key.cgroup_id != cgroup_id)
+            continue;
+        uint32_t its = 0;
+        if (bpf_map_lookup_elem(slots, &key, &its) != 0 || its != slot ||
+            bpf_map_delete_elem(slots, &key) != 0)
+            continue;
+        const vt_request_key none = {};
+        bpf_map_update_elem(keys, &slot, &none, BPF_ANY);
+        bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY);
     }
 }
 

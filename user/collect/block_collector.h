@@ -16,6 +16,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace vtrace {
@@ -63,7 +65,8 @@ private:
         HistogramTotals device;
         HistogramTotals total;
     };
-    using Place = std::pair<uint32_t, OwnerId>; // device, owner
+    // A device, and who is there: with requests, held back.
+    using Company = std::pair<uint32_t, std::vector<std::tuple<OwnerId, bool, bool>>>;
 
     BlockCollector(BpfObject& object, const BlockConfig& config, BlockQueues queues,
                    ChunkedArray<vt_block_stat> stats)
@@ -77,7 +80,8 @@ private:
     Status keep_issues();
     void sample();
     void read_figures(BlockSnapshot& block);
-    BlockFigure figure(uint32_t slot, uint32_t epoch);
+    std::optional<BlockFigure> figure(uint32_t slot, uint32_t epoch);
+    void add_company(uint32_t device, const std::map<OwnerId, BlockPresence>& owners);
     void read_open(BlockSnapshot& block);
     void read_samples(BlockSnapshot& block);
     void read_devices(BlockSnapshot& block, const DiskCounts& now);
@@ -109,8 +113,8 @@ private:
     std::chrono::steady_clock::time_point sampled_;
     std::chrono::nanoseconds sample_every_{};
     uint64_t samples_ = 0;
-    std::map<Place, BlockSeen> seen_;
-    std::map<std::pair<Place, OwnerId>, uint64_t> beside_;
+    std::map<Company, BlockCompany> companies_;
+    uint64_t not_sampled_ = 0; // of devices: too many companies
     Loss counted_;
     uint64_t walks_failed_ = 0;
     uint64_t issues_dropped_ = 0;

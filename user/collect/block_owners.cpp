@@ -20,12 +20,32 @@ template <typename Visit> void each_owner(BlockSnapshot& block, Visit visit)
         visit(figure.key.owner);
     for (OpenRequest& open : block.open)
         visit(open.key.owner);
-    for (BlockSeen& seen : block.seen)
-        visit(seen.owner);
-    for (BlockBeside& beside : block.beside) {
-        visit(beside.owner);
-        visit(beside.other);
+    for (BlockCompany& company : block.companies) {
+        for (BlockPresence& presence : company.owners)
+            visit(presence.owner);
     }
+}
+
+// v1 has the controller in all cgroups.
+bool has_io(const CgroupHierarchy& hierarchy, const std::string& path)
+{
+    if (hierarchy.v1)
+        return true;
+    const auto text = read_file(hierarchy.mount_point + path + "/cgroup.controllers");
+    const auto names = split(text ? trimmed(*text) : "", ' ');
+    return std::ranges::find(names, "io") != names.end();
+}
+
+// The cgroup that the block I/O of a cgroup is charged to: the nearest upwards with the controller; 0 if that is not
+// known.
+uint64_t charged(const CgroupHierarchy& hierarchy, const CgroupPaths& paths, uint64_t cgroup)
+{
+    for (const uint64_t id : paths.upwards(cgroup)) {
+        const auto path = paths.path(id);
+        if (path && (*path == "/" || has_io(hierarchy, *path)))
+            return id;
+    }
+    return 0;
 }
 
 // The processes in a cgroup are this one and threads of the kernel that serve it, if any.
@@ -58,9 +78,12 @@ std::map<uint64_t, uint64_t> vms_of_cgroups(const CgroupHierarchy& hierarchy,
     const CgroupPaths paths(cgroups);
     std::map<uint64_t, uint64_t> vms;
     for (const EntityFact& fact : entities) {
-        const auto path = fact.kind == "vm" ? paths.path(fact.cgroup_id) : std::nullopt;
+        if (fact.kind != "vm")
+            continue;
+        const uint64_t cgroup = charged(hierarchy, paths, fact.cgroup_id);
+        const auto path = paths.path(cgroup);
         if (path && *path != "/" && is_alone(hierarchy.mount_point + *path, fact.pid))
-            vms[fact.cgroup_id] = fact.vm;
+            vms[cgroup] = fact.vm;
     }
     return vms;
 }
@@ -90,33 +113,83 @@ std::vector<uint64_t> with_descendants(const CgroupHierarchy& hierarchy, const C
     return found;
 }
 
+namespace {
+
+// Limits that hold back what samples saw.
+std::vector<BlockLimit> limits_of(const BlockSnapshot& block, const CgroupHierarchy& hierarchy,
+                                  const CgroupPaths& paths)
+{
+    std::map<std::pair<OwnerId, uint32_t>, IoLimit> found;
+    for (const BlockCompany& company : block.companies) {
+        for (const BlockPresence& presence : company.owners) {
+            const auto path = paths.path(presence.owner.cgroup_id);
+            const std::pair key(presence.owner, company.device);
+            if (presence.held && path && !found.contains(key))
+                found[key] = read_io_limit(hierarchy.mount_point + *path, company.device);
+        }
+    }
+    std::vector<BlockLimit> limits;
+    for (const auto& [key, limit] : found)
+        limits.push_back({.owner = key.first, .device = key.second, .limit = limit});
+    return limits;
+}
+
+// What found no room is of somebody who was asked for.
+bool is_unwanted(const OwnerId& owner, const CgroupPaths& paths, const BlockTarget& target)
+{
+    if (owner == OwnerId{})
+        return false;
+    if (target.vm != 0 && owner.vm != target.vm)
+        return true;
+    const auto above = paths.upwards(owner.cgroup_id);
+    return target.cgroup != 0 && std::ranges::find(above, target.cgroup) == above.end();
+}
+
+void add_vm(OwnerId& owner, const std::map<uint64_t, uint64_t>& vms)
+{
+    if (const auto vm = vms.find(owner.cgroup_id); vm != vms.end())
+        owner.vm = vm->second;
+}
+
+} // namespace
+
 void complete_block(Snapshot& snapshot, const CgroupHierarchy& hierarchy, const BlockTarget& target)
 {
     BlockSnapshot& block = snapshot.block;
+    const CgroupPaths paths(snapshot.cgroups);
     block.with_descendants = with_descendants(hierarchy, snapshot.cgroups, block);
     const auto vms = vms_of_cgroups(hierarchy, snapshot.cgroups, snapshot.entities);
-    each_owner(block, [&](OwnerId& owner) {
-        if (const auto vm = vms.find(owner.cgroup_id); vm != vms.end())
-            owner.vm = vm->second;
-    });
-    const CgroupPaths paths(snapshot.cgroups);
-    for (BlockSeen& seen : block.seen) {
-        const auto path = paths.path(seen.owner.cgroup_id);
-        if (seen.held != 0 && path)
-            seen.limit = read_io_limit(hierarchy.mount_point + *path, seen.device);
-    }
+    each_owner(block, [&](OwnerId& owner) { add_vm(owner, vms); });
+    block.limits = limits_of(block, hierarchy, paths);
     if (target.cgroup == 0 && target.vm == 0)
         return;
-    const auto unwanted = [&](const OwnerId& owner) {
-        if (target.vm != 0 && owner.vm != target.vm)
-            return true;
-        const auto above = paths.upwards(owner.cgroup_id);
-        return target.cgroup != 0 && std::ranges::find(above, target.cgroup) == above.end();
-    };
-    std::erase_if(block.figures, [&](const auto& f) { return unwanted(f.key.owner); });
-    std::erase_if(block.open, [&](const auto& r) { return unwanted(r.key.owner); });
-    std::erase_if(block.seen, [&](const auto& s) { return unwanted(s.owner); });
-    std::erase_if(block.beside, [&](const auto& b) { return unwanted(b.owner); });
+    const auto path = paths.path(target.cgroup);
+    if (target.cgroup != 0 && path && !has_io(hierarchy, *path)) {
+        snapshot.loss.fallbacks.push_back(
+            *path + " has no io controller: its I/O is charged to " +
+            paths.entity(charged(hierarchy, paths, target.cgroup)).name + ", and not shown");
+    }
+    // Who is beside those that were asked for stays.
+    std::erase_if(block.figures,
+                  [&](const auto& f) { return is_unwanted(f.key.owner, paths, target); });
+    std::erase_if(block.open,
+                  [&](const auto& r) { return is_unwanted(r.key.owner, paths, target); });
+    block.asked_for.emplace();
+    each_owner(block, [&](const OwnerId& owner) {
+        if (!is_unwanted(owner, paths, target))
+            block.asked_for->insert(owner);
+    });
+}
+
+void complete_slow(std::vector<SlowRequest>& requests, const CgroupHierarchy& hierarchy,
+                   const CgroupFacts& cgroups, const std::vector<EntityFact>& entities,
+                   const BlockTarget& target)
+{
+    const auto vms = vms_of_cgroups(hierarchy, cgroups, entities);
+    const CgroupPaths paths(cgroups);
+    for (SlowRequest& request : requests)
+        add_vm(request.key.owner, vms);
+    std::erase_if(requests, [&](const auto& r) { return is_unwanted(r.key.owner, paths, target); });
 }
 
 } // namespace vtrace

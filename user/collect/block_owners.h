@@ -9,8 +9,8 @@
 
 namespace vtrace {
 
-// The VMs that have a cgroup for themselves, by its id: the block I/O of that cgroup is theirs. The kernel knows the
-// cgroup of a request, not the process.
+// The VMs that have a cgroup for themselves, by its id (on v2 by that of the nearest one upwards with the io
+// controller): the block I/O of that cgroup is theirs. The kernel knows the cgroup of a request, not the process.
 std::map<uint64_t, uint64_t> vms_of_cgroups(const CgroupHierarchy& hierarchy,
                                             const CgroupFacts& cgroups,
                                             const std::vector<EntityFact>& entities);
@@ -26,8 +26,14 @@ struct BlockTarget {
     uint64_t vm = 0;
 };
 
-// Says of which VMs figures are and which limits hold I/O back, and takes out what was not asked for. The snapshot has its names already.
+// Says of which VMs figures are and which limits hold I/O back, and takes out what was not asked for. The snapshot
+// has its names already.
 void complete_block(Snapshot& snapshot, const CgroupHierarchy& hierarchy,
                     const BlockTarget& target);
+
+// The same for single requests.
+void complete_slow(std::vector<SlowRequest>& requests, const CgroupHierarchy& hierarchy,
+                   const CgroupFacts& cgroups, const std::vector<EntityFact>& entities,
+                   const BlockTarget& target);
 
 } // namespace vtrace

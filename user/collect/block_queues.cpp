@@ -7,6 +7,8 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -49,14 +51,30 @@ std::optional<uint32_t> device_number(std::string_view text)
 
 std::optional<Disk> disk_at(const fs::path& directory)
 {
+    std::error_code error;
+    const bool has_queues = fs::exists(directory / "mq", error);
     const auto text = read_file(directory / "dev");
     const auto number = text ? device_number(*text) : std::nullopt;
-    if (!number)
+    if (!number && !has_queues)
         return std::nullopt;
-    std::error_code error;
-    return Disk{.number = *number,
-                .name = directory.filename(),
-                .bio_based = !fs::exists(directory / "mq", error)};
+    return Disk{
+        .number = number.value_or(0), .name = directory.filename(), .bio_based = !has_queues};
+}
+
+uint64_t inode_of(const fs::path& path)
+{
+    struct stat st = {};
+    return ::stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
+}
+
+// A descriptor for each queue of each disk: the limit that is meant for select(2) is too low for that.
+void raise_descriptor_limit()
+{
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
 }
 
 } // namespace
@@ -79,6 +97,8 @@ Result<Disk> find_disk(const std::string& name)
     std::string names;
     for (Disk& disk : disks_present()) {
         std::error_code error;
+        if (disk.number == 0)
+            continue;
         const bool part = !wanted.empty() && wanted.find('/') == std::string::npos &&
                           wanted != "." && wanted != ".." &&
                           fs::exists(fs::path(kDisks) / disk.name / wanted / "partition", error);
@@ -93,6 +113,7 @@ Result<Disk> find_disk(const std::string& name)
 
 Result<BlockQueues> BlockQueues::start(BpfObject& object)
 {
+    raise_descriptor_limit();
     BlockQueues queues(object);
     auto open =
         MappedArray<vt_block_open>::map(bpf_map__fd(object->maps.block_open), VT_BLOCK_OPEN_MOST);
@@ -106,16 +127,28 @@ Result<BlockQueues> BlockQueues::start(BpfObject& object)
 void BlockQueues::update()
 {
     std::map<std::string, Queue> now;
+    closed_ = 0;
     for (const fs::path& directory : entries_of(kDisks)) {
         const auto disk = disk_at(directory);
         if (!disk || disk->bio_based)
             continue;
         bool first = true;
         for (const fs::path& path : entries_of(directory / "mq")) {
-            Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-            if (!fd)
+            const uint64_t inode = inode_of(path);
+            const auto known = queues_.find(path);
+            Queue queue;
+            if (known != queues_.end() && known->second.inode == inode)
+                queue.directory = std::move(known->second.directory);
+            else
+                queue.directory = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+            if (!queue.directory) {
+                closed_++;
                 continue;
-            now.emplace(path, Queue{std::move(fd), disk->number, std::exchange(first, false)});
+            }
+            queue.inode = inode;
+            queue.device = disk->number;
+            queue.first = std::exchange(first, false);
+            now.emplace(path, std::move(queue));
         }
     }
     queues_ = std::move(now);
@@ -134,30 +167,33 @@ bool BlockQueues::run(bpf_program* program, uint32_t fd, uint32_t from)
     return false;
 }
 
-void BlockQueues::each_found(uint32_t device,
-                             const std::function<void(const vt_block_open&)>& found)
+void BlockQueues::each_found(uint32_t device, const Found& found)
 {
     const uint32_t count = std::min<uint32_t>((*object_)->bss->block_walk.open, VT_BLOCK_OPEN_MOST);
     for (uint32_t i = 0; i < count; i++) {
         vt_block_open open = open_.values()[i];
-        open.key.device = device;
+        if (device != 0)
+            open.key.device = device;
         found(open);
     }
 }
 
-void BlockQueues::walk(const std::function<void(const vt_block_open&)>& found)
+void BlockQueues::walk(uint32_t device, bool held, const Found& found)
 {
     auto& progs = (*object_)->progs;
+    const vt_block_walk& walked = (*object_)->bss->block_walk;
     for (const auto& [path, queue] : queues_) {
+        if (device != 0 && queue.device != device)
+            continue;
         const auto fd = static_cast<uint32_t>(queue.directory.get());
-        if (queue.first && run(progs.block_find_held, fd, 0))
+        if (held && queue.first && run(progs.block_find_held, fd, 0)) {
+            failed_ += walked.cut != 0 ? 1 : 0;
             each_found(queue.device, found);
-        for (uint32_t from = 0; run(progs.block_find_open, fd, from);) {
+        }
+        for (uint32_t from = 0; run(progs.block_find_open, fd, from); from = walked.next) {
             each_found(queue.device, found);
-            const vt_block_walk& walked = (*object_)->bss->block_walk;
             if (walked.next <= from || walked.next >= walked.requests)
                 break;
-            from = walked.next;
         }
     }
 }

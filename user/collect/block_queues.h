@@ -17,7 +17,7 @@ namespace vtrace {
 
 // The disks of this host, by /sys/block.
 struct Disk {
-    uint32_t number = 0; // major << 20 | minor
+    uint32_t number = 0; // major << 20 | minor; 0: a path of another one (NVMe), which has none
     std::string name;
     bool bio_based = false; // no requests
 };
@@ -35,28 +35,33 @@ public:
     // Looks for queues that are new, and for those that are gone.
     void update();
 
-    // Calls `found` for each request, and with VT_BLOCK_HELD for each cgroup that a limit holds back. A request
-    // that completes meanwhile may be among them.
-    void walk(const std::function<void(const vt_block_open&)>& found);
+    // Calls `found` for each request to `device` (0: to any), and if `held` with VT_BLOCK_HELD for each cgroup that
+    // a limit holds back. A request that completes meanwhile may be among them.
+    using Found = std::function<void(const vt_block_open&)>;
+    void walk(uint32_t device, bool held, const Found& found);
 
-    // Runs that the kernel refused.
+    // Runs that the kernel refused, or that had more to look at than they may.
     [[nodiscard]] uint64_t failed() const { return failed_; }
+    // Queues that could not be opened at the last update().
+    [[nodiscard]] uint64_t closed() const { return closed_; }
 
 private:
     struct Queue {
         Fd directory;
-        uint32_t device = 0;
-        bool first = false; // of its disk
+        uint64_t inode = 0;
+        uint32_t device = 0; // 0: a path of another disk, which has no number in sysfs
+        bool first = false;  // of its disk
     };
 
     explicit BlockQueues(BpfObject& object) : object_(&object) {}
     bool run(bpf_program* program, uint32_t fd, uint32_t from);
-    void each_found(uint32_t device, const std::function<void(const vt_block_open&)>& found);
+    void each_found(uint32_t device, const Found& found);
 
     BpfObject* object_;
     MappedArray<vt_block_open> open_;
     std::map<std::string, Queue> queues_; // by path
     uint64_t failed_ = 0;
+    uint64_t closed_ = 0;
 };
 
 } // namespace vtrace

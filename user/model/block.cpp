@@ -15,6 +15,7 @@ std::string base_name(uint32_t op)
     case VT_REQ_OP_WRITE_ZEROES: return "write zeroes";
     case VT_REQ_OP_DRV_IN:
     case VT_REQ_OP_DRV_OUT: return "command";
+    case kAnyOperation: return "any";
     default: return "op " + std::to_string(op);
     }
 }

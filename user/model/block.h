@@ -9,6 +9,8 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,9 @@ inline constexpr const char* kJournal = "journal";
 inline constexpr const char* kSwap = "swap";
 inline constexpr const char* kFlush = "flush";
 inline constexpr const char* kNobody = "unknown";
+
+// Of requests that found no room of their own: BlockKey::op; they have no owner and no device.
+inline constexpr uint32_t kAnyOperation = 0xff;
 
 // What requests have in common: whose they are, where they go, and what they do.
 struct BlockKey {
@@ -45,6 +50,7 @@ struct BlockFigure {
     uint64_t errors = 0;      // of them failed
     uint64_t requeued = 0;    // times that one went back to the queue
     uint64_t unsplit = 0;     // in `total` only: it is not known when they were issued
+    uint64_t unsplit_ns = 0;  // their time
     uint64_t untimed = 0;     // in no histogram: it is not known when they began
     uint64_t unaccounted = 0; // that the device's own statistics do not have
     uint64_t sequential = 0;  // with a pattern: issued where the one before ended
@@ -78,26 +84,29 @@ struct OpenRequest {
     bool operator==(const OpenRequest&) const = default;
 };
 
-// What samples saw of one owner on one device, summed over them.
-struct BlockSeen {
+// An owner in samples, beside others.
+struct BlockPresence {
     OwnerId owner;
-    uint32_t device = 0;
-    uint64_t samples = 0; // in which it had requests
-    uint64_t queued = 0;  // requests
-    uint64_t issued = 0;  // likewise
-    uint64_t beside = 0;  // requests, of both, while others had some there
-    uint64_t held = 0;    // samples in which a limit of its own held I/O back
-    IoLimit limit;        // of these, at the end of the window
-    bool operator==(const BlockSeen&) const = default;
+    uint64_t queued = 0; // requests, summed over the samples
+    uint64_t issued = 0; // likewise
+    bool held = false;   // a limit of its own held I/O back
+    bool operator==(const BlockPresence&) const = default;
 };
 
-// Requests of one owner while another one had some on the device, summed over samples.
-struct BlockBeside {
-    OwnerId owner;
-    OwnerId other;
+// Samples of one device that found the same owners there.
+struct BlockCompany {
     uint32_t device = 0;
-    uint64_t requests = 0;
-    bool operator==(const BlockBeside&) const = default;
+    uint64_t samples = 0;
+    std::vector<BlockPresence> owners; // each once
+    bool operator==(const BlockCompany&) const = default;
+};
+
+// The limit that held an owner's I/O back, as it was at the end of the window.
+struct BlockLimit {
+    OwnerId owner;
+    uint32_t device = 0;
+    IoLimit limit;
+    bool operator==(const BlockLimit&) const = default;
 };
 
 // A request above the threshold of --slower.
@@ -117,10 +126,12 @@ struct SlowRequest {
 struct BlockSnapshot {
     std::vector<BlockFigure> figures;
     std::vector<BlockDevice> devices;
-    std::vector<OpenRequest> open; // longest first
-    uint64_t samples = 0;          // that were taken
-    std::vector<BlockSeen> seen;
-    std::vector<BlockBeside> beside;
+    std::vector<OpenRequest> open;       // longest first
+    uint64_t samples = 0;                // that were taken
+    std::vector<BlockCompany> companies; // what they found; one that found nothing is in none
+    std::vector<BlockLimit> limits;
+    // Of the owners in `companies`, those that were asked for; nothing: all.
+    std::optional<std::set<OwnerId>> asked_for;
     std::vector<uint64_t>
         with_descendants; // cgroups whose figures have those of cgroups below them
     bool operator==(const BlockSnapshot&) const = default;

@@ -460,7 +460,7 @@ Json to_json(const std::vector<BlockFigure>& figures)
     for (const BlockFigure& f : figures)
         list.push_back({to_json(f.key), f.count, f.bytes, f.errors, f.requeued, f.unsplit,
                         f.untimed, f.unaccounted, f.sequential, f.random, f.sizes, to_json(f.queue),
-                        to_json(f.device), to_json(f.total)});
+                        to_json(f.device), to_json(f.total), f.unsplit_ns});
     return list;
 }
 
@@ -484,6 +484,7 @@ std::vector<BlockFigure> block_figures_from(const Json& json)
         figure.queue = histogram_from(f.at(11));
         figure.device = histogram_from(f.at(12));
         figure.total = histogram_from(f.at(13));
+        figure.unsplit_ns = number<uint64_t>(f.at(14));
     }
     return figures;
 }
@@ -496,20 +497,31 @@ Json to_json(const BlockSnapshot& block)
     Json open = Json::array();
     for (const OpenRequest& r : block.open)
         open.push_back({to_json(r.key), r.sector, r.bytes, r.age_ns, r.device_ns, r.issued});
-    Json seen = Json::array();
-    for (const BlockSeen& s : block.seen)
-        seen.push_back({to_json(s.owner), s.device, s.samples, s.queued, s.issued, s.beside, s.held,
-                        or_null(s.limit.read_bytes), or_null(s.limit.write_bytes),
-                        or_null(s.limit.reads), or_null(s.limit.writes)});
-    Json beside = Json::array();
-    for (const BlockBeside& b : block.beside)
-        beside.push_back({to_json(b.owner), to_json(b.other), b.device, b.requests});
+    Json companies = Json::array();
+    for (const BlockCompany& c : block.companies) {
+        Json owners = Json::array();
+        for (const BlockPresence& p : c.owners)
+            owners.push_back({to_json(p.owner), p.queued, p.issued, p.held});
+        companies.push_back({c.device, c.samples, owners});
+    }
+    Json limits = Json::array();
+    for (const BlockLimit& l : block.limits)
+        limits.push_back({to_json(l.owner), l.device, or_null(l.limit.read_bytes),
+                          or_null(l.limit.write_bytes), or_null(l.limit.reads),
+                          or_null(l.limit.writes)});
+    Json asked_for;
+    if (block.asked_for) {
+        asked_for = Json::array();
+        for (const OwnerId& owner : *block.asked_for)
+            asked_for.push_back(to_json(owner));
+    }
     return {{"figures", to_json(block.figures)},
+            {"asked_for", asked_for},
             {"devices", devices},
             {"open", open},
             {"samples", block.samples},
-            {"seen", seen},
-            {"beside", beside},
+            {"companies", companies},
+            {"limits", limits},
             {"with_descendants", Json(block.with_descendants)}};
 }
 
@@ -534,24 +546,29 @@ BlockSnapshot block_from(const Json& json)
                               .issued = r.at(5).get<bool>()});
     }
     block.samples = number<uint64_t>(json.at("samples"));
-    for (const Json& s : json.at("seen")) {
-        block.seen.push_back({.owner = owner_from(s.at(0)),
-                              .device = number<uint32_t>(s.at(1)),
-                              .samples = number<uint64_t>(s.at(2)),
-                              .queued = number<uint64_t>(s.at(3)),
-                              .issued = number<uint64_t>(s.at(4)),
-                              .beside = number<uint64_t>(s.at(5)),
-                              .held = number<uint64_t>(s.at(6)),
-                              .limit = {.read_bytes = number_or_null(s.at(7)),
-                                        .write_bytes = number_or_null(s.at(8)),
-                                        .reads = number_or_null(s.at(9)),
-                                        .writes = number_or_null(s.at(10))}});
+    for (const Json& c : json.at("companies")) {
+        BlockCompany& company = block.companies.emplace_back();
+        company.device = number<uint32_t>(c.at(0));
+        company.samples = number<uint64_t>(c.at(1));
+        for (const Json& p : c.at(2)) {
+            company.owners.push_back({.owner = owner_from(p.at(0)),
+                                      .queued = number<uint64_t>(p.at(1)),
+                                      .issued = number<uint64_t>(p.at(2)),
+                                      .held = p.at(3).get<bool>()});
+        }
     }
-    for (const Json& b : json.at("beside")) {
-        block.beside.push_back({.owner = owner_from(b.at(0)),
-                                .other = owner_from(b.at(1)),
-                                .device = number<uint32_t>(b.at(2)),
-                                .requests = number<uint64_t>(b.at(3))});
+    for (const Json& l : json.at("limits")) {
+        block.limits.push_back({.owner = owner_from(l.at(0)),
+                                .device = number<uint32_t>(l.at(1)),
+                                .limit = {.read_bytes = number_or_null(l.at(2)),
+                                          .write_bytes = number_or_null(l.at(3)),
+                                          .reads = number_or_null(l.at(4)),
+                                          .writes = number_or_null(l.at(5))}});
+    }
+    if (const Json& asked_for = json.at("asked_for"); !asked_for.is_null()) {
+        block.asked_for.emplace();
+        for (const Json& owner : asked_for)
+            block.asked_for->insert(owner_from(owner));
     }
     for (const Json& id : json.at("with_descendants"))
         block.with_descendants.push_back(number<uint64_t>(id));
