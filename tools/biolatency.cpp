@@ -49,25 +49,6 @@ void add_figure(Row& row, const BlockFigure& figure, const ToolOptions& options)
     }
 }
 
-// How many requests the owners had in flight on average, by samples.
-void add_depths(BlockRows& rows, const BlockSnapshot& block)
-{
-    for (const BlockCompany& company : block.companies) {
-        for (const BlockPresence& owner : company.owners) {
-            if (!rows.has(owner.owner))
-                continue;
-            Row& row = rows.row(owner.owner);
-            const double depth = static_cast<double>(owner.queued + owner.issued) /
-                                 static_cast<double>(block.samples);
-            const auto known = std::ranges::find(row.metrics, "depth", &Metric::name);
-            if (known == row.metrics.end())
-                row.metrics.push_back({"depth", Metric::Type::kGauge, "1", depth});
-            else
-                known->value += depth;
-        }
-    }
-}
-
 Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
     Report report = empty_report(snapshot, "biolatency",
@@ -86,9 +67,11 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         operation.entity = {.kind = "operation", .name = name, .labels = {{"disk", disk}}};
         add_figure(operation, figure, options);
     }
-    if (snapshot.block.samples != 0)
-        add_depths(rows, snapshot.block);
     rows.give_to(report);
+    for (Row& row : report.rows) {
+        if (options.pattern)
+            row.metrics.push_back(depth_of(row.histogram, snapshot.duration_ns));
+    }
     for (Row& row : report.rows) {
         for (auto& [key, operation] : inner[key_of(row.entity)])
             row.rows.push_back(std::move(operation));

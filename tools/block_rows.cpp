@@ -30,6 +30,13 @@ std::string bio_based_note(const BlockDevice& disk)
 
 } // namespace
 
+Metric depth_of(const Histogram& total, uint64_t duration_ns)
+{
+    return {"depth", Metric::Type::kGauge, "1",
+            static_cast<double>(total.sum) /
+                static_cast<double>(std::max<uint64_t>(duration_ns, 1))};
+}
+
 BlockRows::BlockRows(const Snapshot& snapshot, const ToolOptions& options)
     : snapshot_(snapshot), entities_(snapshot.cgroups, snapshot.entities), kind_(options.group),
       with_descendants_(snapshot.block.with_descendants.begin(),
@@ -70,11 +77,6 @@ Row& BlockRows::row(const OwnerId& owner)
     if (is_new)
         rows_.push_back({.entity = std::move(entity)});
     return rows_[at->second];
-}
-
-bool BlockRows::has(const OwnerId& owner) const
-{
-    return known_.contains(key_of(entity(owner)));
 }
 
 void BlockRows::give_to(Report& report)

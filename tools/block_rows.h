@@ -18,6 +18,9 @@ namespace vtrace {
 inline constexpr std::string_view kOwnersInstead =
     "a request to a disk knows its cgroup, not its task; --cgroup=PATH and the like select";
 
+// How many requests were in flight on average, by Little's law: the sum of their times for the time that went by.
+Metric depth_of(const Histogram& total, uint64_t duration_ns);
+
 class BlockRows {
 public:
     // Both must outlive this.
@@ -25,7 +28,6 @@ public:
 
     // The row of an owner; made at its first call. All that is left out of figures by cgroup is of the host.
     Row& row(const OwnerId& owner);
-    [[nodiscard]] bool has(const OwnerId& owner) const;
     [[nodiscard]] Entity entity(const OwnerId& owner) const;
     // Of one that samples saw.
     [[nodiscard]] bool asked_for(const OwnerId& owner) const;

@@ -122,7 +122,7 @@ void add_limit(Row& row, const char* name, const char* unit, const std::optional
         row.metrics.push_back({name, Metric::Type::kGauge, unit, static_cast<double>(*limit)});
 }
 
-Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, uint64_t samples)
+Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, const Snapshot& snapshot)
 {
     Row row{.entity = use.entity, .histogram = use.total};
     row.entity.labels.push_back({"disk", disk});
@@ -131,11 +131,8 @@ Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, uint64_t
     add_counter(row, "write_bytes", "bytes", use.write_bytes);
     add_counter(row, "device_time", "ns", use.device_ns);
     add_share(row, "device_share", use.device_ns, device_ns);
-    if (samples != 0) {
-        row.metrics.push_back({"depth", Metric::Type::kGauge, "1",
-                               static_cast<double>(use.requests) / static_cast<double>(samples)});
-        add_share(row, "held", use.held, samples);
-    }
+    row.metrics.push_back(depth_of(use.total, snapshot.duration_ns));
+    add_share(row, "held", use.held, snapshot.block.samples);
     add_share(row, "beside", use.beside, use.requests);
     if (use.held != 0) {
         add_limit(row, "limit_read_bytes", "bytes/s", use.limit.read_bytes);
@@ -167,12 +164,10 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     }
     rows.give_to(report);
     for (const auto& [key, use] : uses)
-        report.rows.push_back(
-            row_of(use, rows.disk(key.second), device_ns[key.second], snapshot.block.samples));
+        report.rows.push_back(row_of(use, rows.disk(key.second), device_ns[key.second], snapshot));
     std::ranges::stable_sort(report.rows, std::greater{},
                              [](const Row& row) { return row.histogram.sum; });
-    report.notes.push_back("depth, beside and held are of " +
-                           std::to_string(snapshot.block.samples) +
+    report.notes.push_back("beside and held back are of " + std::to_string(snapshot.block.samples) +
                            " samples; the rest is counted");
     finish(report, options);
     return report;
@@ -188,9 +183,10 @@ ToolSpec iotop_tool()
         .details =
             "Each cgroup (container, pod, unit, VM) on each disk: requests and bytes a second,\n"
             "the 99th percentile of a request's whole time, and SHARE: its part of the time\n"
-            "that the disk spent on requests (not with a target). The rest is of samples, up\n"
-            "to 200 a second: DEPTH is how many of its requests were in flight on average,\n"
-            "BESIDE the part of them that were while others had some there, by whom below.\n"
+            "that the disk spent on requests (not with a target). DEPTH is how many of its\n"
+            "requests were in flight on average. The rest is of samples, up to 200 a second:\n"
+            "BESIDE is the part of its requests that were in flight while others had some\n"
+            "there, by whom below.\n"
             "Held back: a limit of its own (io.max, blkio.throttle) let I/O wait before it\n"
             "was a request; that is in no figure of the disk. Whose a request is, biolatency's\n"
             "help says.",

@@ -24,10 +24,7 @@ namespace vtrace {
 Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
 {
     Measured measured{.sched = tool.parts(options), .kvm = tool.kvm, .block = tool.block};
-    if (options.pattern) {
-        measured.block.pattern = true;
-        measured.block.samples = true;
-    }
+    measured.block.pattern = options.pattern;
     return measured;
 }
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <set>
@@ -257,8 +258,11 @@ void BlockCollector::sample()
         add_company(device, owners);
     samples_++;
     sampled_ = steady_clock::now();
-    sample_every_ =
+    // Not in step with anything else that goes by the clock.
+    std::uniform_real_distribution<double> around(0.5, 1.5);
+    const auto every =
         std::max<nanoseconds>(kSampleEvery, nanoseconds((thread_cpu_ns() - begin) * kSampleShare));
+    sample_every_ = nanoseconds(std::llround(static_cast<double>(every.count()) * around(random_)));
 }
 
 void BlockCollector::add_company(uint32_t device, const std::map<OwnerId, BlockPresence>& owners)

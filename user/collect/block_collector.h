@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <random>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -112,6 +113,7 @@ private:
     uint64_t full_seen_ = 0;    // by make_room()
     std::chrono::steady_clock::time_point sampled_;
     std::chrono::nanoseconds sample_every_{};
+    std::minstd_rand random_;
     uint64_t samples_ = 0;
     std::map<Company, BlockCompany> companies_;
     uint64_t not_sampled_ = 0; // of devices: too many companies
