@@ -22,7 +22,6 @@ using test::value;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
 
@@ -43,6 +42,7 @@ std::string text_of(std::string_view tool, const ToolOptions& options,
 std::vector<std::string> names_of(const std::vector<Row>& rows)
 {
     std::vector<std::string> names;
+    names.reserve(rows.size());
     for (const Row& row : rows)
         names.push_back(row.entity.kind + " " + row.entity.name);
     return names;

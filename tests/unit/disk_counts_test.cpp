@@ -23,12 +23,12 @@ TEST(DiskCounts, AddsUpKinds)
 {
     EXPECT_THAT(
         disk_counts(kText),
-        UnorderedElementsAre(
-            Pair(kLoop0, DiskCount{.name = "loop0",
-                                   .ios = 10 + 20 + 4 + 6,
-                                   .bytes = (80 + 160 + 2'048) * 512,
-                                   .ns = (3 + 5 + 1 + 2) * 1'000'000}),
-            Pair((259U << 20) + 17, DiskCount{.name = "nvme0n1p17", .ios = 1, .bytes = 8 * 512})));
+        UnorderedElementsAre(Pair(kLoop0, DiskCount{.name = "loop0",
+                                                    .ios = 10 + 20 + 4 + 6,
+                                                    .bytes = (80UL + 160 + 2'048) * 512,
+                                                    .ns = (3UL + 5 + 1 + 2) * 1'000'000}),
+                             Pair((259U << 20) + 17,
+                                  DiskCount{.name = "nvme0n1p17", .ios = 1, .bytes = 8UL * 512})));
 }
 
 TEST(DiskCounts, WithoutDiscardsAndFlushes)

@@ -31,7 +31,7 @@ constexpr uint32_t kChunksAtMost = 255;
 constexpr auto kSampleEvery = milliseconds(5);
 constexpr auto kPollEvery = milliseconds(100);
 // A sample is to take at most this part of the time between two.
-constexpr int kSampleShare = 100;
+constexpr int64_t kSampleShare = 100;
 
 SlotPlan slot_plan()
 {
@@ -260,8 +260,8 @@ void BlockCollector::sample()
     sampled_ = steady_clock::now();
     // Not in step with anything else that goes by the clock.
     std::uniform_real_distribution<double> around(0.5, 1.5);
-    const auto every =
-        std::max<nanoseconds>(kSampleEvery, nanoseconds((thread_cpu_ns() - begin) * kSampleShare));
+    const auto every = std::max<nanoseconds>(
+        kSampleEvery, nanoseconds(static_cast<int64_t>(thread_cpu_ns() - begin) * kSampleShare));
     sample_every_ = nanoseconds(std::llround(static_cast<double>(every.count()) * around(random_)));
 }
 

@@ -129,6 +129,7 @@ std::vector<BlockLimit> limits_of(const BlockSnapshot& block, const CgroupHierar
         }
     }
     std::vector<BlockLimit> limits;
+    limits.reserve(found.size());
     for (const auto& [key, limit] : found)
         limits.push_back({.owner = key.first, .device = key.second, .limit = limit});
     return limits;

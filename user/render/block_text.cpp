@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 namespace vtrace {
@@ -17,6 +18,11 @@ namespace {
 
 constexpr size_t kEntities = 20;   // with a table of their own
 constexpr size_t kOperations = 20; // of one
+
+uint64_t rounded(double value)
+{
+    return static_cast<uint64_t>(std::llround(value));
+}
 
 std::string bytes_text(double bytes)
 {
@@ -56,8 +62,7 @@ std::string summary(const Report& report, const Row& row)
     const double count = value_of(row, "count");
     std::string text = fmt::format(
         "{}: {} requests ({} a second), {} ({}/s)", owner_name(row.entity),
-        format_count(static_cast<uint64_t>(count)),
-        format_count(static_cast<uint64_t>(count / seconds + 0.5)),
+        format_count(static_cast<uint64_t>(count)), format_count(rounded(count / seconds)),
         bytes_text(value_of(row, "bytes")), bytes_text(value_of(row, "bytes") / seconds));
     if (value_of(row, "errors") != 0)
         text += fmt::format(", {} failed", value_of(row, "errors"));
@@ -109,7 +114,7 @@ std::string sizes_text(const Row& row)
         if (!metric.name.starts_with(kPrefix) || metric.value == 0)
             continue;
         const double bytes = std::stod(metric.name.substr(kPrefix.size()));
-        const auto bar = static_cast<size_t>(metric.value / most * kBar + 0.5);
+        const auto bar = rounded(metric.value / most * kBar);
         text += fmt::format("{:>10} {:>8} {}\n", bytes_text(bytes),
                             format_count(static_cast<uint64_t>(metric.value)),
                             std::string(std::max<size_t>(bar, 1), '#'));
@@ -122,7 +127,7 @@ std::string sizes_text(const Row& row)
 std::string biolatency_text(const Report& report, const TextStyle& style)
 {
     constexpr size_t kDisk = 12;
-    constexpr size_t kFigures = 7 * 7;
+    constexpr size_t kFigures = 7UL * 7;
     const size_t operation = std::clamp<size_t>(style.width, 80, 100) - kDisk - kFigures;
     if (report.rows.empty())
         return "no request completed\n" + open_requests_text(report, style);
@@ -197,7 +202,7 @@ std::string iotop_text(const Report& report, const TextStyle& style)
 {
     constexpr double kNsPerSecond = 1e9;
     constexpr size_t kDisk = 9;
-    constexpr size_t kFigures = 6 * 7 + 8;
+    constexpr size_t kFigures = 6UL * 7 + 8;
     if (report.rows.empty())
         return "no request completed\n" + open_requests_text(report, style);
     const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
@@ -212,16 +217,15 @@ std::string iotop_text(const Report& report, const TextStyle& style)
             const auto value = find_value(row, name);
             return value ? format_share(*value) : "-";
         };
-        text +=
-            pad(shorten(owner_name(row.entity), width - 1, style.utf8), width) +
-            pad(shorten(printable(disk_of(row)), kDisk - 1, style.utf8), kDisk) +
-            fmt::format("{:>7}{:>7}{:>8}{:>7}{:>7}{:>7.2f}{:>7}\n",
-                        format_count(static_cast<uint64_t>(value_of(row, "count") / seconds + 0.5)),
-                        bytes_text(value_of(row, "read_bytes") / seconds),
-                        bytes_text(value_of(row, "write_bytes") / seconds),
-                        quantile(row.histogram, 0.99), share("device_share"),
-                        value_of(row, "depth"), share("beside")) +
-            below(row, style);
+        text += pad(shorten(owner_name(row.entity), width - 1, style.utf8), width) +
+                pad(shorten(printable(disk_of(row)), kDisk - 1, style.utf8), kDisk) +
+                fmt::format("{:>7}{:>7}{:>8}{:>7}{:>7}{:>7.2f}{:>7}\n",
+                            format_count(rounded(value_of(row, "count") / seconds)),
+                            bytes_text(value_of(row, "read_bytes") / seconds),
+                            bytes_text(value_of(row, "write_bytes") / seconds),
+                            quantile(row.histogram, 0.99), share("device_share"),
+                            value_of(row, "depth"), share("beside")) +
+                below(row, style);
     }
     if (report.rows_left_out != 0)
         text += fmt::format("({} more)\n", report.rows_left_out);
