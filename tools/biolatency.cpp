@@ -110,7 +110,7 @@ ToolSpec biolatency_tool()
         .text = biolatency_text,
         .block = {.requests = true},
         .flags = {{"--size", "Show the sizes of requests, too", &ToolOptions::sizes},
-                  {"--pattern", "Show sequential and random requests and the queue's depth, too",
+                  {"--pattern", "Show what is sequential, and the queue's depth, too",
                    &ToolOptions::pattern}},
         .single_requests = true,
         .disks = true,

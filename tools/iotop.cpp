@@ -181,15 +181,15 @@ ToolSpec iotop_tool()
         .name = "iotop",
         .summary = "who uses which disk, beside whom, held by which limit",
         .details =
-            "Each cgroup (container, pod, unit, VM) on each disk: requests and bytes a second,\n"
-            "the 99th percentile of a request's whole time, and SHARE: its part of the time\n"
-            "that the disk spent on requests (not with a target). DEPTH is how many of its\n"
+            "Each cgroup (container, pod, unit, VM) on each disk: requests and bytes per\n"
+            "second, the 99th percentile of a request's whole time, and SHARE: its part of the\n"
+            "time that the disk spent on requests (not with a target). DEPTH is how many of its\n"
             "requests were in flight on average. The rest is of samples, up to 200 a second:\n"
             "BESIDE is the part of its requests that were in flight while others had some\n"
             "there, by whom below.\n"
             "Held back: a limit of its own (io.max, blkio.throttle) let I/O wait before it\n"
-            "was a request; that is in no figure of the disk. Whose a request is, biolatency's\n"
-            "help says.",
+            "was a request; that is in no figure of the disk. Whose a request is, the help of\n"
+            "biolatency says.",
         .examples = "  vtrace iotop 5 1                     each cgroup, for 5 s\n"
                     "  vtrace iotop --container 1           each container, every second\n"
                     "  vtrace iotop --cgroup=/docker --dev sda 5\n"
