@@ -182,11 +182,11 @@ ToolSpec iotop_tool()
         .summary = "who uses which disk, beside whom, held by which limit",
         .details =
             "Each cgroup (container, pod, unit, VM) on each disk: requests and bytes per\n"
-            "second, the 99th percentile of a request's whole time, and SHARE: its part of the\n"
-            "time that the disk spent on requests (not with a target). DEPTH is how many of its\n"
-            "requests were in flight on average. The rest is of samples, up to 200 a second:\n"
-            "BESIDE is the part of its requests that were in flight while others had some\n"
-            "there, by whom below.\n"
+            "second and the 99th percentile of a request's whole time. SHARE is its part of\n"
+            "the time that the disk spent on requests (not with a target), DEPTH how many of\n"
+            "its requests were in flight on average. The rest is of samples, up to 200 a\n"
+            "second: BESIDE is the part of its requests that were in flight while others had\n"
+            "some there, by whom below.\n"
             "Held back: a limit of its own (io.max, blkio.throttle) let I/O wait before it\n"
             "was a request; that is in no figure of the disk. Whose a request is, the help of\n"
             "biolatency says.",
