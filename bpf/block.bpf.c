@@ -427,15 +427,23 @@ static __always_inline void add_open(struct vt_block_open *open)
         block_walk.open = at + 1;
 }
 
+static __always_inline int references_of(struct request *rq)
+{
+    struct request___until_5_15 *old = (void *)rq;
+    struct request___since_5_16 *new = (void *)rq;
+
+    if (bpf_core_field_exists(old->ref.refs))
+        return BPF_CORE_READ(old, ref.refs.counter);
+    return BPF_CORE_READ(new, ref.counter);
+}
+
 /* Not static: the verifier then looks at it once, not at each turn of the loop. */
 __noinline int look_at_request(__u64 request, __u64 queue)
 {
     struct request *rq = (void *)request;
     struct vt_block_open open = {.count = 1};
-    int references = 0;
 
-    bpf_core_read(&references, sizeof(references), &rq->ref);
-    if (!references || (__u64)BPF_CORE_READ(rq, mq_hctx) != queue)
+    if (!references_of(rq) || (__u64)BPF_CORE_READ(rq, mq_hctx) != queue)
         return 0;
     read_key(rq, disk_of(rq, false), &open.key, false);
     /* One that is being made, or has completed. */

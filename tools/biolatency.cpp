@@ -88,7 +88,7 @@ ToolSpec biolatency_tool()
 {
     return {
         .name = "biolatency",
-        .summary = "how long disks took, per container or VM, disk, operation",
+        .summary = "how long disks took, per container or VM",
         .details =
             "Requests to disks that completed. QUEUE is from the start of a request until it\n"
             "was given to the driver (for the last time, if it came back), DEVICE from then\n"

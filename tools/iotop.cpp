@@ -179,7 +179,7 @@ ToolSpec iotop_tool()
 {
     return {
         .name = "iotop",
-        .summary = "who uses which disk, beside whom, held by which limit",
+        .summary = "who uses which disk, beside whom, held by what",
         .details =
             "Each cgroup (container, pod, unit, VM) on each disk: requests and bytes per\n"
             "second and the 99th percentile of a request's whole time. SHARE is its part of\n"

@@ -298,7 +298,18 @@ struct request {
     __u64 start_time_ns;     /* CLOCK_MONOTONIC, allocated; 0 without I/O statistics */
     __u64 io_start_time_ns;  /* given to the driver, for the last time; 0 if nobody asked for it */
     enum mq_rq_state state;
-    atomic_t ref; /* 0: free. A refcount_t until 5.15 */
+};
+
+struct refcount_struct {
+    atomic_t refs;
+};
+
+struct request___until_5_15 {
+    struct refcount_struct ref; /* 0: free */
+};
+
+struct request___since_5_16 { /* 0a467d0fdd95 */
+    atomic_t ref;
 };
 
 enum req_flag_bits {

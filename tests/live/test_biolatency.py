@@ -307,6 +307,7 @@ class Entities(Biolatency):
     @live.measured
     def test_a_vm(self):
         """A VM that is alone in its cgroup: what QEMU reads for its guest is the VM's."""
+        kvm.need_kvm()
         cgroup = self.enter(BlockCgroup())
         before = []
 
