@@ -112,7 +112,7 @@ class LinuxGuest(kvm.QemuGuest):
             super().__init__(name, *more, cgroup=cgroup, cpu=cpu, cpus=cpus)
             self._disks = stack.pop_all()
 
-    def _sector(self, spins):
+    def _sector(self, spins, disk):
         """What it boots: these options come after QemuGuest's, and replace them."""
         kernel = _kernel()
         initramfs = self._directory / "initramfs"
