@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collect/memory_collector.h"
+
+#include "base/clock.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+// Of the tables: 1.1 KiB for each entity that stalls, and each way.
+constexpr uint32_t kSlotsAtLeast = 1024;
+constexpr uint32_t kSlotsAtMost = 32768;
+constexpr uint32_t kKinds = 3;
+
+uint32_t slots(const MemoryConfig& config)
+{
+    return std::min(kSlotsAtLeast + kKinds * config.entities, kSlotsAtMost);
+}
+
+OwnerId owner_of(const vt_mem_key& key)
+{
+    return {.cgroup_id = key.cgroup_id, .vm = key.vm};
+}
+
+std::string comm_of(const char (&comm)[VT_OOM_COMM_LEN])
+{
+    return {comm, ::strnlen(comm, sizeof(comm))};
+}
+
+// The end of a stall before its start: one that was seen to begin has its end seen.
+std::array<bpf_program*, 8> programs(BpfObject& object)
+{
+    auto& progs = object->progs;
+    return {progs.mem_reclaim_end,   progs.mem_reclaim_begin, progs.mem_limit_end,
+            progs.mem_limit_begin,   progs.mem_compact_end,   progs.mem_compact_begin,
+            progs.mem_victim,        progs.mem_signal};
+}
+
+} // namespace
+
+void MemoryCollector::prepare(BpfObject& object, const MemoryConfig& config)
+{
+    auto& maps = object->maps;
+    for (bpf_map* map : {maps.mem_open, maps.mem_slots, maps.mem_free_slots, maps.mem_keys,
+                         maps.mem_stats, maps.mem_oom, maps.mem_killed})
+        bpf_map__set_autocreate(map, config.on);
+    if (!config.on)
+        return;
+    for (bpf_map* map : {maps.mem_slots, maps.mem_free_slots, maps.mem_keys, maps.mem_stats})
+        bpf_map__set_max_entries(map, slots(config));
+    object->rodata->mem_by_vm = config.by_vm;
+    object->rodata->mem_target_vm = config.target_vm;
+    for (bpf_program* program : programs(object))
+        bpf_program__set_autoload(program, true);
+}
+
+Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& object,
+                                                                const MemoryConfig& config)
+{
+    std::unique_ptr<MemoryCollector> self(new MemoryCollector(object));
+    const uint32_t most = slots(config);
+    auto keys = MappedArray<vt_mem_key>::map(bpf_map__fd(object->maps.mem_keys), most);
+    if (!keys)
+        return keys.error();
+    self->keys_ = std::move(*keys);
+    auto stats = MappedArray<vt_mem_stat>::map(bpf_map__fd(object->maps.mem_stats), most);
+    if (!stats)
+        return stats.error();
+    self->stats_ = std::move(*stats);
+    self->before_.resize(most);
+    const int free_slots = bpf_map__fd(object->maps.mem_free_slots);
+    for (uint32_t slot = VT_MEM_SLOT_OTHER + 1; slot < most; slot++) {
+        if (bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY) != 0)
+            return errno_error("cannot hand out slots for stalls");
+    }
+    const auto one = [](void* collector, void* data, size_t) {
+        const auto& oom = *static_cast<const vt_oom*>(data);
+        static_cast<MemoryCollector*>(collector)->kills_.push_back(
+            {.time_ns = to_wall_clock(oom.time),
+             .victim = {.cgroup_id = oom.cgroup_id},
+             .cause = {.cgroup_id = oom.cause_cgroup},
+             .tgid = oom.tgid,
+             .cause_tgid = oom.cause_tgid,
+             .comm = comm_of(oom.comm),
+             .cause_comm = comm_of(oom.cause_comm)});
+        return 0;
+    };
+    self->ring_.reset(ring_buffer__new(bpf_map__fd(object->maps.mem_oom), one, self.get(), nullptr));
+    if (!self->ring_)
+        return errno_error("cannot open the buffer of OOM kills");
+    if (auto attached = self->attach_all(); !attached)
+        return attached.error();
+    // What came between two attachments is of no window.
+    Snapshot before;
+    self->read(before);
+    return self;
+}
+
+// A kernel without compaction has no tracepoint of it: a figure is missing, and named.
+Status MemoryCollector::attach_all()
+{
+    for (bpf_program* program : programs(*object_)) {
+        auto link = attach(program);
+        if (link)
+            links_.push_back(std::move(*link));
+        else
+            missing_.push_back(link.error().what);
+    }
+    return ok();
+}
+
+void MemoryCollector::read_stalls(MemorySnapshot& memory)
+{
+    uint32_t& counted = (*object_)->data->mem_epoch;
+    const uint32_t epoch = counted;
+    __atomic_store_n(&counted, epoch + 1, __ATOMIC_RELEASE);
+    for (uint32_t slot = 0; slot < before_.size(); slot++) {
+        const vt_mem_key& key = keys_.values()[slot];
+        const vt_mem_stat& stat = stats_.values()[slot];
+        Before& before = before_[slot];
+        const uint64_t count = load_relaxed(stat.count);
+        if (count == before.count)
+            continue;
+        HistogramTotals time;
+        time.add(stat.time);
+        MemoryStalls stalls{.owner = owner_of(key),
+                            .kind = key.kind,
+                            .pages = load_relaxed(stat.pages) - before.pages,
+                            .time = time.since(before.time)};
+        stalls.time.max =
+            max_of(stalls.time, max_in(stat.time, epoch), max_in(stat.time, epoch + 1));
+        before = {.count = count, .pages = before.pages + stalls.pages, .time = time};
+        memory.stalls.push_back(std::move(stalls));
+    }
+}
+
+void MemoryCollector::read_open(MemorySnapshot& memory)
+{
+    const int open = bpf_map__fd((*object_)->maps.mem_open);
+    const uint64_t now = monotonic_ns();
+    vt_mem_open_key at{};
+    vt_mem_open_key next{};
+    vt_mem_open stall{};
+    for (const void* from = nullptr; bpf_map_get_next_key(open, from, &next) == 0;) {
+        at = next;
+        from = &at;
+        if (bpf_map_lookup_elem(open, &at, &stall) != 0 || stall.start > now ||
+            stall.slot >= before_.size())
+            continue;
+        memory.open.push_back({.owner = owner_of(keys_.values()[stall.slot]),
+                               .kind = at.kind,
+                               .tid = at.tid,
+                               .tgid = stall.tgid,
+                               .age_ns = now - stall.start});
+    }
+    std::ranges::stable_sort(memory.open, std::greater{}, &OpenStall::age_ns);
+}
+
+void MemoryCollector::read_losses(Loss& loss)
+{
+    const auto* bss = (*object_)->bss;
+    const auto since = [&](const __u64& counter, uint64_t Loss::*field) {
+        const uint64_t now = load_relaxed(counter);
+        loss.*field += now - std::exchange(counted_.*field, now);
+    };
+    since(bss->mem_map_full, &Loss::map_full);
+    since(bss->mem_clock_anomaly, &Loss::clock_anomaly);
+    since(bss->mem_oom_dropped, &Loss::ring_dropped);
+    since(bss->mem_start_lost, &Loss::missed_start);
+    std::ranges::copy(missing_, std::back_inserter(loss.fallbacks));
+}
+
+void MemoryCollector::read(Snapshot& snapshot)
+{
+    ring_buffer__consume(ring_.get());
+    MemorySnapshot& memory = snapshot.memory;
+    read_stalls(memory);
+    read_open(memory);
+    memory.kills = std::exchange(kills_, {});
+    read_losses(snapshot.loss);
+}
+
+void MemoryCollector::release_cgroup(uint64_t cgroup_id)
+{
+    release(cgroup_id, 0);
+}
+
+void MemoryCollector::release_vm(uint64_t vm)
+{
+    release(0, vm);
+}
+
+void MemoryCollector::release(uint64_t cgroup_id, uint64_t vm)
+{
+    const int slots = bpf_map__fd((*object_)->maps.mem_slots);
+    const int keys = bpf_map__fd((*object_)->maps.mem_keys);
+    const int free_slots = bpf_map__fd((*object_)->maps.mem_free_slots);
+    for (uint32_t slot = VT_MEM_SLOT_OTHER + 1; slot < before_.size(); slot++) {
+        const vt_mem_key key = keys_.values()[slot];
+        const bool its = vm != 0 ? key.vm == vm : key.cgroup_id == cgroup_id;
+        uint32_t known = 0;
+        if (key.kind == 0 || !its || bpf_map_lookup_elem(slots, &key, &known) != 0 ||
+            known != slot || bpf_map_delete_elem(slots, &key) != 0)
+            continue;
+        const vt_mem_key none = {};
+        bpf_map_update_elem(keys, &slot, &none, BPF_ANY);
+        bpf_map_update_elem(free_slots, nullptr, &slot, BPF_ANY);
+    }
+}
+
+} // namespace vtrace
