@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Memory: what tasks did to get some in place of their work, and whom the kernel killed for it.
+ * Memory: what tasks did to get some, or waited for, in place of their work, and whom the kernel killed for it.
  *
- * Slow paths all: a reclaim takes some 10 us at least, so that a hash of those under way is cheap beside it. Raw
- * tracepoints, of whose arguments only those are read that never moved.
+ * Slow paths but for the hook on sched_switch, which looks at two flags of either task: a wait for a page sets one
+ * of them. Else raw tracepoints, of whose arguments only those are read that never moved.
  */
 #include "common/cgroup.bpf.h"
 #include "common/kernel.bpf.h"
+#include "common/task_filter.bpf.h"
+#include "common/task_notes.bpf.h"
 #include "common/vm.bpf.h"
 #include "vtrace/mem.h"
 
@@ -14,6 +16,12 @@ extern struct vt_vms vms SEC(".maps");
 
 const volatile bool mem_by_vm = false;
 const volatile __u64 mem_target_vm = 0;
+const volatile bool mem_cgroup_v1 = false; /* the memory controller is one of v1 */
+
+/* Which of them a wait is in tells what it is for. */
+#define MEM_SWAPIN_FUNCTIONS 4
+const volatile struct vt_function mem_swapin[MEM_SWAPIN_FUNCTIONS] = {};
+const volatile struct vt_function mem_high = {};
 
 __u32 mem_epoch = 1; /* counts reports */
 __u64 mem_map_full = 0;
@@ -57,6 +65,22 @@ struct {
     __type(value, struct vt_mem_stat);
 } mem_stats SEC(".maps");
 
+/* How a thread has tried to get memory last, by its tid. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u32);
+    __type(value, __u32);
+} mem_last SEC(".maps");
+
+/* The hierarchy of the memory controller. */
+static __always_inline struct cgroup *memory_cgroup(struct task_struct *task)
+{
+    if (mem_cgroup_v1)
+        return read_v1_cgroup(task, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+    return BPF_CORE_READ(task, cgroups, dfl_cgrp);
+}
+
 static __noinline __u32 mem_take_slot(struct vt_mem_key *key)
 {
     struct vt_mem_key none = {};
@@ -76,7 +100,7 @@ static __noinline __u32 mem_take_slot(struct vt_mem_key *key)
     return slot;
 }
 
-static __always_inline __u64 vm_of(struct task_struct *task, __u32 tgid)
+static __always_inline __u64 mem_vm_of(struct task_struct *task, __u32 tgid)
 {
     struct vt_vm_process *process;
 
@@ -86,28 +110,27 @@ static __always_inline __u64 vm_of(struct task_struct *task, __u32 tgid)
     return process && process->start_time == process_start_time(task) ? process->vm : 0;
 }
 
-static __always_inline int begin(__u32 kind)
+/* Of the current thread. `kind` 0 is none. */
+static __always_inline int begin(struct task_struct *task, __u32 kind, bool waits)
 {
-    struct task_struct *task = (void *)bpf_get_current_task();
     __u64 id = bpf_get_current_pid_tgid();
-    struct vt_mem_open_key at = {.tid = id, .kind = kind};
-    struct vt_mem_open open = {.tgid = id >> 32};
+    struct vt_mem_open_key at = {.tid = id, .waits = waits};
+    struct vt_mem_open open = {.tgid = id >> 32, .kind = kind};
     struct vt_mem_key key = {.kind = kind};
     struct cgroup *cgroup;
 
     /* kswapd and kcompactd work beside those who need memory. */
-    if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+    if (!kind || BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid))
         return 0;
-    cgroup = read_task_cgroup(task);
+    cgroup = memory_cgroup(task);
     key.cgroup_id = cgroup_id(cgroup);
-    key.vm = vm_of(task, open.tgid);
-    open.slot = VT_MEM_SLOT_EXCLUDED;
-    if (cgroup_selected(cgroup) && (!mem_target_vm || key.vm == mem_target_vm))
-        open.slot = mem_take_slot(&key);
-    if (open.slot == VT_MEM_SLOT_EXCLUDED)
+    key.vm = mem_vm_of(task, open.tgid);
+    if (!cgroup_selected(cgroup) || (mem_target_vm && key.vm != mem_target_vm))
         return 0;
+    open.slot = mem_take_slot(&key);
     if (open.slot == VT_MEM_SLOT_OTHER)
         __sync_fetch_and_add(&mem_map_full, 1);
+    bpf_get_current_comm(open.comm, sizeof(open.comm));
     open.start = bpf_ktime_get_ns();
     if (bpf_map_update_elem(&mem_open, &at, &open, BPF_ANY))
         __sync_fetch_and_add(&mem_start_lost, 1);
@@ -130,9 +153,9 @@ static __always_inline void add_time(struct vt_hist *hist, __u64 ns)
         __sync_fetch_and_add(&hist->buckets[bucket], 1);
 }
 
-static __always_inline int end(__u32 kind, __u64 pages)
+static __always_inline int end(__u32 tid, bool waits, __u64 pages)
 {
-    struct vt_mem_open_key at = {.tid = (__u32)bpf_get_current_pid_tgid(), .kind = kind};
+    struct vt_mem_open_key at = {.tid = tid, .waits = waits};
     struct vt_mem_open *open = bpf_map_lookup_elem(&mem_open, &at);
     struct vt_mem_stat *stat;
     __u64 now, start;
@@ -157,42 +180,125 @@ static __always_inline int end(__u32 kind, __u64 pages)
     return 0;
 }
 
+/* ---- work for memory ---- */
+
+static __always_inline int begin_work(__u32 kind)
+{
+    return begin((void *)bpf_get_current_task(), kind, false);
+}
+
+static __always_inline int end_work(__u32 kind, __u64 pages)
+{
+    __u32 tid = bpf_get_current_pid_tgid();
+
+    bpf_map_update_elem(&mem_last, &tid, &kind, BPF_ANY);
+    return end(tid, false, pages);
+}
+
 SEC("raw_tp/mm_vmscan_direct_reclaim_begin")
 int mem_reclaim_begin(void *args)
 {
-    return begin(VT_MEM_RECLAIM);
+    return begin_work(VT_MEM_RECLAIM);
 }
 
 /* (pages, …) */
 SEC("raw_tp/mm_vmscan_direct_reclaim_end")
 int mem_reclaim_end(struct bpf_raw_tracepoint_args *args)
 {
-    return end(VT_MEM_RECLAIM, args->args[0]);
+    return end_work(VT_MEM_RECLAIM, args->args[0]);
 }
 
 SEC("raw_tp/mm_vmscan_memcg_reclaim_begin")
 int mem_limit_begin(void *args)
 {
-    return begin(VT_MEM_LIMIT);
+    return begin_work(VT_MEM_LIMIT);
 }
 
 /* (pages, …) */
 SEC("raw_tp/mm_vmscan_memcg_reclaim_end")
 int mem_limit_end(struct bpf_raw_tracepoint_args *args)
 {
-    return end(VT_MEM_LIMIT, args->args[0]);
+    return end_work(VT_MEM_LIMIT, args->args[0]);
 }
 
 SEC("raw_tp/mm_compaction_begin")
 int mem_compact_begin(void *args)
 {
-    return begin(VT_MEM_COMPACT);
+    return begin_work(VT_MEM_COMPACT);
 }
 
 SEC("raw_tp/mm_compaction_end")
 int mem_compact_end(void *args)
 {
-    return end(VT_MEM_COMPACT, 0);
+    return end_work(VT_MEM_COMPACT, 0);
+}
+
+/* ---- waits for pages ---- */
+
+#define MEM_FRAMES 32
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u64[MEM_FRAMES]);
+} mem_frames SEC(".maps");
+
+static __always_inline bool in_function(__u64 address, const volatile struct vt_function *function)
+{
+    return address - function->start < function->size;
+}
+
+/* By the functions that the task which leaves its CPU is in; `kind` if that does not tell. */
+static __always_inline __u32 kind_by_stack(void *ctx, __u32 kind)
+{
+    __u32 zero = 0;
+    __u64 *frames = bpf_map_lookup_elem(&mem_frames, &zero);
+    long bytes;
+
+    if (!frames)
+        return kind;
+    bytes = bpf_get_stack(ctx, frames, MEM_FRAMES * sizeof(*frames), 0);
+    for (__u32 i = 0; i < MEM_FRAMES && (long)(i * sizeof(*frames)) < bytes; i++) {
+        if (in_function(frames[i], &mem_high))
+            return VT_MEM_HIGH;
+        for (__u32 k = 0; k < MEM_SWAPIN_FUNCTIONS; k++) {
+            if (in_function(frames[i], &mem_swapin[k]))
+                return VT_MEM_SWAPIN;
+        }
+    }
+    return kind;
+}
+
+static __always_inline bool notes_a_wait(struct task_struct *task)
+{
+    return BPF_CORE_READ_BITFIELD(task, in_iowait) || waits_for_memory(task);
+}
+
+/* What the task that leaves its CPU waits for; 0: for none of ours. */
+static __always_inline __u32 kind_of_wait(void *ctx, struct task_struct *task)
+{
+    struct system_call call;
+
+    /* What is in PF_MEMALLOC is work for memory. */
+    if (task->flags & (PF_KTHREAD | PF_MEMALLOC) || !task_state(task))
+        return 0;
+    if (waits_for_memory(task))
+        return kind_by_stack(ctx, VT_MEM_THRASH);
+    /* In no system call: in a fault. */
+    if (task->flags & PF_EXITING || !find_system_call(task, &call) || call.number >= 0)
+        return 0;
+    return kind_by_stack(ctx, VT_MEM_FAULT);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(mem_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+    if (notes_a_wait(next))
+        end(next->pid, true, 0);
+    if (notes_a_wait(prev) && !preempt)
+        begin(prev, kind_of_wait(ctx, prev), true);
+    return 0;
 }
 
 /* ---- killed for memory ---- */
@@ -211,6 +317,7 @@ struct {
 } mem_killed SEC(".maps");
 
 #define VT_SIGKILL 9
+#define VT_BY_KERNEL 1 /* SEND_SIG_PRIV, include/linux/sched/signal.h */
 
 /* (signal, info, task, group, result) */
 SEC("raw_tp/signal_generate")
@@ -220,30 +327,49 @@ int mem_signal(struct bpf_raw_tracepoint_args *args)
     struct task_struct *task = (void *)bpf_get_current_task();
     __u64 id = bpf_get_current_pid_tgid();
     struct vt_oom oom = {.cause_tgid = id >> 32};
-    __u32 tid = id;
+    __u32 tid = id, *kind;
+    struct cgroup *cgroup;
 
-    if ((int)args->args[0] != VT_SIGKILL)
+    if ((int)args->args[0] != VT_SIGKILL || args->args[1] != VT_BY_KERNEL)
         return 0;
     oom.time = bpf_ktime_get_ns();
-    oom.cgroup_id = cgroup_id(read_task_cgroup(victim));
-    oom.cause_cgroup = cgroup_id(read_task_cgroup(task));
     oom.tgid = BPF_CORE_READ(victim, tgid);
+    oom.vm = mem_vm_of(victim, oom.tgid);
+    cgroup = memory_cgroup(victim);
+    oom.cgroup_id = cgroup_id(cgroup);
+    if (!task_selected(victim, oom.tgid) || !cgroup_selected(cgroup) ||
+        (mem_target_vm && oom.vm != mem_target_vm))
+        return 0;
+    oom.cause_cgroup = cgroup_id(memory_cgroup(task));
+    kind = bpf_map_lookup_elem(&mem_last, &tid);
+    if (kind)
+        oom.kind = *kind;
     bpf_probe_read_kernel(oom.comm, sizeof(oom.comm), victim->comm);
     bpf_get_current_comm(oom.cause_comm, sizeof(oom.cause_comm));
     bpf_map_update_elem(&mem_killed, &tid, &oom, BPF_ANY);
     return 0;
 }
 
-/* (pid), or (task, uid) since 6.9, in stable kernels since 6.1 */
+/* One that was about to end anyway is marked without a signal. */
 SEC("raw_tp/mark_victim")
 int mem_victim(void *args)
 {
     __u32 tid = bpf_get_current_pid_tgid();
     struct vt_oom *oom = bpf_map_lookup_elem(&mem_killed, &tid);
 
-    if (!oom || bpf_ringbuf_output(&mem_oom, oom, sizeof(*oom), 0))
+    if (!oom)
+        return 0;
+    if (bpf_ringbuf_output(&mem_oom, oom, sizeof(*oom), BPF_RB_NO_WAKEUP))
         __sync_fetch_and_add(&mem_oom_dropped, 1);
     bpf_map_delete_elem(&mem_killed, &tid);
+    return 0;
+}
+
+/* Run by vtrace itself at its start. */
+SEC("raw_tp/sched_switch")
+int mem_note_self(void *args)
+{
+    self_tgid = bpf_get_current_pid_tgid() >> 32;
     return 0;
 }
 

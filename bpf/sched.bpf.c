@@ -344,7 +344,7 @@ static __always_inline void find_charged(struct vt_switch *sw)
         (ON(sw, waits) || ON(sw, throttling) || ON(sw, offcpu) || ON(sw, stacks) || by_owner(sw)))
         sw->state = find_task_in(next, in_storage(sw), ON(sw, states));
     if (!sw->state) {
-        if (next->pid && !by_owner(sw) && task_selected(next))
+        if (next->pid && !by_owner(sw) && task_selected(next, next->tgid))
             sw->charged = VT_SLOT_OTHER;
         return;
     }
@@ -668,7 +668,7 @@ int sched_open_waits(struct bpf_iter__task *ctx)
     if (!queued || on_cpu(task) || task_state(task))
         return 0;
     state = find_task(task);
-    if (!state || state->pcount != task->sched_info.pcount || !task_selected(task))
+    if (!state || state->pcount != task->sched_info.pcount || !task_selected(task, task->tgid))
         return 0;
     if (state->flags & VT_TASK_STALE)
         return 0;

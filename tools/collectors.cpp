@@ -217,6 +217,23 @@ Result<BlockConfig> block_config(const ToolOptions& options, const BlockParts& p
     return config;
 }
 
+MemoryConfig memory_config(bool on, const SchedConfig& sched)
+{
+    return {.on = on,
+            .by_vm = sched.by_vm,
+            .cgroup_v1 = sched.cgroup_v1_cpu,
+            .target_vm = sched.target_vm,
+            .entities = sched.entities};
+}
+
+// Whose hierarchy figures are charged to.
+std::string_view controller_of(const Measured& measured)
+{
+    if (measured.memory)
+        return kMemoryController;
+    return measured.block.any() ? kBlockController : kCpuController;
+}
+
 // Says what is missing, if that is why the kernel refused the programs.
 Error explain_refusal(const Error& error)
 {
@@ -239,7 +256,7 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, hierarchy, with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -256,6 +273,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     StateCollector::prepare(self->object_, states);
     KvmCollector::prepare(self->object_, kvm);
     BlockCollector::prepare(self->object_, block);
+    MemoryCollector::prepare(self->object_, memory);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -312,6 +330,16 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->block_ = std::move(*started);
     }
+    if (memory.on) {
+        const auto mountinfo = read_file("/proc/self/mountinfo");
+        if (!mountinfo)
+            return mountinfo.error();
+        self->cgroup_memory_.emplace(*mountinfo, config.target_cgroup);
+        auto started = MemoryCollector::start(self->object_, memory);
+        if (!started)
+            return started.error();
+        self->memory_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -329,7 +357,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                                                       const Measured& measured,
                                                       steady_clock::time_point process_start)
 {
-    const auto hierarchy = hierarchy_of(measured.block.any() ? kBlockController : kCpuController);
+    const auto hierarchy = hierarchy_of(controller_of(measured));
     if (!hierarchy)
         return hierarchy.error();
     auto config = sched_config(options, measured.sched, measured.kvm, *hierarchy);
@@ -351,6 +379,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .stacks = stack_config(options, *config),
                     .kvm = kvm_config(measured.kvm, *config),
                     .block = *block,
+                    .memory = memory_config(measured.memory, *config),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -398,12 +427,14 @@ Status Collectors::scan()
         return scanned;
     if (quotas_)
         quotas_->look(watcher_->facts());
+    Snapshot before; // the first window's start
+    before.cgroups = watcher_->facts();
     if (vm_memory_) {
-        Snapshot before; // the first window's start
-        before.cgroups = watcher_->facts();
         before.entities = vms_->vms();
         vm_memory_->read(before);
     }
+    if (cgroup_memory_)
+        cgroup_memory_->read(before);
     return ok();
 }
 
@@ -474,6 +505,8 @@ void Collectors::release_cgroup(uint64_t id)
         runq_->release_cgroup(id);
     if (block_)
         block_->release_cgroup(id);
+    if (memory_)
+        memory_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -483,6 +516,8 @@ void Collectors::release_vm(uint64_t vm)
         runq_->release_vm(vm);
     if (kvm_)
         kvm_->release_vm(vm);
+    if (memory_)
+        memory_->release_vm(vm);
 }
 
 // The threads of VMs, and of the figures those that were asked for. The snapshot has its names already.
@@ -544,6 +579,8 @@ Result<Snapshot> Collectors::read()
         if (auto read = block_->read(snapshot); !read)
             return read.error();
     }
+    if (memory_)
+        memory_->read(snapshot);
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)
@@ -558,6 +595,8 @@ Result<Snapshot> Collectors::read()
         for (const uint64_t vm : vms_->forget_reported())
             release_vm(vm);
     }
+    if (cgroup_memory_)
+        cgroup_memory_->read(snapshot);
     if (block_)
         complete_block(snapshot, hierarchy_, {.cgroup = target_cgroup_, .vm = target_vm_});
     read_overhead(snapshot);

@@ -4,8 +4,10 @@
 #include "base/result.h"
 #include "bpf/object.h"
 #include "collect/block_collector.h"
+#include "collect/cgroup_memory.h"
 #include "collect/cgroup_watcher.h"
 #include "collect/kvm_collector.h"
+#include "collect/memory_collector.h"
 #include "collect/quota_collector.h"
 #include "collect/runq_collector.h"
 #include "collect/sched_collector.h"
@@ -27,6 +29,7 @@ struct Measured {
     SchedParts sched;
     KvmParts kvm;
     BlockParts block;
+    bool memory = false; // stalls
 };
 
 // Single events above the threshold of --slower.
@@ -66,6 +69,7 @@ private:
         StackConfig stacks;
         KvmConfig kvm;
         BlockConfig block;
+        MemoryConfig memory;
         CgroupHierarchy hierarchy;
         bool with_entities = false;
     };
@@ -83,6 +87,8 @@ private:
     std::unique_ptr<KvmCollector> kvm_;     // null unless VMs are looked into
     std::unique_ptr<RunqCollector> runq_;   // null unless queues are asked for
     std::unique_ptr<BlockCollector> block_; // null unless block I/O is asked for
+    std::unique_ptr<MemoryCollector> memory_; // null unless stalls are asked for
+    std::optional<CgroupMemory> cgroup_memory_; // with memory_
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;

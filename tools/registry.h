@@ -33,6 +33,7 @@ struct ToolSpec {
     ReportText folded = nullptr;       // its --format folded, if it has that
     KvmParts kvm = {};                 // what has to be measured of KVM
     BlockParts block = {};             // and of block I/O; with a pattern if the options say so
+    bool memory = false;               // and of stalls for memory
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false;    // has --slower

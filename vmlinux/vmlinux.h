@@ -59,6 +59,7 @@ struct css_set {
 /* Values depend on the kernel's configuration; relocated with bpf_core_enum_value. */
 enum cgroup_subsys_id {
     cpu_cgrp_id = 1,
+    memory_cgrp_id = 4, /* CONFIG_MEMCG */
 };
 
 /* ---- scheduler: include/linux/sched.h, kernel/sched/sched.h ---- */

@@ -147,7 +147,7 @@ static __always_inline __u32 charged_slot(struct task_struct *task, struct vt_sc
 {
     __u32 slot = by_owner ? task_slot(task, state) : VT_SLOT_OTHER;
 
-    if ((by_owner && (state->flags & VT_TASK_OUTSIDE)) || !task_selected(task))
+    if ((by_owner && (state->flags & VT_TASK_OUTSIDE)) || !task_selected(task, task->tgid))
         return VT_SLOT_EXCLUDED;
     return slot;
 }

@@ -3,8 +3,8 @@
 #ifndef VTRACE_COMMON_TASKS_BPF_H
 #define VTRACE_COMMON_TASKS_BPF_H
 
-#include "common/comm_glob.bpf.h"
 #include "common/kernel.bpf.h"
+#include "common/task_filter.bpf.h"
 #include "vtrace/sched.h"
 #include "vtrace/states.h"
 
@@ -21,12 +21,8 @@ const volatile bool by_cgroup = false;
 const volatile bool by_vm =
     false; /* with by_cgroup: VMs apart from what else is in their cgroups */
 const volatile __u64 target_vm = 0; /* 0 is every VM, and what is in none */
-const volatile bool include_self = false;
-const volatile int target_tgid = 0; /* 0 is every process */
 const volatile __u64 slower_ns = 0; /* 0 reports no single waits */
 const volatile __u32 slow_per_second = 1000;
-
-int self_tgid = 0; /* in the initial PID namespace, whatever namespace vtrace runs in */
 
 #define VT_EEXIST 17 /* errno.h is for user space */
 
@@ -148,18 +144,6 @@ static __always_inline __u64 rq_clock_here(void)
     struct task_struct *current = (void *)bpf_get_current_task();
 
     return BPF_CORE_READ(current, se.cfs_rq, rq, clock);
-}
-
-/* True if the task is one that was asked for; its cgroup and VM are tested with its slot. */
-static __always_inline bool task_selected(struct task_struct *task)
-{
-    if (!include_self && task->tgid == self_tgid)
-        return false;
-    if (target_tgid && task->tgid != target_tgid)
-        return false;
-    if (comm_filter && !comm_matches(task))
-        return false;
-    return true;
 }
 
 #endif

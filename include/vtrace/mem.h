@@ -7,14 +7,19 @@
 
 #include <linux/types.h>
 
-#define VT_MEM_SLOT_OTHER 0U           /* of stalls that found no slot: counted, not told apart */
-#define VT_MEM_SLOT_EXCLUDED 0xffffffffU /* of an owner that was not asked for */
+#define VT_MEM_SLOT_OTHER 0U /* of stalls that found no slot: counted, not told apart */
 
-/* What a task did in place of its work. */
+#define VT_MEM_COMM_LEN 16
+
+/* What a task did, or waited for, in place of its work. */
 enum vt_mem_kind {
-    VT_MEM_RECLAIM = 1, /* the host was short of memory */
-    VT_MEM_LIMIT,       /* its cgroup, or one above it, was at its limit */
-    VT_MEM_COMPACT,     /* no free pages in a row */
+    VT_MEM_RECLAIM = 1, /* freed pages: the host was short of memory */
+    VT_MEM_LIMIT,       /* freed pages: its cgroup, or one above it, was at its limit */
+    VT_MEM_COMPACT,     /* moved pages: none were free in a row */
+    VT_MEM_HIGH,        /* slept: its cgroup was above memory.high */
+    VT_MEM_SWAPIN,      /* waited for a page from swap */
+    VT_MEM_FAULT,       /* waited for a page of a file, in a page fault */
+    VT_MEM_THRASH,      /* waited for a page of a file that had been evicted too early */
 };
 
 struct vt_mem_key {
@@ -27,33 +32,43 @@ struct vt_mem_key {
 /* Figures of one key, of all CPUs, added with atomics: these are slow paths. Only ever grow. */
 struct vt_mem_stat {
     __u64 count;
-    __u64 pages; /* reclaimed; none of VT_MEM_COMPACT */
+    __u64 pages; /* freed, of VT_MEM_RECLAIM and VT_MEM_LIMIT */
     struct vt_hist time;
 };
 
-/* A stall that has not ended. By thread and kind: compaction is part of no reclaim, but may follow one. */
+/* A stall that has not ended: of a thread one of its work for memory, and one wait for a page. */
 struct vt_mem_open_key {
     __u32 tid;
-    __u32 kind;
+    __u32 waits; /* off its CPU: one of VT_MEM_HIGH and what follows */
 };
 
 struct vt_mem_open {
     __u64 start; /* CLOCK_MONOTONIC */
     __u32 slot;
     __u32 tgid;
+    __u32 kind;
+    __u32 zero;
+    char comm[VT_MEM_COMM_LEN];
 };
 
-#define VT_OOM_COMM_LEN 16
+/* The code of a function of the kernel; size 0: not known. */
+struct vt_function {
+    __u64 start;
+    __u64 size;
+};
 
 /* A process that the kernel has killed for its memory. */
 struct vt_oom {
-    __u64 time;           /* CLOCK_MONOTONIC */
-    __u64 cgroup_id;      /* of the victim */
-    __u64 cause_cgroup;   /* of the task that asked for memory */
+    __u64 time;         /* CLOCK_MONOTONIC */
+    __u64 cgroup_id;    /* of the victim */
+    __u64 vm;           /* likewise */
+    __u64 cause_cgroup; /* of the task that asked for memory */
     __u32 tgid;
     __u32 cause_tgid;
-    char comm[VT_OOM_COMM_LEN];
-    char cause_comm[VT_OOM_COMM_LEN];
+    __u32 kind; /* how the task that asked for memory had tried to get some; 0: not known */
+    __u32 zero;
+    char comm[VT_MEM_COMM_LEN];
+    char cause_comm[VT_MEM_COMM_LEN];
 };
 
 #endif

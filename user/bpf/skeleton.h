@@ -4,6 +4,7 @@
 // Variables of the programs are of these types.
 #include "vtrace/block.h"
 #include "vtrace/kvm.h"
+#include "vtrace/mem.h"
 #include "vtrace/sched.h"
 #include "vtrace/stacks.h"
 #include "vtrace/states.h"

@@ -2,13 +2,17 @@
 #include "collect/memory_collector.h"
 
 #include "base/clock.h"
+#include "base/files.h"
+#include "symbol/kernel_symbols.h"
 
 #include <bpf/bpf.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 namespace vtrace {
@@ -17,7 +21,7 @@ namespace {
 // Of the tables: 1.1 KiB for each entity that stalls, and each way.
 constexpr uint32_t kSlotsAtLeast = 1024;
 constexpr uint32_t kSlotsAtMost = 32768;
-constexpr uint32_t kKinds = 3;
+constexpr uint32_t kKinds = 7;
 
 uint32_t slots(const MemoryConfig& config)
 {
@@ -29,18 +33,50 @@ OwnerId owner_of(const vt_mem_key& key)
     return {.cgroup_id = key.cgroup_id, .vm = key.vm};
 }
 
-std::string comm_of(const char (&comm)[VT_OOM_COMM_LEN])
+std::string comm_of(const char (&comm)[VT_MEM_COMM_LEN])
 {
     return {comm, ::strnlen(comm, sizeof(comm))};
 }
 
 // The end of a stall before its start: one that was seen to begin has its end seen.
-std::array<bpf_program*, 8> programs(BpfObject& object)
+std::array<bpf_program*, 9> hooks(BpfObject& object)
 {
     auto& progs = object->progs;
-    return {progs.mem_reclaim_end,   progs.mem_reclaim_begin, progs.mem_limit_end,
-            progs.mem_limit_begin,   progs.mem_compact_end,   progs.mem_compact_begin,
-            progs.mem_victim,        progs.mem_signal};
+    return {progs.mem_reclaim_end, progs.mem_reclaim_begin, progs.mem_limit_end,
+            progs.mem_limit_begin, progs.mem_compact_end,   progs.mem_compact_begin,
+            progs.mem_switch,      progs.mem_victim,        progs.mem_signal};
+}
+
+void set(vt_function& function, const std::optional<FunctionRange>& range)
+{
+    function = range ? vt_function{.start = range->start, .size = range->end - range->start}
+                     : vt_function{};
+}
+
+// Where a wait for a page from swap, or for a limit, shows on the kernel's stack.
+void set_functions(BpfObject& object)
+{
+    const auto text = read_file("/proc/kallsyms");
+    if (!text)
+        return;
+    auto* rodata = object->rodata;
+    set(rodata->mem_swapin[0], find_kernel_function(*text, {"do_swap_page"}));
+    // Of memory shared by a file system in memory; its names until 5.16, and since.
+    set(rodata->mem_swapin[1], find_kernel_function(*text, {"shmem_swapin_folio", "shmem_swapin_page"}));
+    set(rodata->mem_swapin[2], find_kernel_function(*text, {"swapin_readahead"}));
+    set(rodata->mem_swapin[3], find_kernel_function(*text, {"swap_read_folio", "swap_readpage"}));
+    set(rodata->mem_high, find_kernel_function(*text, {"__mem_cgroup_handle_over_high",
+                                                       "mem_cgroup_handle_over_high"}));
+}
+
+// Vtrace itself, as programs see it.
+Status note_self(BpfObject& object)
+{
+    bpf_test_run_opts options = {};
+    options.sz = sizeof(options);
+    if (bpf_prog_test_run_opts(bpf_program__fd(object->progs.mem_note_self), &options) != 0)
+        return errno_error("cannot run a BPF program on request");
+    return ok();
 }
 
 } // namespace
@@ -49,7 +85,8 @@ void MemoryCollector::prepare(BpfObject& object, const MemoryConfig& config)
 {
     auto& maps = object->maps;
     for (bpf_map* map : {maps.mem_open, maps.mem_slots, maps.mem_free_slots, maps.mem_keys,
-                         maps.mem_stats, maps.mem_oom, maps.mem_killed})
+                         maps.mem_stats, maps.mem_last, maps.mem_frames, maps.mem_oom,
+                         maps.mem_killed})
         bpf_map__set_autocreate(map, config.on);
     if (!config.on)
         return;
@@ -57,8 +94,11 @@ void MemoryCollector::prepare(BpfObject& object, const MemoryConfig& config)
         bpf_map__set_max_entries(map, slots(config));
     object->rodata->mem_by_vm = config.by_vm;
     object->rodata->mem_target_vm = config.target_vm;
-    for (bpf_program* program : programs(object))
+    object->rodata->mem_cgroup_v1 = config.cgroup_v1;
+    set_functions(object);
+    for (bpf_program* program : hooks(object))
         bpf_program__set_autoload(program, true);
+    bpf_program__set_autoload(object->progs.mem_note_self, true);
 }
 
 Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& object,
@@ -84,8 +124,9 @@ Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& objec
         const auto& oom = *static_cast<const vt_oom*>(data);
         static_cast<MemoryCollector*>(collector)->kills_.push_back(
             {.time_ns = to_wall_clock(oom.time),
-             .victim = {.cgroup_id = oom.cgroup_id},
+             .victim = {.cgroup_id = oom.cgroup_id, .vm = oom.vm},
              .cause = {.cgroup_id = oom.cause_cgroup},
+             .kind = oom.kind,
              .tgid = oom.tgid,
              .cause_tgid = oom.cause_tgid,
              .comm = comm_of(oom.comm),
@@ -95,8 +136,9 @@ Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& objec
     self->ring_.reset(ring_buffer__new(bpf_map__fd(object->maps.mem_oom), one, self.get(), nullptr));
     if (!self->ring_)
         return errno_error("cannot open the buffer of OOM kills");
-    if (auto attached = self->attach_all(); !attached)
-        return attached.error();
+    if (auto noted = note_self(object); !noted)
+        return noted.error();
+    self->attach_all();
     // What came between two attachments is of no window.
     Snapshot before;
     self->read(before);
@@ -104,16 +146,19 @@ Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& objec
 }
 
 // A kernel without compaction has no tracepoint of it: a figure is missing, and named.
-Status MemoryCollector::attach_all()
+void MemoryCollector::attach_all()
 {
-    for (bpf_program* program : programs(*object_)) {
+    for (bpf_program* program : hooks(*object_)) {
         auto link = attach(program);
         if (link)
             links_.push_back(std::move(*link));
         else
             missing_.push_back(link.error().what);
     }
-    return ok();
+    const auto* rodata = (*object_)->rodata;
+    if (rodata->mem_swapin[0].size == 0)
+        missing_.emplace_back("the kernel hides its functions (/proc/kallsyms): waits for pages "
+                              "from swap count as major faults or as thrashing");
 }
 
 void MemoryCollector::read_stalls(MemorySnapshot& memory)
@@ -155,9 +200,10 @@ void MemoryCollector::read_open(MemorySnapshot& memory)
             stall.slot >= before_.size())
             continue;
         memory.open.push_back({.owner = owner_of(keys_.values()[stall.slot]),
-                               .kind = at.kind,
+                               .kind = stall.kind,
                                .tid = at.tid,
                                .tgid = stall.tgid,
+                               .comm = comm_of(stall.comm),
                                .age_ns = now - stall.start});
     }
     std::ranges::stable_sort(memory.open, std::greater{}, &OpenStall::age_ns);

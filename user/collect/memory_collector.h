@@ -18,11 +18,13 @@ namespace vtrace {
 struct MemoryConfig {
     bool on = false;
     bool by_vm = false;
+    bool cgroup_v1 = false; // the hierarchy of the memory controller is one of v1
     uint64_t target_vm = 0; // EntityFact::vm; 0 is all
     uint32_t entities = 0;  // cgroups present, for the size of the tables
 };
 
-// What tasks did to get memory, and whom the kernel killed for it, from bpf/mem.bpf.c.
+// What tasks did to get memory, or waited for, and whom the kernel killed for it, from bpf/mem.bpf.c. Which tasks,
+// cgroups and VMs are looked at SchedCollector::prepare() says.
 class MemoryCollector {
 public:
     static void prepare(BpfObject& object, const MemoryConfig& config);
@@ -45,7 +47,7 @@ private:
     };
 
     explicit MemoryCollector(BpfObject& object) : object_(&object) {}
-    Status attach_all();
+    void attach_all();
     void read_stalls(MemorySnapshot& memory);
     void read_open(MemorySnapshot& memory);
     void read_losses(Loss& loss);

@@ -32,12 +32,6 @@ uint64_t grown(uint64_t now, uint64_t before)
     return now > before ? now - before : 0;
 }
 
-void add_growth(KvmMemory& memory, const CgroupMemory& now, const CgroupMemory& before)
-{
-    memory.reclaimed_bytes = grown(now.reclaimed_bytes, before.reclaimed_bytes);
-    memory.stalled_ns = grown(now.stalled_ns, before.stalled_ns);
-}
-
 } // namespace
 
 void VmMemory::read(Snapshot& snapshot)
@@ -53,6 +47,9 @@ void VmMemory::read(Snapshot& snapshot)
             now.cgroup = limits_.memory_counts(*path);
         const auto last = before_.find(vm.vm);
         const Counts& before = last == before_.end() ? now : last->second;
+        const MemoryCounts of_cgroup =
+            now.cgroup ? difference(*now.cgroup, before.cgroup.value_or(*now.cgroup))
+                       : MemoryCounts{};
         snapshot.kvm.memory.push_back(
             {.vm = vm.vm,
              .rss_bytes = now.process.rss_bytes,
@@ -60,11 +57,8 @@ void VmMemory::read(Snapshot& snapshot)
              .shared_bytes = now.process.shared_bytes,
              .minor_faults = grown(now.process.minor_faults, before.process.minor_faults),
              .major_faults = grown(now.process.major_faults, before.process.major_faults),
-             .reclaimed_bytes = std::nullopt,
-             .stalled_ns = std::nullopt});
-        if (now.cgroup)
-            add_growth(snapshot.kvm.memory.back(), *now.cgroup,
-                       before.cgroup.value_or(*now.cgroup));
+             .reclaimed_bytes = of_cgroup.reclaimed_bytes,
+             .stalled_ns = of_cgroup.stalled_ns});
         counts[vm.vm] = now;
     }
     before_ = std::move(counts);

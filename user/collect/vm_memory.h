@@ -25,7 +25,7 @@ public:
 private:
     struct Counts {
         ProcessMemory process;
-        std::optional<CgroupMemory> cgroup;
+        std::optional<MemoryCounts> cgroup;
     };
 
     LimitReader limits_;

@@ -23,6 +23,7 @@ struct CgroupHierarchy {
 // Controllers of cgroup v1, for hierarchy_of().
 inline constexpr std::string_view kCpuController = "cpu";
 inline constexpr std::string_view kBlockController = "blkio";
+inline constexpr std::string_view kMemoryController = "memory";
 
 // The hierarchy that what a controller accounts is charged to: v1's where that controller is mounted (v1 and
 // hybrid hosts), else v2. A pure function of the texts of /proc/self/mountinfo and /proc/cgroups.

@@ -55,9 +55,7 @@ CgroupLimits LimitReader::read(const std::string& path) const
     CgroupLimits limits;
     if (const auto own = quota(path))
         limits.cpus = own->cpus();
-    limits.memory_bytes =
-        memory_limit(v1_memory_.empty() ? text_of(v2_ + path + "/memory.max")
-                                        : text_of(v1_memory_ + path + "/memory.limit_in_bytes"));
+    limits.memory_bytes = memory(path);
     return limits;
 }
 
@@ -78,13 +76,28 @@ std::optional<QuotaCounts> LimitReader::quota_counts(const std::string& path) co
     return vtrace::quota_counts(text_of((v1_cpu_.empty() ? v2_ : v1_cpu_) + path + "/cpu.stat"));
 }
 
-std::optional<CgroupMemory> LimitReader::memory_counts(const std::string& path) const
+std::optional<uint64_t> LimitReader::memory(const std::string& path) const
 {
-    if (v2_.empty() || !v1_memory_.empty())
+    return memory_limit(v1_memory_.empty() ? text_of(v2_ + path + "/memory.max")
+                                           : text_of(v1_memory_ + path + "/memory.limit_in_bytes"));
+}
+
+std::optional<MemoryCounts> LimitReader::memory_counts(const std::string& path) const
+{
+    const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    const std::string cgroup = (v1_memory_.empty() ? v2_ : v1_memory_) + path;
+    MemoryFiles files{.stat = text_of(cgroup + "/memory.stat")};
+    if (files.stat.empty())
         return std::nullopt;
-    return cgroup_memory(text_of(v2_ + path + "/memory.stat"),
-                         text_of(v2_ + path + "/memory.pressure"),
-                         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));
+    // On a hybrid host a container is in a cgroup of the same path there.
+    files.pressure = v2_.empty() ? "" : text_of(v2_ + path + "/memory.pressure");
+    if (v1_memory_.empty()) {
+        files.events = text_of(cgroup + "/memory.events");
+        return cgroup_memory_v2(files, page_bytes);
+    }
+    files.failures = text_of(cgroup + "/memory.failcnt");
+    files.oom = text_of(cgroup + "/memory.oom_control");
+    return cgroup_memory_v1(files, page_bytes);
 }
 
 } // namespace vtrace

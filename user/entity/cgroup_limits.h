@@ -33,8 +33,9 @@ public:
     [[nodiscard]] CgroupLimits read(const std::string& path) const;
     [[nodiscard]] std::optional<CpuQuota> quota(const std::string& path) const;
     [[nodiscard]] std::optional<QuotaCounts> quota_counts(const std::string& path) const;
-    // On v2; v1 counts nothing of this.
-    [[nodiscard]] std::optional<CgroupMemory> memory_counts(const std::string& path) const;
+    [[nodiscard]] std::optional<uint64_t> memory(const std::string& path) const;
+    // Nothing of a cgroup without the memory controller.
+    [[nodiscard]] std::optional<MemoryCounts> memory_counts(const std::string& path) const;
 
 private:
     std::string v2_;

@@ -19,13 +19,44 @@ uint64_t number_at(std::string_view text)
 }
 
 // Of the line that begins with `key`.
-uint64_t value_of(std::string_view text, std::string_view key)
+std::optional<uint64_t> find_value(std::string_view text, std::string_view key)
 {
     for (const std::string_view line : split(text, '\n')) {
         if (line.starts_with(key))
             return number_at(line.substr(key.size()));
     }
-    return 0;
+    return std::nullopt;
+}
+
+uint64_t value_of(std::string_view text, std::string_view key)
+{
+    return find_value(text, key).value_or(0);
+}
+
+std::optional<uint64_t> times(uint64_t page_bytes, const std::optional<uint64_t>& pages)
+{
+    return pages ? std::optional(page_bytes * *pages) : std::nullopt;
+}
+
+// Of files and of what was swapped out (apart since 5.9, 170b04b7ae49).
+std::optional<uint64_t> refaulted_pages(std::string_view text, const std::string& prefix)
+{
+    const auto files = find_value(text, prefix + "workingset_refault_file ");
+    const auto anonymous = find_value(text, prefix + "workingset_refault_anon ");
+    return files && anonymous ? std::optional(*files + *anonymous) : std::nullopt;
+}
+
+// The total of "some", which is in microseconds.
+std::optional<uint64_t> stalled_ns(std::string_view pressure)
+{
+    constexpr std::string_view kTotal = "total=";
+    constexpr uint64_t kNsPerUs = 1000;
+    for (const std::string_view line : split(pressure, '\n')) {
+        const size_t total = line.find(kTotal);
+        if (line.starts_with("some ") && total != std::string_view::npos)
+            return kNsPerUs * number_at(line.substr(total + kTotal.size()));
+    }
+    return std::nullopt;
 }
 
 } // namespace
@@ -55,18 +86,39 @@ ProcessMemory process_memory(std::string_view status, std::string_view stat,
     return memory;
 }
 
-CgroupMemory cgroup_memory(std::string_view memory_stat, std::string_view memory_pressure,
-                           uint64_t page_bytes)
+MemoryCounts cgroup_memory_v2(const MemoryFiles& files, uint64_t page_bytes)
 {
-    constexpr std::string_view kTotal = "total=";
-    constexpr uint64_t kNsPerUs = 1000;
-    CgroupMemory memory{.reclaimed_bytes = page_bytes * value_of(memory_stat, "pgsteal ")};
-    for (const std::string_view line : split(memory_pressure, '\n')) {
-        const size_t total = line.find(kTotal);
-        if (line.starts_with("some ") && total != std::string_view::npos)
-            memory.stalled_ns = kNsPerUs * number_at(line.substr(total + kTotal.size()));
-    }
-    return memory;
+    MemoryCounts counts;
+    counts.reclaimed_bytes = times(page_bytes, find_value(files.stat, "pgsteal "));
+    counts.stalled_ns = stalled_ns(files.pressure);
+    counts.swapped_in_bytes = times(page_bytes, find_value(files.stat, "pswpin "));
+    counts.refaulted_bytes = times(page_bytes, refaulted_pages(files.stat, ""));
+    counts.major_faults = value_of(files.stat, "pgmajfault ");
+    counts.limit_hits = value_of(files.events, "max ") + value_of(files.events, "high ");
+    counts.oom_kills = value_of(files.events, "oom_kill ");
+    return counts;
+}
+
+MemoryCounts cgroup_memory_v1(const MemoryFiles& files, uint64_t page_bytes)
+{
+    MemoryCounts counts;
+    counts.stalled_ns = stalled_ns(files.pressure);
+    counts.refaulted_bytes = times(page_bytes, refaulted_pages(files.stat, "total_"));
+    counts.major_faults = value_of(files.stat, "total_pgmajfault ");
+    counts.limit_hits = number_at(files.failures);
+    counts.oom_kills = value_of(files.oom, "oom_kill ");
+    return counts;
+}
+
+MemoryCounts host_memory(std::string_view vmstat, std::string_view pressure, uint64_t page_bytes)
+{
+    MemoryCounts counts;
+    counts.stalled_ns = stalled_ns(pressure);
+    counts.swapped_in_bytes = times(page_bytes, find_value(vmstat, "pswpin "));
+    counts.refaulted_bytes = times(page_bytes, refaulted_pages(vmstat, ""));
+    counts.major_faults = value_of(vmstat, "pgmajfault ");
+    counts.oom_kills = value_of(vmstat, "oom_kill ");
+    return counts;
 }
 
 } // namespace vtrace

@@ -3,8 +3,11 @@
 // these do not tell is 0, or empty.
 #pragma once
 
+#include "model/memory.h"
+
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace vtrace {
@@ -22,14 +25,20 @@ struct ProcessMemory {
 ProcessMemory process_memory(std::string_view status, std::string_view stat,
                              std::string_view ksm_merging_pages, uint64_t page_bytes);
 
-struct CgroupMemory {
-    uint64_t reclaimed_bytes = 0; // since it was made
-    uint64_t stalled_ns = 0;      // some task in it waited for memory
-    bool operator==(const CgroupMemory&) const = default;
+// The texts of a cgroup's files; empty what is not there.
+struct MemoryFiles {
+    std::string stat;     // memory.stat
+    std::string pressure; // memory.pressure, which is in the v2 hierarchy
+    std::string events;   // v2's memory.events
+    std::string failures; // v1's memory.failcnt
+    std::string oom;      // v1's memory.oom_control
 };
 
-// By v2's memory.stat and memory.pressure (Documentation/admin-guide/cgroup-v2.rst); v1 has neither.
-CgroupMemory cgroup_memory(std::string_view memory_stat, std::string_view memory_pressure,
-                           uint64_t page_bytes);
+// Since a cgroup was made (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
+MemoryCounts cgroup_memory_v2(const MemoryFiles& files, uint64_t page_bytes);
+MemoryCounts cgroup_memory_v1(const MemoryFiles& files, uint64_t page_bytes);
+
+// Of the host, by /proc/vmstat and /proc/pressure/memory (Documentation/accounting/psi.rst).
+MemoryCounts host_memory(std::string_view vmstat, std::string_view pressure, uint64_t page_bytes);
 
 } // namespace vtrace

@@ -3,19 +3,24 @@
 
 #include "model/histogram.h"
 #include "model/owner.h"
+#include "vtrace/mem.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vtrace {
 
+// The name of an enum vt_mem_kind; "other" of those that found no room of their own.
+std::string_view stall_name(uint32_t kind);
+
 // Stalls of an owner's tasks that have ended in the window.
 struct MemoryStalls {
-    OwnerId owner;     // none: those that found no room
-    uint32_t kind = 0; // enum vt_mem_kind
-    uint64_t pages = 0; // reclaimed
+    OwnerId owner;      // with a cgroup of the hierarchy that has the memory controller
+    uint32_t kind = 0;  // enum vt_mem_kind; 0: those that found no room of their own
+    uint64_t pages = 0; // freed
     Histogram time;
     bool operator==(const MemoryStalls&) const = default;
 };
@@ -26,6 +31,7 @@ struct OpenStall {
     uint32_t kind = 0;
     uint32_t tid = 0;
     uint32_t tgid = 0;
+    std::string comm; // raw bytes
     uint64_t age_ns = 0;
     bool operator==(const OpenStall&) const = default;
 };
@@ -34,7 +40,8 @@ struct OpenStall {
 struct OomKill {
     int64_t time_ns = 0; // since 1970
     OwnerId victim;
-    OwnerId cause; // whose task asked for memory then
+    OwnerId cause;     // whose task asked for memory then
+    uint32_t kind = 0; // how that one had tried to get some: VT_MEM_LIMIT, or else the host had none
     uint32_t tgid = 0;
     uint32_t cause_tgid = 0;
     std::string comm; // raw bytes
@@ -42,15 +49,29 @@ struct OomKill {
     bool operator==(const OomKill&) const = default;
 };
 
-// What the kernel counts of a cgroup and all below it, over the window.
+// Who had none left: "cgroup" (its limit), "host", or "unknown".
+std::string_view short_of_memory(const OomKill& kill);
+
+// What the kernel counts of the host, or of a cgroup and all below it. Empty: not told here.
+struct MemoryCounts {
+    std::optional<uint64_t> reclaimed_bytes;
+    std::optional<uint64_t> stalled_ns; // some task waited for memory (PSI)
+    std::optional<uint64_t> swapped_in_bytes;
+    std::optional<uint64_t> refaulted_bytes; // read again soon after they were evicted
+    uint64_t major_faults = 0;
+    uint64_t limit_hits = 0; // times that its own limit was in the way
+    uint64_t oom_kills = 0;
+    bool operator==(const MemoryCounts&) const = default;
+};
+
+// What was counted between two reads. Counts go with what is counted: what has shrunk is 0.
+MemoryCounts difference(const MemoryCounts& now, const MemoryCounts& before);
+
+// The counts of a cgroup over the window.
 struct CgroupMemoryCounts {
     uint64_t cgroup_id = 0;
-    uint64_t major_faults = 0;
-    std::optional<uint64_t> swapped_in_bytes; // empty: not counted here
-    std::optional<uint64_t> refaulted_bytes;  // read again soon after they were reclaimed
-    std::optional<uint64_t> stalled_ns;       // some task waited for memory (PSI), by v2
-    uint64_t oom_kills = 0;
-    uint64_t limit_hits = 0; // times that its own limit was in the way
+    std::optional<uint64_t> limit_bytes; // its own, at the end of the window
+    MemoryCounts counts;
     bool operator==(const CgroupMemoryCounts&) const = default;
 };
 
@@ -59,7 +80,7 @@ struct MemorySnapshot {
     std::vector<OpenStall> open; // longest first
     std::vector<OomKill> kills;
     std::vector<CgroupMemoryCounts> cgroups;
-    std::optional<uint64_t> host_stalled_ns; // PSI of the host, `some`
+    MemoryCounts host;
     bool operator==(const MemorySnapshot&) const = default;
 };
 

@@ -85,6 +85,13 @@ struct RequestRow {
     OpenRequest request;
 };
 
+// A process that the kernel killed for its memory.
+struct KillRow {
+    Entity victim;
+    Entity cause; // whose task asked for memory
+    OomKill kill;
+};
+
 // What one tool says about one window. Data only.
 struct Report {
     std::string tool;
@@ -101,6 +108,7 @@ struct Report {
     Histogram left_out;               // their merged histogram
     std::vector<OpenRow> open;        // longest first
     std::vector<RequestRow> requests; // likewise
+    std::vector<KillRow> kills;       // in the order of time
     std::vector<std::string> notes;
     Loss loss;
     Overhead overhead;

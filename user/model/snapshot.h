@@ -6,6 +6,7 @@
 #include "model/cpu_quota.h"
 #include "model/histogram.h"
 #include "model/kvm.h"
+#include "model/memory.h"
 #include "model/owner.h"
 #include "model/states.h"
 
@@ -268,6 +269,7 @@ struct Snapshot {
     StateSnapshot states;
     KvmSnapshot kvm;
     BlockSnapshot block;
+    MemorySnapshot memory;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

@@ -575,6 +575,86 @@ BlockSnapshot block_from(const Json& json)
     return block;
 }
 
+Json to_json(const MemoryCounts& counts)
+{
+    return {or_null(counts.reclaimed_bytes),
+            or_null(counts.stalled_ns),
+            or_null(counts.swapped_in_bytes),
+            or_null(counts.refaulted_bytes),
+            counts.major_faults,
+            counts.limit_hits,
+            counts.oom_kills};
+}
+
+MemoryCounts memory_counts_from(const Json& json)
+{
+    return {.reclaimed_bytes = number_or_null(json.at(0)),
+            .stalled_ns = number_or_null(json.at(1)),
+            .swapped_in_bytes = number_or_null(json.at(2)),
+            .refaulted_bytes = number_or_null(json.at(3)),
+            .major_faults = number<uint64_t>(json.at(4)),
+            .limit_hits = number<uint64_t>(json.at(5)),
+            .oom_kills = number<uint64_t>(json.at(6))};
+}
+
+Json to_json(const MemorySnapshot& memory)
+{
+    Json stalls = Json::array();
+    for (const MemoryStalls& s : memory.stalls)
+        stalls.push_back({to_json(s.owner), s.kind, s.pages, to_json(s.time)});
+    Json open = Json::array();
+    for (const OpenStall& s : memory.open)
+        open.push_back({to_json(s.owner), s.kind, s.tid, s.tgid, latin1(s.comm), s.age_ns});
+    Json kills = Json::array();
+    for (const OomKill& k : memory.kills)
+        kills.push_back({k.time_ns, to_json(k.victim), to_json(k.cause), k.kind, k.tgid,
+                         k.cause_tgid, latin1(k.comm), latin1(k.cause_comm)});
+    Json cgroups = Json::array();
+    for (const CgroupMemoryCounts& c : memory.cgroups)
+        cgroups.push_back({c.cgroup_id, or_null(c.limit_bytes), to_json(c.counts)});
+    return {{"stalls", stalls},
+            {"open", open},
+            {"kills", kills},
+            {"cgroups", cgroups},
+            {"host", to_json(memory.host)}};
+}
+
+MemorySnapshot memory_from(const Json& json)
+{
+    MemorySnapshot memory;
+    for (const Json& s : json.at("stalls")) {
+        memory.stalls.push_back({.owner = owner_from(s.at(0)),
+                                 .kind = number<uint32_t>(s.at(1)),
+                                 .pages = number<uint64_t>(s.at(2)),
+                                 .time = histogram_from(s.at(3))});
+    }
+    for (const Json& s : json.at("open")) {
+        memory.open.push_back({.owner = owner_from(s.at(0)),
+                               .kind = number<uint32_t>(s.at(1)),
+                               .tid = number<uint32_t>(s.at(2)),
+                               .tgid = number<uint32_t>(s.at(3)),
+                               .comm = bytes_of(s.at(4).get<std::string>()),
+                               .age_ns = number<uint64_t>(s.at(5))});
+    }
+    for (const Json& k : json.at("kills")) {
+        memory.kills.push_back({.time_ns = number<int64_t>(k.at(0)),
+                                .victim = owner_from(k.at(1)),
+                                .cause = owner_from(k.at(2)),
+                                .kind = number<uint32_t>(k.at(3)),
+                                .tgid = number<uint32_t>(k.at(4)),
+                                .cause_tgid = number<uint32_t>(k.at(5)),
+                                .comm = bytes_of(k.at(6).get<std::string>()),
+                                .cause_comm = bytes_of(k.at(7).get<std::string>())});
+    }
+    for (const Json& c : json.at("cgroups")) {
+        memory.cgroups.push_back({.cgroup_id = number<uint64_t>(c.at(0)),
+                                  .limit_bytes = number_or_null(c.at(1)),
+                                  .counts = memory_counts_from(c.at(2))});
+    }
+    memory.host = memory_counts_from(json.at("host"));
+    return memory;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -686,6 +766,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"states", to_json(snapshot.states)},
         {"kvm", to_json(snapshot.kvm)},
         {"block", to_json(snapshot.block)},
+        {"memory", to_json(snapshot.memory)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -715,6 +796,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.states = states_from(json.at("states"));
         snapshot.kvm = kvm_from(json.at("kvm"));
         snapshot.block = block_from(json.at("block"));
+        snapshot.memory = memory_from(json.at("memory"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

@@ -160,6 +160,20 @@ Json request_json(const RequestRow& row)
     return json;
 }
 
+Json kill_json(const KillRow& row)
+{
+    const OomKill& kill = row.kill;
+    return {{"time", format_time(kill.time_ns)},
+            {"entity", entity_json(row.victim)},
+            {"pid", kill.tgid},
+            {"comm", printable(kill.comm)},
+            {"short_of_memory", short_of_memory(kill)},
+            {"asked_by",
+             {{"entity", entity_json(row.cause)},
+              {"pid", kill.cause_tgid},
+              {"comm", printable(kill.cause_comm)}}}};
+}
+
 Json loss_json(const Loss& loss)
 {
     Json json = Json::object();
@@ -214,6 +228,11 @@ std::string render_json(const Report& report, bool with_overhead)
         tail["requests"] = Json::array();
         for (const RequestRow& row : report.requests)
             tail["requests"].push_back(request_json(row));
+    }
+    if (!report.kills.empty()) {
+        tail["kills"] = Json::array();
+        for (const KillRow& row : report.kills)
+            tail["kills"].push_back(kill_json(row));
     }
     tail["notes"] = report.notes;
     tail["loss"] = loss_json(report.loss);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <string>
 
 namespace vtrace {
 namespace {
@@ -35,6 +36,45 @@ SymbolTable parse_kallsyms(std::string_view text)
     }
     table.sort();
     return table;
+}
+
+namespace {
+
+// Of the line that `at` is in; 0 if it has none.
+uint64_t address_in_line(std::string_view text, size_t at)
+{
+    const size_t before = text.rfind('\n', at);
+    text.remove_prefix(before == std::string_view::npos ? 0 : before + 1);
+    uint64_t address = 0;
+    std::from_chars(text.data(), text.data() + text.size(), address, 16);
+    return address;
+}
+
+std::optional<FunctionRange> find_function(std::string_view text, std::string_view name)
+{
+    for (const char* type : {" T ", " t "}) {
+        const std::string line_end = type + std::string(name) + "\n";
+        const size_t at = text.find(line_end);
+        if (at == std::string_view::npos)
+            continue;
+        const FunctionRange range{.start = address_in_line(text, at),
+                                  .end = address_in_line(text, at + line_end.size())};
+        if (range.start != 0 && range.start < range.end)
+            return range;
+    }
+    return std::nullopt;
+}
+
+} // namespace
+
+std::optional<FunctionRange> find_kernel_function(std::string_view text,
+                                                  std::initializer_list<std::string_view> names)
+{
+    for (const std::string_view name : names) {
+        if (const auto found = find_function(text, name))
+            return found;
+    }
+    return std::nullopt;
 }
 
 } // namespace vtrace

@@ -3,6 +3,9 @@
 
 #include "symbol/symbol_table.h"
 
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
 #include <string_view>
 
 namespace vtrace {
@@ -10,5 +13,16 @@ namespace vtrace {
 // The kernel's functions, from the text of /proc/kallsyms. Empty where the kernel hides its addresses
 // (kernel.kptr_restrict): it then shows zeros.
 SymbolTable parse_kallsyms(std::string_view text);
+
+// The code of one of them, [start, end): end is where the next one starts.
+struct FunctionRange {
+    uint64_t start = 0;
+    uint64_t end = 0;
+    bool operator==(const FunctionRange&) const = default;
+};
+
+// The first of these that there is, from the same text, whose lines are in the order of addresses.
+std::optional<FunctionRange> find_kernel_function(std::string_view text,
+                                                  std::initializer_list<std::string_view> names);
 
 } // namespace vtrace
