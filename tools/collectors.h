@@ -84,10 +84,10 @@ private:
     std::unique_ptr<CgroupWatcher> watcher_;
     std::unique_ptr<VmWatcher> vms_; // null unless VMs are asked for
     std::unique_ptr<SchedCollector> sched_;
-    std::unique_ptr<KvmCollector> kvm_;     // null unless VMs are looked into
-    std::unique_ptr<RunqCollector> runq_;   // null unless queues are asked for
-    std::unique_ptr<BlockCollector> block_; // null unless block I/O is asked for
-    std::unique_ptr<MemoryCollector> memory_; // null unless stalls are asked for
+    std::unique_ptr<KvmCollector> kvm_;         // null unless VMs are looked into
+    std::unique_ptr<RunqCollector> runq_;       // null unless queues are asked for
+    std::unique_ptr<BlockCollector> block_;     // null unless block I/O is asked for
+    std::unique_ptr<MemoryCollector> memory_;   // null unless stalls are asked for
     std::optional<CgroupMemory> cgroup_memory_; // with memory_
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;

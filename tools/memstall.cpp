@@ -67,9 +67,7 @@ Row row_of(const Stalled& stalled, const MemorySnapshot& memory)
                              [](const Row& r) { return r.histogram.sum; });
     const auto counts =
         std::ranges::find(memory.cgroups, row.entity.id, &CgroupMemoryCounts::cgroup_id);
-    if (row.entity.kind == "host") {
-        add_counts(row, memory.host);
-    } else if (counts != memory.cgroups.end() && row.entity.id != 0) {
+    if (counts != memory.cgroups.end() && row.entity.id != 0) {
         add_counts(row, counts->counts);
         add_gauge(row, "limit", counts->limit_bytes);
     }
@@ -111,8 +109,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
                              .tid = open.tid,
                              .tgid = open.tgid,
                              .comm = open.comm}};
-        row.parts.push_back({{.kind = "part", .name = std::string(stall_name(open.kind))},
-                             open.age_ns});
+        row.parts.push_back(
+            {{.kind = "part", .name = std::string(stall_name(open.kind))}, open.age_ns});
         report.open.push_back(std::move(row));
     }
     for (const OomKill& kill : memory.kills)

@@ -10,9 +10,10 @@
 #include "vtrace/sched.h"
 
 const volatile bool comm_filter __weak = false;
-const volatile __u64 comm_advance[256] __weak; /* by character: the states that it moves on by one */
-const volatile __u64 comm_stay __weak = 0;     /* the states behind a star: any character keeps them */
-const volatile __u64 comm_accept __weak = 0;   /* the state in which the whole pattern is matched */
+const volatile __u64
+    comm_advance[256] __weak;              /* by character: the states that it moves on by one */
+const volatile __u64 comm_stay __weak = 0; /* the states behind a star: any character keeps them */
+const volatile __u64 comm_accept __weak = 0; /* the state in which the whole pattern is matched */
 
 static __always_inline bool comm_matches(struct task_struct *task)
 {

@@ -21,6 +21,7 @@ def part_cpu(setup: Setup) -> Section:
         Tool("vtrace states", setup.vtrace, lambda seconds, n: ["states", str(seconds), str(n)]),
         Tool(ALL, str(pathlib.Path(setup.vtrace).with_name("bench_all_parts")), lambda seconds, n: [str(seconds), str(n)]),
         Tool("vtrace cpudist", setup.vtrace, lambda seconds, n: ["cpudist", str(seconds), str(n)]),
+        Tool("vtrace memstall", setup.vtrace, lambda seconds, n: ["memstall", str(seconds), str(n)]),
     ]
     tools = setup.present(*subjects, runqlat, twin)
 

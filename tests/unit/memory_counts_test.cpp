@@ -116,32 +116,121 @@ TEST(ProcessMemory, DamagedIsNone)
         EXPECT_TRUE(process_memory("", "", ksm, kPage) == ProcessMemory{}) << ksm;
 }
 
-TEST(CgroupMemory, OfAVm)
+// Linux 6.12.
+constexpr std::string_view kEvents = "low 0\nhigh 3\nmax 40\noom 2\noom_kill 1\noom_group_kill 0\n";
+
+// Linux 6.18 with cgroup v1.
+constexpr std::string_view kV1Stat = "cache 9293824\n"
+                                     "workingset_refault_anon 1\n"
+                                     "workingset_refault_file 2\n"
+                                     "pgmajfault 3\n"
+                                     "total_cache 1553379328\n"
+                                     "total_workingset_refault_anon 10\n"
+                                     "total_workingset_refault_file 32\n"
+                                     "total_pgmajfault 22951\n";
+
+constexpr std::string_view kVmstat = "nr_free_pages 100\n"
+                                     "workingset_refault_anon 4\n"
+                                     "workingset_refault_file 6\n"
+                                     "pswpin 7\n"
+                                     "pgmajfault 8\n"
+                                     "oom_kill 9\n";
+
+MemoryFiles files(std::string_view stat, std::string_view pressure = "",
+                  std::string_view events = "")
 {
-    const CgroupMemory expected{.reclaimed_bytes = 5'000 * kPage, .stalled_ns = 1'234'567'000};
-    EXPECT_TRUE(cgroup_memory(kMemoryStat, kPressure, kPage) == expected);
+    return {.stat = std::string(stat),
+            .pressure = std::string(pressure),
+            .events = std::string(events)};
+}
+
+TEST(CgroupMemory, OfV2)
+{
+    const std::string stat = std::string(kMemoryStat) + "workingset_refault_anon 5\n"
+                                                        "workingset_refault_file 6\n"
+                                                        "pswpin 9\n";
+    const MemoryCounts expected{.reclaimed_bytes = 5'000 * kPage,
+                                .stalled_ns = 1'234'567'000,
+                                .swapped_in_bytes = 9 * kPage,
+                                .refaulted_bytes = 11 * kPage,
+                                .major_faults = 321,
+                                .limit_hits = 43,
+                                .oom_kills = 1};
+    EXPECT_TRUE(cgroup_memory_v2(files(stat, kPressure, kEvents), kPage) == expected);
+}
+
+TEST(CgroupMemory, OfV1WithAllBelow)
+{
+    MemoryFiles v1 = files(kV1Stat, kPressure);
+    v1.failures = "805\n";
+    v1.oom = "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n";
+    const MemoryCounts expected{.reclaimed_bytes = std::nullopt,
+                                .stalled_ns = 1'234'567'000,
+                                .swapped_in_bytes = std::nullopt,
+                                .refaulted_bytes = 42 * kPage,
+                                .major_faults = 22'951,
+                                .limit_hits = 805,
+                                .oom_kills = 2};
+    EXPECT_TRUE(cgroup_memory_v1(v1, kPage) == expected);
+}
+
+TEST(CgroupMemory, OfTheHost)
+{
+    const MemoryCounts expected{.reclaimed_bytes = std::nullopt,
+                                .stalled_ns = 1'234'567'000,
+                                .swapped_in_bytes = 7 * kPage,
+                                .refaulted_bytes = 10 * kPage,
+                                .major_faults = 8,
+                                .limit_hits = 0,
+                                .oom_kills = 9};
+    EXPECT_TRUE(host_memory(kVmstat, kPressure, kPage) == expected);
 }
 
 TEST(CgroupMemory, WhatIsNotToldIsNone)
 {
-    EXPECT_TRUE(cgroup_memory("", "", kPage) == CgroupMemory{});
-    // v1's.
-    EXPECT_TRUE(cgroup_memory("cache 0\nrss 4096\npgpgin 7\npgpgout 5\n", "", kPage) ==
-                CgroupMemory{});
-    EXPECT_EQ(cgroup_memory(kMemoryStat, "", kPage).reclaimed_bytes, 5'000 * kPage);
-    EXPECT_EQ(cgroup_memory("", kPressure, kPage).stalled_ns, 1'234'567'000U);
+    EXPECT_TRUE(cgroup_memory_v2(files(""), kPage) == MemoryCounts{});
+    EXPECT_TRUE(cgroup_memory_v1(files(""), kPage) == MemoryCounts{});
+    EXPECT_TRUE(host_memory("", "", kPage) == MemoryCounts{});
+    EXPECT_EQ(cgroup_memory_v2(files("", kPressure), kPage).stalled_ns, 1'234'567'000U);
+    // Before 5.9 there is one count of both.
+    EXPECT_EQ(cgroup_memory_v2(files("workingset_refault 7\n"), kPage).refaulted_bytes,
+              std::nullopt);
 }
 
 TEST(CgroupMemory, DamagedIsNone)
 {
-    for (const char* stat : {"pgsteal", "pgsteal \n", "pgsteal x\n", "pgsteal -1\n",
-                             "pgsteal_kswapd 4500\npgsteal_direct 500\n", "xpgsteal 5\n"})
-        EXPECT_TRUE(cgroup_memory(stat, "", kPage) == CgroupMemory{}) << stat;
+    for (const char* stat :
+         {"pgsteal", "pgsteal_kswapd 4500\npgsteal_direct 500\n", "xpgsteal 5\n"})
+        EXPECT_TRUE(cgroup_memory_v2(files(stat), kPage) == MemoryCounts{}) << stat;
+    for (const char* stat : {"pgsteal \n", "pgsteal x\n", "pgsteal -1\n"})
+        EXPECT_EQ(cgroup_memory_v2(files(stat), kPage).reclaimed_bytes, 0U) << stat;
     for (const char* pressure :
-         {"some", "some \n", "some avg10=0.00 avg60=0.00 avg300=0.00\n", "some total=\n",
-          "some total=x\n", "full avg10=0.50 avg60=0.10 avg300=0.02 total=234567\n",
-          "some total=-5\n", "total=5\n"})
-        EXPECT_TRUE(cgroup_memory("", pressure, kPage) == CgroupMemory{}) << pressure;
+         {"some", "some \n", "some avg10=0.00 avg60=0.00 avg300=0.00\n",
+          "full avg10=0.50 avg60=0.10 avg300=0.02 total=234567\n", "total=5\n"})
+        EXPECT_TRUE(cgroup_memory_v2(files("", pressure), kPage) == MemoryCounts{}) << pressure;
+    for (const char* pressure : {"some total=\n", "some total=x\n", "some total=-5\n"})
+        EXPECT_EQ(cgroup_memory_v2(files("", pressure), kPage).stalled_ns, 0U) << pressure;
+}
+
+TEST(MemoryCounts, WhatHasShrunkIsNone)
+{
+    const MemoryCounts before{.reclaimed_bytes = 10,
+                              .stalled_ns = std::nullopt,
+                              .swapped_in_bytes = 5,
+                              .refaulted_bytes = 5,
+                              .major_faults = 7};
+    const MemoryCounts now{.reclaimed_bytes = 30,
+                           .stalled_ns = 9,
+                           .swapped_in_bytes = std::nullopt,
+                           .refaulted_bytes = 4,
+                           .major_faults = 6,
+                           .oom_kills = 2};
+    const MemoryCounts expected{.reclaimed_bytes = 20,
+                                .stalled_ns = std::nullopt,
+                                .swapped_in_bytes = std::nullopt,
+                                .refaulted_bytes = 0,
+                                .oom_kills = 2};
+    EXPECT_TRUE(difference(now, before) == expected);
 }
 
 } // namespace

@@ -402,6 +402,75 @@ Snapshot block_snapshot()
     return snapshot;
 }
 
+Snapshot memory_snapshot()
+{
+    Snapshot snapshot = base();
+    snapshot.cgroups.hierarchy = "v2";
+    snapshot.cgroups.cgroups = {{.id = 1},
+                                {.id = 40, .parent = 1, .name = "docker"},
+                                {.id = 42, .parent = 40, .name = "d1b2c3"},
+                                {.id = 43, .parent = 40, .name = "e1b2c3"},
+                                {.id = 44, .parent = 1, .name = "batch"}};
+    snapshot.entities = {{.cgroup_id = 42, .kind = "container", .name = "db", .id = "d1b2c3"},
+                         {.cgroup_id = 43, .kind = "container", .name = "web", .id = "e1b2c3"}};
+    const OwnerId db{.cgroup_id = 42};
+    const OwnerId web{.cgroup_id = 43};
+    const OwnerId batch{.cgroup_id = 44};
+    MemorySnapshot& memory = snapshot.memory;
+    const auto add = [&](const OwnerId& owner, uint32_t kind, uint64_t count, uint64_t ns,
+                         uint64_t pages = 0) {
+        memory.stalls.push_back(
+            {.owner = owner, .kind = kind, .pages = pages, .time = histogram({{ns, count}})});
+    };
+    add(db, VT_MEM_LIMIT, 400, 2 * kMs, 25'600);
+    add(db, VT_MEM_HIGH, 3, 100 * kMs);
+    add(db, VT_MEM_THRASH, 20, kMs);
+    add(web, VT_MEM_SWAPIN, 50, 3 * kMs);
+    add(web, VT_MEM_FAULT, 10, 5 * kMs);
+    add(batch, VT_MEM_RECLAIM, 7, kMs, 224);
+    add(batch, VT_MEM_COMPACT, 2, 4 * kMs);
+    add({}, 0, 1, kUs);
+    memory.open = {{.owner = db,
+                    .kind = VT_MEM_LIMIT,
+                    .tid = 4'321,
+                    .tgid = 4'320,
+                    .comm = "post\x1bgres",
+                    .age_ns = 3 * kSecond}};
+    memory.kills = {{.time_ns = snapshot.start_ns + static_cast<int64_t>(kMs),
+                     .victim = db,
+                     .cause = db,
+                     .kind = VT_MEM_LIMIT,
+                     .tgid = 4'400,
+                     .cause_tgid = 4'320,
+                     .comm = "greedy",
+                     .cause_comm = "postgres"},
+                    {.time_ns = snapshot.start_ns + static_cast<int64_t>(2 * kMs),
+                     .victim = batch,
+                     .cause = web,
+                     .kind = VT_MEM_RECLAIM,
+                     .tgid = 4'500,
+                     .cause_tgid = 4'501,
+                     .comm = "sort",
+                     .cause_comm = "nginx"}};
+    memory.cgroups = {{.cgroup_id = 42,
+                       .limit_bytes = 64U << 20,
+                       .counts = {.reclaimed_bytes = 100U << 20,
+                                  .stalled_ns = 1'150 * kMs,
+                                  .swapped_in_bytes = std::nullopt,
+                                  .refaulted_bytes = 12U << 20,
+                                  .major_faults = 25,
+                                  .limit_hits = 410,
+                                  .oom_kills = 1}}};
+    memory.host = {.reclaimed_bytes = std::nullopt,
+                   .stalled_ns = 1'400 * kMs,
+                   .swapped_in_bytes = 4U << 20,
+                   .refaulted_bytes = 20U << 20,
+                   .major_faults = 90,
+                   .limit_hits = 0,
+                   .oom_kills = 2};
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

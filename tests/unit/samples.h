@@ -50,6 +50,10 @@ KvmFigure kvm_figure(uint32_t kind, uint64_t vm, uint32_t tid, uint64_t code, ui
 inline constexpr uint32_t kSda = 8U << 20;
 Snapshot block_snapshot();
 
+// A container db (cgroup 42) at its limit, one process of which is killed for it, and one that reclaims still; web (43)
+// waits for pages from swap and of files; batch (44) finds the host short of memory.
+Snapshot memory_snapshot();
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

@@ -147,6 +147,7 @@ TEST(Snapshot, LoadsWhatItSaved)
     snapshots.emplace_back("full", full_snapshot());
     snapshots.emplace_back("kvm", test::kvm_snapshot());
     snapshots.emplace_back("block", test::block_snapshot());
+    snapshots.emplace_back("memory", test::memory_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -162,6 +163,7 @@ TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
     auto snapshots = all_snapshots();
     snapshots.emplace_back("kvm", test::kvm_snapshot());
     snapshots.emplace_back("block", test::block_snapshot());
+    snapshots.emplace_back("memory", test::memory_snapshot());
     for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
@@ -443,6 +445,39 @@ TEST(Snapshot, RefusesDamagedBlock)
                             "asked_for", "with_descendants"}) {
         json without = good;
         without.at("block").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedMemory)
+{
+    const json good = json::parse(save_snapshot(test::memory_snapshot()));
+    const uint64_t too_large = uint64_t{UINT32_MAX} + 1;
+    const std::pair<const char*, json> changes[] = {
+        {"/memory/stalls", 1},
+        {"/memory/stalls/0/0", nullptr},
+        {"/memory/stalls/0/1", too_large},
+        {"/memory/stalls/0/2", -1},
+        {"/memory/stalls/0/3", nullptr},
+        {"/memory/open/0/2", -1},
+        {"/memory/open/0/4", 5},
+        {"/memory/kills/0/0", -1},
+        {"/memory/kills/0/1", 7},
+        {"/memory/kills/0/4", too_large},
+        {"/memory/kills/0/7", nullptr},
+        {"/memory/cgroups/0/0", "42"},
+        {"/memory/cgroups/0/1", 0.5},
+        {"/memory/cgroups/0/2/4", nullptr},
+        {"/memory/host/0", true},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"stalls", "open", "kills", "cgroups", "host"}) {
+        json without = good;
+        without.at("memory").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }

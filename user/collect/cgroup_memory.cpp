@@ -59,13 +59,13 @@ void CgroupMemory::read(Snapshot& snapshot)
             continue;
         now[cgroup.id] = *counts;
         const auto before = before_.find(cgroup.id);
-        MemoryCounts grown = difference(*counts, before == before_.end() ? *counts : before->second);
+        MemoryCounts grown =
+            difference(*counts, before == before_.end() ? *counts : before->second);
         if (before == before_.end() && started_)
             grown = *counts;
         if (grown != difference(*counts, *counts))
-            memory.cgroups.push_back({.cgroup_id = cgroup.id,
-                                      .limit_bytes = limits_.memory(*path),
-                                      .counts = grown});
+            memory.cgroups.push_back(
+                {.cgroup_id = cgroup.id, .limit_bytes = limits_.memory(*path), .counts = grown});
     }
     before_ = std::move(now);
     started_ = true;

@@ -62,7 +62,8 @@ void set_functions(BpfObject& object)
     auto* rodata = object->rodata;
     set(rodata->mem_swapin[0], find_kernel_function(*text, {"do_swap_page"}));
     // Of memory shared by a file system in memory; its names until 5.16, and since.
-    set(rodata->mem_swapin[1], find_kernel_function(*text, {"shmem_swapin_folio", "shmem_swapin_page"}));
+    set(rodata->mem_swapin[1],
+        find_kernel_function(*text, {"shmem_swapin_folio", "shmem_swapin_page"}));
     set(rodata->mem_swapin[2], find_kernel_function(*text, {"swapin_readahead"}));
     set(rodata->mem_swapin[3], find_kernel_function(*text, {"swap_read_folio", "swap_readpage"}));
     set(rodata->mem_high, find_kernel_function(*text, {"__mem_cgroup_handle_over_high",
@@ -84,9 +85,9 @@ Status note_self(BpfObject& object)
 void MemoryCollector::prepare(BpfObject& object, const MemoryConfig& config)
 {
     auto& maps = object->maps;
-    for (bpf_map* map : {maps.mem_open, maps.mem_slots, maps.mem_free_slots, maps.mem_keys,
-                         maps.mem_stats, maps.mem_last, maps.mem_frames, maps.mem_oom,
-                         maps.mem_killed})
+    for (bpf_map* map :
+         {maps.mem_open, maps.mem_slots, maps.mem_free_slots, maps.mem_keys, maps.mem_stats,
+          maps.mem_last, maps.mem_frames, maps.mem_oom, maps.mem_killed})
         bpf_map__set_autocreate(map, config.on);
     if (!config.on)
         return;
@@ -133,7 +134,8 @@ Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& objec
              .cause_comm = comm_of(oom.cause_comm)});
         return 0;
     };
-    self->ring_.reset(ring_buffer__new(bpf_map__fd(object->maps.mem_oom), one, self.get(), nullptr));
+    self->ring_.reset(
+        ring_buffer__new(bpf_map__fd(object->maps.mem_oom), one, self.get(), nullptr));
     if (!self->ring_)
         return errno_error("cannot open the buffer of OOM kills");
     if (auto noted = note_self(object); !noted)

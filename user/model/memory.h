@@ -40,8 +40,9 @@ struct OpenStall {
 struct OomKill {
     int64_t time_ns = 0; // since 1970
     OwnerId victim;
-    OwnerId cause;     // whose task asked for memory then
-    uint32_t kind = 0; // how that one had tried to get some: VT_MEM_LIMIT, or else the host had none
+    OwnerId cause; // whose task asked for memory then
+    uint32_t kind =
+        0; // how that one had tried to get some: VT_MEM_LIMIT, or else the host had none
     uint32_t tgid = 0;
     uint32_t cause_tgid = 0;
     std::string comm; // raw bytes

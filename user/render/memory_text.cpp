@@ -69,11 +69,10 @@ std::string block_of(const Report& report, const Row& row, const TextStyle& styl
     if (!find_value(row, "major_faults"))
         return text;
     const auto limit = told(row, "limit");
-    return text + wrapped("the kernel counts: " + counts_text(counts_of(row)) +
-                              (limit ? "; its limit is " +
-                                           format_bytes(static_cast<double>(*limit))
-                                     : ""),
-                          style);
+    return text +
+           wrapped("the kernel counts: " + counts_text(counts_of(row)) +
+                       (limit ? "; its limit is " + format_bytes(static_cast<double>(*limit)) : ""),
+                   style);
 }
 
 std::string_view why_killed(const OomKill& kill)
