@@ -175,7 +175,8 @@ static __always_inline int end(__u32 tid, bool waits, __u64 pages)
         return 0;
     }
     __sync_fetch_and_add(&stat->count, 1);
-    __sync_fetch_and_add(&stat->pages, pages);
+    if (pages) /* of a constant 0 the compiler makes an atomic OR, which 5.10 does not know */
+        __sync_fetch_and_add(&stat->pages, pages);
     add_time(&stat->time, now - start);
     return 0;
 }

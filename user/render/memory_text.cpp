@@ -57,9 +57,9 @@ std::string line_of(const Report& report, const Row& row)
 std::string block_of(const Report& report, const Row& row, const TextStyle& style)
 {
     std::string text =
-        wrapped(fmt::format("{}: held up for {} in {} stalls", culprit_name(row.entity),
-                            format_duration(row.histogram.sum),
-                            format_count(row.histogram.count())),
+        wrapped(fmt::format("{}: held up for {} in {} stall{}", culprit_name(row.entity),
+                            format_duration(row.histogram.sum), format_count(row.histogram.count()),
+                            row.histogram.count() == 1 ? "" : "s"),
                 style) +
         paint(pad("STALL", kKind) + fmt::format("{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}\n", "COUNT",
                                                 "/S", "PAGES", "TIME", "P50", "P99", "MAX"),
