@@ -39,6 +39,10 @@ std::string flag_of(const TargetFlag& target)
     return "--" + std::string(target.kind);
 }
 
+// What takes the name of a disk, and the kind that such names are of.
+constexpr std::string_view kDiskFlag = "--dev";
+constexpr std::string_view kDisk = "disk";
+
 // What CLI11 stores before it is checked.
 struct RawOptions {
     std::array<std::string, kTargets.size()> targets;
@@ -133,7 +137,8 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
             ->type_name("MS");
     }
     if (tool.disks)
-        sub->add_option("--dev", options.device, "Only the disk DISK: sda, 8:0 or /dev/sda1")
+        sub->add_option(std::string(kDiskFlag), options.device,
+                        "Only the disk DISK: sda, 8:0 or /dev/sda1")
             ->type_name("DISK");
     if (tool.block_times) {
         sub->add_option("--min", raw.min, "Only times of at least MS milliseconds (default: 1)")
@@ -463,16 +468,15 @@ std::optional<std::string> unescaped(const std::string& word)
     return name;
 }
 
-// --KIND=NAME for each name that is known.
-std::vector<std::string> with_names(const TargetFlag& target, const std::string& word,
-                                    const KnownNames& known)
+// What `word`, which begins with `option`, can be with each name of this kind that is known.
+std::vector<std::string> with_names(const std::string& option, std::string_view kind,
+                                    const std::string& word, const KnownNames& known)
 {
-    const std::string option = flag_of(target) + "=";
     const auto typed = unescaped(word.substr(option.size()));
     if (!typed)
         return {};
     std::set<std::string> words; // names may be the same
-    for (const std::string& name : known(std::string(target.kind), *typed)) {
+    for (const std::string& name : known(std::string(kind), *typed)) {
         if (!name.empty() && printable(name) == name)
             words.insert(option + escaped(name));
     }
@@ -492,6 +496,8 @@ std::vector<std::string> words_of(const CLI::App& sub, const std::string& before
     const ToolSpec* tool = find_tool(sub.get_name());
     if (before == "--format")
         return formats(tool);
+    if (before == kDiskFlag && takes_value(sub, before))
+        return with_names("", kDisk, word, known);
     if (takes_value(sub, before))
         return {};
     if (word.starts_with("--format=")) {
@@ -503,8 +509,11 @@ std::vector<std::string> words_of(const CLI::App& sub, const std::string& before
     for (const TargetFlag& target : kTargets) {
         const std::string flag = flag_of(target);
         if (word.starts_with(flag + "=") && sub.get_option_no_throw(flag) != nullptr)
-            return with_names(target, word, known);
+            return with_names(flag + "=", target.kind, word, known);
     }
+    const std::string disk = std::string(kDiskFlag) + "=";
+    if (word.starts_with(disk) && takes_value(sub, std::string(kDiskFlag)))
+        return with_names(disk, kDisk, word, known);
     std::vector<std::string> options;
     for (const CLI::Option* option : sub.get_options()) {
         for (const std::string& name : option->get_lnames())

@@ -30,7 +30,7 @@ struct Command {
 // Fails with kUsage and one line.
 Result<Command> parse_command_line(int argc, const char* const* argv);
 
-// What a target of a kind can be called, by the part of it that is typed.
+// What a target of a kind, or a "disk", can be called, by the part of it that is typed.
 using KnownNames =
     std::function<std::vector<std::string>(const std::string& kind, const std::string& typed)>;
 

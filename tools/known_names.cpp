@@ -2,6 +2,7 @@
 #include "tools/known_names.h"
 
 #include "base/files.h"
+#include "collect/block_queues.h"
 #include "tools/targets.h"
 
 #include <algorithm>
@@ -48,8 +49,21 @@ std::vector<std::string> cgroups_like(const std::string& mount_point, const std:
     return names;
 }
 
+std::vector<std::string> disks_like(const std::vector<Disk>& disks, const std::string& typed)
+{
+    const std::string directory = typed.starts_with('/') ? "/dev/" : "";
+    std::vector<std::string> names;
+    for (const Disk& disk : disks) {
+        if (!disk.bio_based && disk.number != 0)
+            names.push_back(directory + disk.name);
+    }
+    return names;
+}
+
 std::vector<std::string> known_names(const std::string& kind, const std::string& typed)
 {
+    if (kind == "disk")
+        return disks_like(disks_present(), typed);
     const auto hierarchy = hierarchy_of(kCpuController);
     if (!hierarchy)
         return {};

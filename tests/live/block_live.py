@@ -4,6 +4,7 @@
 import collections
 import contextlib
 import fcntl
+import json
 import mmap
 import os
 import pathlib
@@ -20,6 +21,8 @@ MIB = 1 << 20
 REACH = 8 * MIB  # of a disk that is read and written past the page cache
 BLKDISCARD = 0x1277  # linux/fs.h
 FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
+LOOP_CTL_REMOVE = 0x4C81  # linux/loop.h
+UNCHANGED = 0.05  # seconds after which the kernel's count of a disk without I/O is its last
 
 
 def ran(*command):
@@ -93,8 +96,10 @@ class LoopDisk:
             for _ in range(size // MIB):
                 self._file.write(bytes(MIB))
             self._file.flush()
+        before = os.listdir("/sys/block")
         self.path = ran("losetup", "--find", "--show", self._file.name)
         self.name = os.path.basename(self.path)
+        self._is_new = self.name not in before
 
     @property
     def number(self):
@@ -107,6 +112,43 @@ class LoopDisk:
     def __exit__(self, *_):
         subprocess.run(["losetup", "-d", self.path], check=False)
         self._file.close()
+        # A hundred empty ones would be looked at by whoever looks at disks.
+        if self._is_new:
+            with open("/dev/loop-control", "rb") as control, contextlib.suppress(OSError):
+                fcntl.ioctl(control, LOOP_CTL_REMOVE, int(self.name.removeprefix("loop")))
+
+
+class NullDisk:
+    """A disk of null_blk's, which keeps nothing: without settings, as fast as requests can be."""
+
+    CONFIGURED = pathlib.Path("/sys/kernel/config")
+
+    @staticmethod
+    def possible():
+        return load_module("null_blk", "nr_devices=0")
+
+    def __init__(self, size=64 * MIB, **settings):
+        if not os.path.ismount(self.CONFIGURED):
+            ran("mount", "-t", "configfs", "none", str(self.CONFIGURED))
+        self._directory = self.CONFIGURED / "nullb" / os.fsdecode(live.new_name())
+        self._directory.mkdir()
+        before = set(os.listdir("/sys/block"))
+        for name, value in {"size": size // MIB, **settings, "power": 1}.items():
+            (self._directory / name).write_text(str(value))
+        # Before 5.19 a number is its name, not the directory's.
+        (self.name,) = set(os.listdir("/sys/block")) - before
+        self.path = f"/dev/{self.name}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._directory.rmdir()
+
+
+def fast_disk(size=64 * MIB):
+    """One that is never waited for."""
+    return NullDisk(size) if NullDisk.possible() else LoopDisk(size)
 
 
 class Mounted:
@@ -142,15 +184,27 @@ def frozen(mounted):
 Counts = collections.namedtuple("Counts", "reads read_bytes writes write_bytes discards flushes merged ms")
 
 
-def diskstats(disk):
-    """The kernel's counts of a disk (Documentation/admin-guide/iostats.rst)."""
+def all_diskstats():
+    """{name of a disk: the kernel's counts} (Documentation/admin-guide/iostats.rst)."""
+    found = {}
     for line in pathlib.Path("/proc/diskstats").read_text().splitlines():
-        fields = line.split()
-        if fields[2] == disk.name:
-            f = [int(n) for n in fields[3:]]
-            return Counts(f[0], f[2] * 512, f[4], f[6] * 512, f[11], f[15], f[1] + f[5],
-                          f[3] + f[7] + f[14] + f[16])
-    raise AssertionError(f"expected {disk.name} in /proc/diskstats")
+        name, *fields = line.split()[2:]
+        f = [int(n) for n in fields]
+        found[name] = Counts(f[0], f[2] * 512, f[4], f[6] * 512, f[11], f[15], f[1] + f[5],
+                             f[3] + f[7] + f[14] + f[16])
+    return found
+
+
+def diskstats(disk):
+    return all_diskstats()[disk.name]
+
+
+def wait_at_rest(disk):
+    """The kernel counts a request after it has told who waits for it."""
+    before = None
+    while (now := diskstats(disk)) != before:
+        before = now
+        time.sleep(UNCHANGED)
 
 
 def since(now, before):
@@ -203,6 +257,27 @@ def writes_for(disk, seconds, size=4096):
                 child.tell()
 
     return work
+
+
+def fio(disk, seconds, jobs=4):
+    """Random reads of 4 KiB, as fast as they go, 16 at a time in each job; how many they were."""
+    out = ran("fio", "--name=r", f"--filename={disk.path}", "--direct=1", "--rw=randread", "--bs=4k",
+              "--ioengine=libaio", "--iodepth=16", f"--numjobs={jobs}", "--group_reporting",
+              "--time_based", f"--runtime={seconds}s", "--output-format=json")
+    return json.loads(out)["jobs"][0]["read"]["total_ios"]
+
+
+def by_key(reports):
+    """{(path of a cgroup, or the row's kind, disk, operation): count} over reports of biolatency."""
+    found = collections.Counter()
+    for report in reports:
+        for row in report["rows"]:
+            owner = row["entity"]["cgroup"] or row["entity"]["kind"]
+            for operation in row["operations"]:
+                entity = operation["entity"]
+                found[owner, entity["labels"]["disk"], entity["name"]] += (
+                    operation["metrics"]["count"]["value"])
+    return found
 
 
 def figures(reports, disk, path=None, key="count"):

@@ -3,6 +3,7 @@
 """`vtrace biolatency` against disks that are written to a known number of times, and the kernel's own counts."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import signal
@@ -14,7 +15,7 @@ import block_live as block
 import engines_live as engines
 import kvm_live as kvm
 import vtrace_live as live
-from block_live import MIB, BlockCgroup, DirectIo, LoopDisk, figures, sums
+from block_live import MIB, BlockCgroup, DirectIo, LoopDisk, NullDisk, figures, sums
 
 
 class Biolatency(live.TestCase):
@@ -328,10 +329,9 @@ class Delay(Biolatency):
 
     def setUp(self):
         super().setUp()
-        if not block.load_module("null_blk", "queue_mode=2", "irqmode=2",
-                                 f"completion_nsec={self.DELAY_NS}", "nr_devices=1", "gb=1"):
+        if not NullDisk.possible():
             self.skipTest("the kernel has no null_blk")
-        self.disk = type("NullBlk", (), {"path": "/dev/nullb0", "name": "nullb0"})
+        self.disk = self.enter(NullDisk(irqmode=2, completion_nsec=self.DELAY_NS))
 
     @live.measured
     def test_device_time(self):
@@ -370,6 +370,32 @@ class Delay(Biolatency):
         self.check_clean(reports)
         self.assertEqual(figures(reports, self.disk), {"read": kernel.reads})
         self.assertEqual(kernel.reads + kernel.merged, 400 * len(children))
+
+
+class FullSpeed(Biolatency):
+    """A disk that is never waited for: null_blk's, or a loop device over memory."""
+
+    def setUp(self):
+        super().setUp()
+        self.disk = self.enter(block.fast_disk())
+
+    def test_each_read_of_fio_is_counted(self):
+        """In a figure or, if no program was shown it, in the ledger: as the kernel and fio count them."""
+        before = block.diskstats(self.disk)
+
+        def work():
+            reads = block.fio(self.disk, seconds=3)
+            block.wait_at_rest(self.disk)
+            return reads
+
+        reads, reports = self.traced(work, "--dev", self.disk.path)
+        kernel = block.since(block.diskstats(self.disk), before)
+        self.assertEqual(kernel.reads + kernel.merged, reads)
+        self.assertEqual(figures(reports, self.disk)["read"] + self.unseen, kernel.reads)
+        for key in ("map_full", "clock_anomaly"):
+            self.assertEqual(live.losses(reports, key), 0, key)
+        # A program that was interrupted by its own event: such a request is unseen, too.
+        self.assertLessEqual(live.losses(reports, "recursion_misses"), self.unseen)
 
 
 class BadDays(Biolatency):
@@ -425,7 +451,6 @@ class BadDays(Biolatency):
         self.assertEqual(figures(reports, self.disk), {"write sync": 25})
 
 
-
 class Room(Biolatency):
     def setUp(self):
         super().setUp()
@@ -475,6 +500,95 @@ class Room(Biolatency):
         self.assertEqual(live.losses(before, "map_full"), other)
         self.assertEqual(counted(after), (300, 0))
         self.assertEqual(live.losses(after, "map_full"), 0)
+
+
+class ManyKeys(Biolatency):
+    """Keys (cgroup, disk, operation) by the thousand: on a hundred disks, in cgroups that use them all."""
+
+    DISKS = 100
+    NAMES = {"read": "read", "write": "write sync"}
+
+    def setUp(self):
+        super().setUp()
+        self.disks = [self.enter(block.fast_disk(MIB)) for _ in range(self.DISKS)]
+
+    def start(self, cgroups):
+        """A child that at each ask() does requests of each key, and {key: how many these are}."""
+        keys = itertools.product(cgroups, self.disks, self.NAMES)
+        counts = {key: 1 + number % 2 for number, key in enumerate(keys)}
+
+        def work(child):
+            fds = {disk: os.open(disk.path, os.O_RDWR | os.O_DIRECT) for disk in self.disks}
+            while True:
+                child.hear()
+                charged = None
+                for (cgroup, disk, kind), count in counts.items():
+                    if cgroup is not charged:
+                        cgroup.add()
+                        charged = cgroup
+                    DirectIo.do(fds[disk], kind, 4096, count)
+                child.tell()
+
+        return self.enter(live.Child(work)), {(cgroup.path, disk.name, self.NAMES[kind]): count
+                                              for (cgroup, disk, kind), count in counts.items()}
+
+    def ios(self):
+        """(of these disks, of all others) by the kernel."""
+        counts = {name: c.reads + c.writes + c.discards + c.flushes
+                  for name, c in block.all_diskstats().items()}
+        own = sum(counts[disk.name] for disk in self.disks)
+        return own, sum(counts.values()) - own
+
+    def round(self, tracer, child, counts):
+        """What is counted of each key, and in `other`, of requests in one window: with the ledger's, all."""
+        before = self.ios()
+        first = tracer.wait_report(len(tracer.lines) + 1)
+        os.kill(tracer.pid, signal.SIGSTOP)
+        child.ask()
+        os.kill(tracer.pid, signal.SIGCONT)
+        last = tracer.wait_report(len(tracer.lines) + 2)  # the next one may be under way
+        reports = tracer.reports(first)[:last - first]
+        own, of_others = (now - then for now, then in zip(self.ios(), before, strict=True))
+        found, unseen = block.by_key(reports), live.losses(reports, "unseen")
+        self.unseen += unseen
+        known = {key: found[key] for key in counts if key in found}
+        other = found["other", "any", "any"]
+        self.assertEqual(own, sum(counts.values()))
+        # Exact if nobody else does anything: others may find no room, too.
+        for more in (sum(known.values()) + other + unseen - own, live.losses(reports, "map_full") - other):
+            self.assertGreaterEqual(more, 0)
+            self.assertLessEqual(more, of_others)
+        return known, other
+
+    def rounds(self, cgroups, enough):
+        """The last of as many rounds as it takes: after each there is more room. And {key: how many}."""
+        child, counts = self.start([self.enter(BlockCgroup()) for _ in range(cgroups)])
+        self.unseen, before = 0, 0
+        with live.Tracer("biolatency", "--cgroup", "--format", "json", 0.5) as tracer:
+            for _ in range(6):
+                known, other = self.round(tracer, child, counts)
+                if enough(len(known) - before, other):
+                    break
+                before = len(known)
+            tracer.stop()
+        return known, other, counts
+
+    @live.measured
+    def test_five_thousand(self):
+        """Some find no room at first. Then all have, and what they did."""
+        known, other, counts = self.rounds(25, lambda _, other: other == 0)
+        self.assertEqual(len(counts), 5000)
+        self.assertEqual((known, other), (counts, 0))
+
+    @unittest.skipIf(live.EMULATED, "takes minutes where all is emulated, and asks nothing of the kernel")
+    @live.measured
+    def test_more_than_there_can_be(self):
+        """Who has room has what it did, whatever comes of the others: that is counted, too."""
+        known, other, counts = self.rounds(85, lambda more, _: more == 0)
+        self.assertEqual(known, {key: counts[key] for key in known})
+        without = sum(count for key, count in counts.items() if key not in known)
+        self.assertGreater(without, 0)
+        self.assertGreaterEqual(other, without)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/command_line.h"
 
+#include "collect/block_queues.h"
 #include "support.h"
 #include "tools/known_names.h"
 
@@ -450,6 +451,28 @@ TEST(Complete, AsksForTheKindAndWhatIsTyped)
     EXPECT_THAT(asked, ElementsAre("container we", "cgroup /a b/c\\x2d"));
 }
 
+TEST(Complete, Disks)
+{
+    const Words disks = {"sda", "sdb", "nvme0n1"};
+    for (const std::string tool : {"biolatency", "iotop"}) {
+        EXPECT_THAT(completions({tool, "--dev", ""}, disks), ElementsAre("nvme0n1", "sda", "sdb"));
+        EXPECT_THAT(completions({tool, "--dev", "s"}, disks), ElementsAre("sda", "sdb"));
+        EXPECT_THAT(completions({tool, "--dev=n"}, disks), ElementsAre("--dev=nvme0n1"));
+    }
+    EXPECT_THAT(completions({"biolatency", "--dev", "'s"}, disks), IsEmpty()) << "in quotes";
+    EXPECT_THAT(completions({"biolatency", "--de"}, disks), ElementsAre("--dev"));
+    EXPECT_THAT(completions({"biolatency", "--dev", "sda", "--si"}, disks), ElementsAre("--size"));
+    EXPECT_THAT(completions({"runqlat", "--dev="}, disks), IsEmpty()) << "runqlat does not have it";
+    Words asked;
+    const KnownNames known = [&](const std::string& kind, const std::string& typed) {
+        asked.push_back(kind + " " + typed);
+        return Words{};
+    };
+    (void)complete({"biolatency", "--dev", "/dev/s"}, known);
+    (void)complete({"biolatency", "--dev=s"}, known);
+    EXPECT_THAT(asked, ElementsAre("disk /dev/s", "disk s"));
+}
+
 TEST(Complete, NamesAreEscapedForTheShell)
 {
     for (const auto& [name, word] : std::vector<std::pair<std::string, std::string>>{
@@ -499,6 +522,16 @@ TEST(KnownNames, CgroupsOneLevelAtATime)
     EXPECT_THAT(like("/docker/b"), UnorderedElementsAre("/docker/b c"));
     for (const char* none : {"/docker/a/inner/", "/no/such/", "/../", "/docker/../", "x", "dock"})
         EXPECT_THAT(like(none), IsEmpty()) << none;
+}
+
+TEST(KnownNames, DisksThatCanBeLookedAt)
+{
+    const std::vector<Disk> disks = {{.number = 7U << 20, .name = "loop0"},
+                                     {.number = 253U << 20, .name = "dm-0", .bio_based = true},
+                                     {.number = 0, .name = "nvme0c0n1"},
+                                     {.number = 8U << 20, .name = "sda"}};
+    EXPECT_THAT(disks_like(disks, ""), ElementsAre("loop0", "sda"));
+    EXPECT_THAT(disks_like(disks, "/dev/s"), ElementsAre("/dev/loop0", "/dev/sda"));
 }
 
 TEST(Complete, EveryCandidateIsAccepted)
