@@ -217,14 +217,8 @@ static __always_inline __u32 slot_of(struct request *rq, struct vt_request_key *
     struct gendisk *disk = disk_of(rq, true);
     struct cgroup *cgroup = read_key(rq, disk, key, true);
     __u32 *known = bpf_map_lookup_elem(&block_slots, key);
-    __u32 slot;
 
-    if (known)
-        return *known;
-    slot = take_slot(key, cgroup, disk);
-    if (slot == VT_BLOCK_SLOT_OTHER)
-        __sync_fetch_and_add(&block_map_full, 1);
-    return slot;
+    return known ? *known : take_slot(key, cgroup, disk);
 }
 
 static __always_inline struct vt_block_stat *block_stat(__u32 slot)
@@ -297,6 +291,8 @@ int BPF_PROG(block_complete, struct request *rq, int error, unsigned int bytes)
             stat->unaccounted++;
     }
     stat->count++;
+    if (slot == VT_BLOCK_SLOT_OTHER)
+        __sync_fetch_and_add(&block_map_full, 1);
     stat->errors += error != 0;
     start = rq->start_time_ns;
     if (!start) {

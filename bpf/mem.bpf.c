@@ -128,8 +128,6 @@ static __always_inline int begin(struct task_struct *task, __u32 kind, bool wait
     if (!cgroup_selected(cgroup) || (mem_target_vm && key.vm != mem_target_vm))
         return 0;
     open.slot = mem_take_slot(&key);
-    if (open.slot == VT_MEM_SLOT_OTHER)
-        __sync_fetch_and_add(&mem_map_full, 1);
     bpf_get_current_comm(open.comm, sizeof(open.comm));
     open.start = bpf_ktime_get_ns();
     if (bpf_map_update_elem(&mem_open, &at, &open, BPF_ANY))
@@ -175,6 +173,8 @@ static __always_inline int end(__u32 tid, bool waits, __u64 pages)
         return 0;
     }
     __sync_fetch_and_add(&stat->count, 1);
+    if (slot == VT_MEM_SLOT_OTHER)
+        __sync_fetch_and_add(&mem_map_full, 1);
     if (pages) /* of a constant 0 the compiler makes an atomic OR, which 5.10 does not know */
         __sync_fetch_and_add(&stat->pages, pages);
     add_time(&stat->time, now - start);

@@ -457,7 +457,8 @@ class Room(Biolatency):
         self.disk = self.enter(LoopDisk())
 
     def test_more_than_there_is_room_for(self):
-        """What finds no room is counted, in `other` and in the ledger; later there is room."""
+        """What finds no room is counted, in `other` and in the ledger, each request once (also where a hook on its issue
+        sees it, too); later there is room."""
         groups = [self.enter(BlockCgroup()) for _ in range(150)]
 
         def burst(child):
@@ -470,7 +471,7 @@ class Room(Biolatency):
                 child.tell()
 
         child = self.enter(live.Child(burst))
-        with live.Tracer("biolatency", "--cgroup", "--format", "json", 0.5) as tracer:
+        with live.Tracer("biolatency", "--cgroup", "--pattern", "--format", "json", 0.5) as tracer:
             first = tracer.wait_report()
             os.kill(tracer.pid, signal.SIGSTOP)
             child.ask()
