@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <iterator>
@@ -188,22 +189,26 @@ void MemoryCollector::read_stalls(MemorySnapshot& memory)
     }
 }
 
+// All at once: those that come and go meanwhile would send a walk from key to key back to its start.
 void MemoryCollector::read_open(MemorySnapshot& memory)
 {
-    const int open = bpf_map__fd((*object_)->maps.mem_open);
+    const bpf_map* map = (*object_)->maps.mem_open;
+    uint32_t count = bpf_map__max_entries(map);
+    std::vector<vt_mem_open_key> keys(count);
+    std::vector<vt_mem_open> stalls(count);
+    uint32_t next = 0;
     const uint64_t now = monotonic_ns();
-    vt_mem_open_key at{};
-    vt_mem_open_key next{};
-    vt_mem_open stall{};
-    for (const void* from = nullptr; bpf_map_get_next_key(open, from, &next) == 0;) {
-        at = next;
-        from = &at;
-        if (bpf_map_lookup_elem(open, &at, &stall) != 0 || stall.start > now ||
-            stall.slot >= before_.size())
+    if (bpf_map_lookup_batch(bpf_map__fd(map), nullptr, &next, keys.data(), stalls.data(), &count,
+                             nullptr) != 0 &&
+        errno != ENOENT) // the end
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        const vt_mem_open& stall = stalls[i];
+        if (stall.start > now || stall.slot >= before_.size())
             continue;
         memory.open.push_back({.owner = owner_of(keys_.values()[stall.slot]),
                                .kind = stall.kind,
-                               .tid = at.tid,
+                               .tid = keys[i].tid,
                                .tgid = stall.tgid,
                                .comm = comm_of(stall.comm),
                                .age_ns = now - stall.start});
