@@ -119,8 +119,12 @@ static __always_inline int begin(struct task_struct *task, __u32 kind, bool wait
     struct vt_mem_key key = {.kind = kind};
     struct cgroup *cgroup;
 
+    if (!kind) {
+        bpf_map_delete_elem(&mem_open, &at); /* the end of the one before was not seen */
+        return 0;
+    }
     /* kswapd and kcompactd work beside those who need memory. */
-    if (!kind || BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid))
+    if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid))
         return 0;
     cgroup = memory_cgroup(task);
     key.cgroup_id = cgroup_id(cgroup);

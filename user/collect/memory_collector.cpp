@@ -14,6 +14,7 @@
 #include <functional>
 #include <iterator>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace vtrace {
@@ -69,6 +70,15 @@ void set_functions(BpfObject& object)
     set(rodata->mem_swapin[3], find_kernel_function(*text, {"swap_read_folio", "swap_readpage"}));
     set(rodata->mem_high, find_kernel_function(*text, {"__mem_cgroup_handle_over_high",
                                                        "mem_cgroup_handle_over_high"}));
+}
+
+// There are kernels that run no program while their first process is on the CPU: the end of a wait may be missed.
+bool waits_still(uint32_t pid, uint32_t tid)
+{
+    const auto stat =
+        read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/stat");
+    const size_t name_end = stat ? stat->rfind(") ") : std::string::npos;
+    return name_end != std::string::npos && stat->substr(name_end + 2, 1) == "D";
 }
 
 // Vtrace itself, as programs see it.
@@ -204,7 +214,8 @@ void MemoryCollector::read_open(MemorySnapshot& memory)
         return;
     for (uint32_t i = 0; i < count; i++) {
         const vt_mem_open& stall = stalls[i];
-        if (stall.start > now || stall.slot >= before_.size())
+        if (stall.start > now || stall.slot >= before_.size() ||
+            (keys[i].waits != 0 && !waits_still(stall.tgid, keys[i].tid)))
             continue;
         memory.open.push_back({.owner = owner_of(keys_.values()[stall.slot]),
                                .kind = stall.kind,
