@@ -10,17 +10,23 @@ const volatile bool cgroup_v1_cpu __weak = false;
 /* The root of the subtree to watch; 0 watches all. */
 const volatile __u64 cgroup_target __weak = 0;
 
+/* Of a controller: on v2 the nearest cgroup upwards that has it. */
+static __always_inline struct cgroup *read_controller_cgroup(struct task_struct *task,
+                                                             __u64 controller)
+{
+    struct css_set *set = BPF_CORE_READ(task, cgroups);
+    struct cgroup_subsys_state *state;
+
+    bpf_core_read(&state, sizeof(state), &set->subsys[controller]);
+    return BPF_CORE_READ(state, cgroup);
+}
+
 /* Read by helper, which is slower to run but faster to load (see bpf/cgroup.bpf.c). */
 static __always_inline struct cgroup *read_task_cgroup(struct task_struct *task)
 {
-    if (cgroup_v1_cpu) {
-        __u64 cpu = bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id);
-        struct css_set *set = BPF_CORE_READ(task, cgroups);
-        struct cgroup_subsys_state *state;
-
-        bpf_core_read(&state, sizeof(state), &set->subsys[cpu]);
-        return BPF_CORE_READ(state, cgroup);
-    }
+    if (cgroup_v1_cpu)
+        return read_controller_cgroup(task,
+                                      bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id));
     return BPF_CORE_READ(task, cgroups, dfl_cgrp);
 }
 
