@@ -29,16 +29,18 @@ def ran(*command):
     return done.stdout.strip()
 
 
-def load_module(name, *parameters):
-    """True if it is loaded now, or built in."""
-    if pathlib.Path(f"/sys/module/{name}").exists():
-        return True
+def modprobe(*arguments):
     program = shutil.which("modprobe", path="/sbin:/usr/sbin:" + os.environ.get("PATH", ""))
     command = [program or pathlib.Path("/proc/sys/kernel/modprobe").read_text().strip()]
     with contextlib.suppress(OSError):
-        return subprocess.run([*command, name, *parameters], check=False,
+        return subprocess.run([*command, *arguments], check=False,
                               capture_output=True).returncode == 0
     return False
+
+
+def load_module(name, *parameters):
+    """True if it is loaded now, or built in."""
+    return pathlib.Path(f"/sys/module/{name}").exists() or modprobe(name, *parameters)
 
 
 class BlockCgroup(live.Cgroup):
@@ -57,6 +59,9 @@ class BlockCgroup(live.Cgroup):
             self._write(b"blkio.throttle.write_bps_device", f"{disk.number} {bytes_per_second}")
         else:
             self._write(b"io.max", f"{disk.number} wbps={bytes_per_second}")
+
+    def weigh_io(self, weight):
+        self._write(b"io.weight", weight)
 
     def account(self, disk):
         """Has the kernel keep its own account: v1 does so with a limit only (since 6.10), however high."""
@@ -107,6 +112,28 @@ class LoopDisk:
     def __exit__(self, *_):
         subprocess.run(["losetup", "-d", self.path], check=False)
         self._file.close()
+
+
+class NullDisk:
+    """A disk that takes a set time for each request, and keeps nothing (null_blk)."""
+
+    name = "nullb0"
+    path = "/dev/nullb0"
+    number = LoopDisk.number
+
+    def __init__(self, test, delay_ns, depth=64):
+        self.delay_ns = delay_ns
+        if os.path.exists("/sys/module/null_blk"):
+            test.skipTest("null_blk is built in, or in use")
+        if not load_module("null_blk", "queue_mode=2", "irqmode=2", f"completion_nsec={delay_ns}",
+                           f"hw_queue_depth={depth}", "nr_devices=1", "gb=1"):
+            test.skipTest("the kernel has no null_blk")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        live.until(lambda: modprobe("-r", "null_blk"), "null_blk can be unloaded")
 
 
 class Mounted:
@@ -187,7 +214,7 @@ class DirectIo:
                     os.fsync(fd)
 
 
-def writes_for(disk, seconds, size=4096):
+def writes_for(disk, seconds, size=4096, pause=0):
     """Work for a Child: at each ask() direct writes one after the other, for that long."""
 
     def work(child):
@@ -200,7 +227,25 @@ def writes_for(disk, seconds, size=4096):
                 while time.monotonic() < end:
                     os.pwrite(fd, buffer, i * size % REACH)
                     i += 1
+                    time.sleep(pause)
                 child.tell()
+
+    return work
+
+
+def buffered_writes_for(disk, seconds, then=os.fdatasync):
+    """The same through the page cache, elsewhere on the disk, each page a request; `then` is done after 256."""
+
+    def work(child):
+        fd = os.open(disk.path, os.O_RDWR)
+        while True:
+            child.hear()
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                for at in range(REACH, REACH + 2 * MIB, 2 * 4096):
+                    os.pwrite(fd, bytes(4096), at)
+                then(fd)
+            child.tell()
 
     return work
 

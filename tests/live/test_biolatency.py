@@ -324,14 +324,9 @@ class Entities(Biolatency):
 class Delay(Biolatency):
     """A disk that takes a set time for each request."""
 
-    DELAY_NS = 2_000_000
-
     def setUp(self):
         super().setUp()
-        if not block.load_module("null_blk", "queue_mode=2", "irqmode=2",
-                                 f"completion_nsec={self.DELAY_NS}", "nr_devices=1", "gb=1"):
-            self.skipTest("the kernel has no null_blk")
-        self.disk = type("NullBlk", (), {"path": "/dev/nullb0", "name": "nullb0"})
+        self.disk = self.enter(block.NullDisk(self, 2_000_000))
 
     @live.measured
     def test_device_time(self):
@@ -342,7 +337,7 @@ class Delay(Biolatency):
         kernel = block.since(block.diskstats(self.disk), before)
         self.assertEqual(figures(reports, self.disk), {"read": 300})
         self.assertAlmostEqual(sums(reports, self.disk) / 1e6, kernel.ms, delta=0.05 * kernel.ms)
-        base = kernel.ms * 1e6 / 300 - self.DELAY_NS  # on average, what comes on top
+        base = kernel.ms * 1e6 / 300 - self.disk.delay_ns  # on average, what comes on top
         self.assertGreaterEqual(base, 0)
         operation = [o for r in reports for row in r["rows"] for o in row["operations"]
                      if o["entity"]["labels"]["disk"] == self.disk.name]
@@ -350,8 +345,8 @@ class Delay(Biolatency):
         p50 = sum(o["metrics"]["device"]["p50"] * o["metrics"]["device"]["count"]
                   for o in operation) / count
         bound = operation[0]["metrics"]["device"]["error_bound"]
-        self.assertGreaterEqual(p50, self.DELAY_NS * (1 - bound))
-        self.assertLessEqual(p50, (self.DELAY_NS + 2 * base) * (1 + bound))
+        self.assertGreaterEqual(p50, self.disk.delay_ns * (1 - bound))
+        self.assertLessEqual(p50, (self.disk.delay_ns + 2 * base) * (1 + bound))
 
     def test_nothing_is_lost_at_full_speed(self):
         """As many requests as the disk and its CPUs can do."""
