@@ -421,6 +421,8 @@ static __always_inline void add_open(struct vt_block_open *open)
 
     if (at < VT_BLOCK_OPEN_MOST && !bpf_map_update_elem(&block_open, &at, open, BPF_ANY))
         block_walk.open = at + 1;
+    else
+        block_walk.cut = 1;
 }
 
 static __always_inline int references_of(struct request *rq)
@@ -527,7 +529,7 @@ __noinline int look_at_cgroup(__u64 on_queue, __u64 limits)
 {
     struct blkcg_gq *blkg = (void *)on_queue;
     struct throtl_grp *group = limits_of(blkg, (void *)limits);
-    struct vt_block_open open = {.stage = VT_BLOCK_HELD};
+    struct vt_block_open open = {.stage = VT_BLOCK_HELD_BY_LIMIT};
 
     if (!group)
         return 0;
@@ -538,24 +540,19 @@ __noinline int look_at_cgroup(__u64 on_queue, __u64 limits)
     return 0;
 }
 
-/* Of a run by user space: (descriptor). Which cgroups' limits hold bios back on the disk. */
-SEC("raw_tp/block_rq_complete")
-int BPF_PROG(block_find_held, __u64 fd)
+/* Which cgroups' own limits hold bios back. */
+__noinline int look_at_limits(__u64 disk)
 {
-    struct blk_mq_hw_ctx *queue = queue_at(fd);
-    struct request_queue *disk_queue = NULL;
-    struct throtl_data *td;
+    struct request_queue *queue = (void *)disk;
     struct list_head *head, *at;
+    struct throtl_data *td;
 
-    block_walk.open = 0;
-    block_walk.cut = 0;
-    if (!queue || !bpf_core_field_exists(disk_queue->td))
+    if (!bpf_core_field_exists(queue->td))
         return 0;
-    disk_queue = BPF_CORE_READ(queue, queue);
-    td = BPF_CORE_READ(disk_queue, td);
+    td = BPF_CORE_READ(queue, td);
     if (!td || !(BPF_CORE_READ(td, nr_queued[0]) + BPF_CORE_READ(td, nr_queued[1])))
         return 0;
-    head = (void *)disk_queue + bpf_core_field_offset(struct request_queue, blkg_list);
+    head = (void *)queue + bpf_core_field_offset(struct request_queue, blkg_list);
     at = BPF_CORE_READ(head, next);
     for (int i = 0; i < VT_BLOCK_WALK_CGROUPS && at && at != head; i++) {
         struct list_head *next = BPF_CORE_READ(at, next);
@@ -563,7 +560,167 @@ int BPF_PROG(block_find_held, __u64 fd)
         look_at_cgroup((__u64)at - bpf_core_field_offset(struct blkcg_gq, q_node), (__u64)td);
         at = next;
     }
-    block_walk.cut = at != head;
+    block_walk.cut |= at != head;
+    return 0;
+}
+
+__noinline int look_at_share(__u64 active)
+{
+    struct ioc_gq *group = (void *)active - bpf_core_field_offset(struct ioc_gq, active_list);
+    struct list_head *waiters = (void *)group + bpf_core_field_offset(struct ioc_gq, waitq.head);
+    struct vt_block_open open = {.stage = VT_BLOCK_HELD_BY_COST, .count = 1};
+    struct list_head *first = BPF_CORE_READ(waiters, next);
+
+    open.key.cgroup_id = BPF_CORE_READ(group, pd.blkg, blkcg, css.cgroup, kn, id);
+    if (first && first != waiters)
+        add_open(&open);
+    return 0;
+}
+
+/* Which cgroups iocost holds back: tasks wait for each in a queue of its own. */
+__noinline int look_at_cost(__u64 qos)
+{
+    struct ioc *cost = (void *)qos - bpf_core_field_offset(struct ioc, rqos);
+    struct list_head *head = (void *)cost + bpf_core_field_offset(struct ioc, active_iocgs);
+    struct list_head *at = BPF_CORE_READ(head, next);
+
+    for (int i = 0; i < VT_BLOCK_WALK_CGROUPS && at && at != head; i++) {
+        struct list_head *next = BPF_CORE_READ(at, next);
+
+        look_at_share((__u64)at);
+        at = next;
+    }
+    block_walk.cut |= at != head;
+    return 0;
+}
+
+static __always_inline bool is_flusher(struct worker *worker)
+{
+    const char flush[] = {'f', 'l', 'u', 's', 'h', '-'};
+    char does[sizeof(flush)] = {};
+
+    bpf_core_read(does, sizeof(does), &worker->desc);
+#pragma clang loop unroll(full)
+    for (__u32 i = 0; i < sizeof(flush); i++) {
+        if (does[i] != flush[i])
+            return false;
+    }
+    return true;
+}
+
+/* The cgroup whose pages a thread of the kernel writes back; NULL if it does not do that. */
+static __always_inline struct cgroup *flushed_cgroup(struct task_struct *task)
+{
+    struct task_struct___until_5_16 *old = (void *)task;
+    struct task_struct___since_5_17 *new = (void *)task;
+    struct bdi_writeback *pages;
+    struct kthread *thread;
+    struct worker *worker;
+
+    if (!(BPF_CORE_READ(task, flags) & PF_WQ_WORKER))
+        return NULL;
+    if (bpf_core_field_exists(new->worker_private))
+        thread = BPF_CORE_READ(new, worker_private);
+    else
+        thread = BPF_CORE_READ(old, set_child_tid);
+    worker = BPF_CORE_READ(thread, data);
+    pages = (void *)BPF_CORE_READ(worker, current_work) -
+            bpf_core_field_offset(struct bdi_writeback, dwork.work);
+    if (!is_flusher(worker) || !bpf_core_field_exists(pages->blkcg_css))
+        return NULL;
+    return BPF_CORE_READ(pages, blkcg_css, cgroup);
+}
+
+/* What waits here are writes of pages, and discards. */
+static __always_inline void key_of_waiter(struct vt_request_key *key, struct task_struct *task)
+{
+    __u64 io = bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id);
+    bool of_kernel = BPF_CORE_READ(task, flags) & PF_KTHREAD;
+    struct cgroup *cgroup = of_kernel ? flushed_cgroup(task) : read_controller_cgroup(task, io);
+
+    key->origin = VT_BLOCK_NOBODY;
+    if (!cgroup)
+        return;
+    key->origin =
+        of_kernel && !BPF_CORE_READ(cgroup, self.parent) ? VT_BLOCK_WRITEBACK : VT_BLOCK_OF_CGROUP;
+    if (key->origin == VT_BLOCK_OF_CGROUP)
+        key->cgroup_id = BPF_CORE_READ(cgroup, kn, id);
+}
+
+__noinline int look_at_waiter(__u64 entry, __u64 queue)
+{
+    struct rq_qos_wait_data *wait =
+        (void *)entry - bpf_core_field_offset(struct rq_qos_wait_data, wq.entry);
+    struct rq_qos_wait_data___until_6_14 *old = (void *)wait;
+    struct vt_block_open open = {.stage = VT_BLOCK_HELD_BY_WBT, .count = 1};
+    struct task_struct *task;
+
+    if (bpf_core_field_exists(old->task))
+        task = BPF_CORE_READ(old, task);
+    else
+        task = BPF_CORE_READ(wait, wq.private);
+    /* One that does not wait any more has something else on its stack. */
+    if (!task || (__u64)BPF_CORE_READ(wait, rqw) != queue)
+        return 0;
+    key_of_waiter(&open.key, task);
+    add_open(&open);
+    return 0;
+}
+
+__noinline int look_at_waiters(__u64 queue)
+{
+    struct list_head *head = (void *)queue + bpf_core_field_offset(struct rq_wait, wait.head);
+    struct list_head *at = BPF_CORE_READ(head, next), *next;
+
+    for (int i = 0; i < VT_BLOCK_WALK_WAITERS && at && at != head; i++) {
+        next = BPF_CORE_READ(at, next);
+        look_at_waiter((__u64)at, queue);
+        if (next == at)
+            return 0; /* it was taken out meanwhile */
+        at = next;
+    }
+    block_walk.cut |= at && at != head;
+    return 0;
+}
+
+/* Whom the kernel lets wait for the sake of others, by means that a disk may have more than one of. */
+__noinline int look_at_qos(__u64 disk)
+{
+    struct rq_qos *qos = BPF_CORE_READ((struct request_queue *)disk, rq_qos);
+    struct rq_wb *throttling;
+
+    for (int i = 0; i < 4 && qos; i++) {
+        __u32 id = BPF_CORE_READ(qos, id);
+
+        if (bpf_core_type_exists(struct ioc) &&
+            id == bpf_core_enum_value(enum rq_qos_id, RQ_QOS_COST))
+            look_at_cost((__u64)qos);
+        if (bpf_core_type_exists(struct rq_wb) &&
+            id == bpf_core_enum_value(enum rq_qos_id, RQ_QOS_WBT)) {
+            throttling = (void *)qos - bpf_core_field_offset(struct rq_wb, rqos);
+            look_at_waiters((__u64)&throttling->rq_wait[0]);
+            look_at_waiters((__u64)&throttling->rq_wait[1]);
+            look_at_waiters((__u64)&throttling->rq_wait[2]);
+        }
+        qos = BPF_CORE_READ(qos, next);
+    }
+    return 0;
+}
+
+/* Of a run by user space: (descriptor). Whose bios are held back on the disk before they are requests. */
+SEC("raw_tp/block_rq_complete")
+int BPF_PROG(block_find_held, __u64 fd)
+{
+    struct blk_mq_hw_ctx *queue = queue_at(fd);
+    struct request_queue *disk;
+
+    block_walk.open = 0;
+    block_walk.cut = 0;
+    if (!queue)
+        return 0;
+    disk = BPF_CORE_READ(queue, queue);
+    look_at_limits((__u64)disk);
+    look_at_qos((__u64)disk);
     return 0;
 }
 

@@ -77,7 +77,8 @@ struct {
 static __always_inline struct cgroup *memory_cgroup(struct task_struct *task)
 {
     if (mem_cgroup_v1)
-        return read_v1_cgroup(task, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+        return read_controller_cgroup(task,
+                                      bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
     return BPF_CORE_READ(task, cgroups, dfl_cgrp);
 }
 

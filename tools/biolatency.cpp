@@ -98,7 +98,7 @@ ToolSpec biolatency_tool()
             "all buffered writes that nobody waits for. Flushes of a disk's cache serve\n"
             "several at once. A VM has the I/O of its cgroup if it is alone in it. Disks\n"
             "without requests (dm, md, zram) are named with what the kernel counts of them.\n"
-            "Time held back by a limit of the own cgroup is before a request begins: iotop.",
+            "Time held back (by the own limit, iocost, wbt) is before a request begins: iotop.",
         .examples = "  vtrace biolatency 5 1                the host, for 5 s\n"
                     "  vtrace biolatency --container 5      each container, every 5 s\n"
                     "  vtrace biolatency --dev sda --size --pattern 10 1\n"

@@ -29,7 +29,9 @@ struct Use {
     Histogram total;
     uint64_t requests = 0; // summed over samples
     uint64_t beside = 0;
-    uint64_t held = 0; // samples
+    uint64_t held_by_limit = 0; // samples, as the next two
+    uint64_t held_by_cost = 0;
+    uint64_t held_by_wbt = 0;
     IoLimit limit;
     std::map<std::string, std::pair<Entity, uint64_t>> others; // by key_of()
 };
@@ -60,7 +62,7 @@ void add_figure(Use& use, const BlockFigure& figure)
 struct Presence {
     Entity entity;
     uint64_t requests = 0;
-    bool held = false;
+    HeldBack held;
     bool asked_for = false;
 };
 
@@ -72,7 +74,9 @@ void add_company(Uses& uses, const BlockCompany& company, const BlockRows& rows)
         Presence& found = present[key_of(entity)];
         found.entity = entity;
         found.requests += owner.queued + owner.issued;
-        found.held = found.held || owner.held;
+        found.held.by_limit |= owner.held.by_limit;
+        found.held.by_cost |= owner.held.by_cost;
+        found.held.by_wbt |= owner.held.by_wbt;
         found.asked_for = found.asked_for || rows.asked_for(owner.owner);
     }
     for (const auto& [key, one] : present) {
@@ -80,7 +84,9 @@ void add_company(Uses& uses, const BlockCompany& company, const BlockRows& rows)
             continue;
         Use& use = use_of(uses, one.entity, company.device);
         use.requests += one.requests;
-        use.held += one.held ? company.samples : 0;
+        use.held_by_limit += one.held.by_limit ? company.samples : 0;
+        use.held_by_cost += one.held.by_cost ? company.samples : 0;
+        use.held_by_wbt += one.held.by_wbt ? company.samples : 0;
         bool alone = true;
         for (const auto& [other_key, other] : present) {
             if (other_key == key || other.requests == 0 || one.requests == 0)
@@ -132,9 +138,11 @@ Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, const Sn
     add_counter(row, "device_time", "ns", use.device_ns);
     add_share(row, "device_share", use.device_ns, device_ns);
     row.metrics.push_back(depth_of(use.total, snapshot.duration_ns));
-    add_share(row, "held", use.held, snapshot.block.samples);
+    add_share(row, "held", use.held_by_limit, snapshot.block.samples);
+    add_share(row, "held_by_cost", use.held_by_cost, snapshot.block.samples);
+    add_share(row, "held_by_wbt", use.held_by_wbt, snapshot.block.samples);
     add_share(row, "beside", use.beside, use.requests);
-    if (use.held != 0) {
+    if (use.held_by_limit != 0) {
         add_limit(row, "limit_read_bytes", "bytes/s", use.limit.read_bytes);
         add_limit(row, "limit_write_bytes", "bytes/s", use.limit.write_bytes);
         add_limit(row, "limit_reads", "1/s", use.limit.reads);
@@ -187,9 +195,11 @@ ToolSpec iotop_tool()
             "its requests were in flight on average. The rest is of samples, up to 200 a\n"
             "second: BESIDE is the part of its requests that were in flight while others had\n"
             "some there, by whom below.\n"
-            "Held back: a limit of its own (io.max, blkio.throttle) let I/O wait before it\n"
-            "was a request; that is in no figure of the disk. Whose a request is, the help of\n"
-            "biolatency says.",
+            "Held back: I/O waited before it was a request, which is in no figure of the\n"
+            "disk: for a limit of its own (io.max, blkio.throttle), for its share by weight\n"
+            "(iocost: io.weight, io.cost.qos), or for the disk's writeback throttling (wbt),\n"
+            "which keeps writes of dirty pages behind other I/O. Whose a request is, the help\n"
+            "of biolatency says.",
         .examples = "  vtrace iotop 5 1                     each cgroup, for 5 s\n"
                     "  vtrace iotop --container 1           each container, every second\n"
                     "  vtrace iotop --cgroup=/docker --dev sda 5\n"

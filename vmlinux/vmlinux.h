@@ -59,6 +59,7 @@ struct css_set {
 /* Values depend on the kernel's configuration; relocated with bpf_core_enum_value. */
 enum cgroup_subsys_id {
     cpu_cgrp_id = 1,
+    io_cgrp_id = 3, /* CONFIG_BLK_CGROUP */
     memory_cgrp_id = 4, /* CONFIG_MEMCG */
 };
 
@@ -157,7 +158,9 @@ struct task_struct___since_7_2 {
     __u8 on_cpu;
 };
 
-#define PF_KTHREAD 0x00200000 /* of task_struct.flags */
+/* Of task_struct.flags. */
+#define PF_WQ_WORKER 0x00000020
+#define PF_KTHREAD 0x00200000
 
 /* CONFIG_PSI (in_memstall was a flag until 5.6, 1066d1b6974e). */
 struct task_struct___with_psi {
@@ -267,11 +270,13 @@ struct gendisk {
 };
 
 struct throtl_data;
+struct rq_qos;
 
 struct request_queue {
     struct list_head blkg_list;
     struct throtl_data
         *td; /* CONFIG_BLK_DEV_THROTTLING; NULL before the first limit (since 6.10) */
+    struct rq_qos *rq_qos;
 };
 
 struct request_queue___since_5_15 { /* d152c682f03c */
@@ -367,6 +372,93 @@ struct throtl_grp {
 
 struct throtl_data {
     unsigned int nr_queued[2]; /* bios that wait anywhere on the device */
+};
+
+/* ---- what else lets bios wait: block/blk-rq-qos.h, block/blk-iocost.c, block/blk-wbt.c ---- */
+
+enum rq_qos_id {
+    RQ_QOS_WBT = 0,
+    RQ_QOS_COST = 2,
+};
+
+struct rq_qos { /* of a disk, one for each kind that is on */
+    enum rq_qos_id id;
+    struct rq_qos *next;
+};
+
+struct wait_queue_head {
+    struct list_head head;
+};
+
+struct wait_queue_entry {
+    void *private; /* the task */
+    struct list_head entry;
+};
+
+struct blkg_policy_data {
+    struct blkcg_gq *blkg;
+};
+
+struct ioc { /* CONFIG_BLK_CGROUP_IOCOST */
+    struct rq_qos rqos;
+    struct list_head active_iocgs; /* cgroups that wait are in it */
+};
+
+struct ioc_gq { /* a cgroup on a disk with iocost */
+    struct blkg_policy_data pd;
+    struct list_head active_list;
+    struct wait_queue_head waitq;
+};
+
+struct rq_wait {
+    struct wait_queue_head wait;
+};
+
+struct rq_wb { /* CONFIG_BLK_WBT */
+    struct rq_qos rqos;
+    struct rq_wait rq_wait[3]; /* of writeback, of memory reclaim, of discards */
+};
+
+struct rq_qos_wait_data { /* on the stack of a task that waits */
+    struct wait_queue_entry wq;
+    struct rq_wait *rqw;
+};
+
+struct rq_qos_wait_data___until_6_14 { /* a052bfa636bb: since then wq.private, which was not set */
+    struct task_struct *task;
+};
+
+/* ---- whose pages a thread of the kernel writes: kernel/workqueue_internal.h, kernel/kthread.c ---- */
+
+struct task_struct___until_5_16 { /* e32cf5dfbe22 */
+    void *set_child_tid;          /* of a thread of the kernel: its struct kthread */
+};
+
+struct task_struct___since_5_17 {
+    void *worker_private;
+};
+
+struct kthread {
+    void *data; /* of a worker: its struct worker */
+};
+
+struct work_struct {
+    struct list_head entry;
+};
+
+struct worker {
+    struct work_struct *current_work;
+    char desc[32]; /* "flush-MAJOR:MINOR" for as long as it runs wb_workfn() */
+};
+
+struct delayed_work {
+    struct work_struct work;
+};
+
+/* Dirty pages of a disk, and of a cgroup: include/linux/backing-dev-defs.h. */
+struct bdi_writeback {
+    struct delayed_work dwork;
+    struct cgroup_subsys_state *blkcg_css; /* CONFIG_CGROUP_WRITEBACK */
 };
 
 /* ---- BPF iterators: kernel/bpf/task_iter.c ---- */

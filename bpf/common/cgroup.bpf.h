@@ -10,8 +10,9 @@ const volatile bool cgroup_v1_cpu __weak = false;
 /* The root of the subtree to watch; 0 watches all. */
 const volatile __u64 cgroup_target __weak = 0;
 
-/* In v1's hierarchy of a controller. Read by helper, which is slower to run but faster to load (see bpf/cgroup.bpf.c). */
-static __always_inline struct cgroup *read_v1_cgroup(struct task_struct *task, __u64 controller)
+/* Of a controller: on v2 the nearest cgroup upwards that has it. */
+static __always_inline struct cgroup *read_controller_cgroup(struct task_struct *task,
+                                                             __u64 controller)
 {
     struct css_set *set = BPF_CORE_READ(task, cgroups);
     struct cgroup_subsys_state *state;
@@ -20,10 +21,12 @@ static __always_inline struct cgroup *read_v1_cgroup(struct task_struct *task, _
     return BPF_CORE_READ(state, cgroup);
 }
 
+/* Read by helper, which is slower to run but faster to load (see bpf/cgroup.bpf.c). */
 static __always_inline struct cgroup *read_task_cgroup(struct task_struct *task)
 {
     if (cgroup_v1_cpu)
-        return read_v1_cgroup(task, bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id));
+        return read_controller_cgroup(task,
+                                      bpf_core_enum_value(enum cgroup_subsys_id, cpu_cgrp_id));
     return BPF_CORE_READ(task, cgroups, dfl_cgrp);
 }
 

@@ -91,7 +91,10 @@ struct vt_slow_request {
 enum vt_block_stage {
     VT_BLOCK_QUEUED = 1, /* not with the driver */
     VT_BLOCK_ISSUED,
-    VT_BLOCK_HELD, /* by the own limit of the cgroup, before there is a request: `count` of them */
+    /* Held back before there is a request: `count` bios, or tasks. */
+    VT_BLOCK_HELD_BY_LIMIT, /* of the own cgroup: io.max, blkio.throttle */
+    VT_BLOCK_HELD_BY_COST,  /* iocost: the cgroup has used up its share of the disk */
+    VT_BLOCK_HELD_BY_WBT,   /* writeback throttling of the disk */
 };
 
 struct vt_block_open {
@@ -107,6 +110,7 @@ struct vt_block_open {
 
 #define VT_BLOCK_WALK_STEP 128    /* requests that one run looks at */
 #define VT_BLOCK_WALK_CGROUPS 512 /* of a disk that one run looks at */
+#define VT_BLOCK_WALK_WAITERS 64  /* in each of the three queues of a disk's writeback throttling */
 #define VT_BLOCK_OPEN_MOST 256    /* of which one run shows so many */
 
 /* What a run over /sys/block/DISK/mq/N found. */
@@ -114,7 +118,7 @@ struct vt_block_walk {
     __u32 requests; /* that queue has so many, free ones included */
     __u32 next;     /* the first one that was not looked at */
     __u32 open;     /* entries of block_open */
-    __u32 cut;      /* there are more cgroups than were looked at */
+    __u32 cut;      /* there is more that is held back than was looked at */
 };
 
 #endif

@@ -32,16 +32,18 @@ def ran(*command):
     return done.stdout.strip()
 
 
-def load_module(name, *parameters):
-    """True if it is loaded now, or built in."""
-    if pathlib.Path(f"/sys/module/{name}").exists():
-        return True
+def modprobe(*arguments):
     program = shutil.which("modprobe", path="/sbin:/usr/sbin:" + os.environ.get("PATH", ""))
     command = [program or pathlib.Path("/proc/sys/kernel/modprobe").read_text().strip()]
     with contextlib.suppress(OSError):
-        return subprocess.run([*command, name, *parameters], check=False,
+        return subprocess.run([*command, *arguments], check=False,
                               capture_output=True).returncode == 0
     return False
+
+
+def load_module(name, *parameters):
+    """True if it is loaded now, or built in."""
+    return pathlib.Path(f"/sys/module/{name}").exists() or modprobe(name, *parameters)
 
 
 class BlockCgroup(live.Cgroup):
@@ -60,6 +62,9 @@ class BlockCgroup(live.Cgroup):
             self._write(b"blkio.throttle.write_bps_device", f"{disk.number} {bytes_per_second}")
         else:
             self._write(b"io.max", f"{disk.number} wbps={bytes_per_second}")
+
+    def weigh_io(self, weight):
+        self._write(b"io.weight", weight)
 
     def account(self, disk):
         """Has the kernel keep its own account: v1 does so with a limit only (since 6.10), however high."""
@@ -122,6 +127,7 @@ class NullDisk:
     """A disk of null_blk's, which keeps nothing: without settings, as fast as requests can be."""
 
     CONFIGURED = pathlib.Path("/sys/kernel/config")
+    number = LoopDisk.number
 
     @staticmethod
     def possible():
@@ -144,6 +150,13 @@ class NullDisk:
 
     def __exit__(self, *_):
         self._directory.rmdir()
+
+
+def null_disk(test, **settings):
+    """For as long as the test runs; without null_blk it is skipped."""
+    if not NullDisk.possible():
+        test.skipTest("the kernel has no null_blk")
+    return test.enter(NullDisk(**settings))
 
 
 def fast_disk(size=64 * MIB):
@@ -241,7 +254,7 @@ class DirectIo:
                     os.fsync(fd)
 
 
-def writes_for(disk, seconds, size=4096):
+def writes_for(disk, seconds, size=4096, pause=0):
     """Work for a Child: at each ask() direct writes one after the other, for that long."""
 
     def work(child):
@@ -254,6 +267,7 @@ def writes_for(disk, seconds, size=4096):
                 while time.monotonic() < end:
                     os.pwrite(fd, buffer, i * size % REACH)
                     i += 1
+                    time.sleep(pause)
                 child.tell()
 
     return work
@@ -278,6 +292,23 @@ def by_key(reports):
                 found[owner, entity["labels"]["disk"], entity["name"]] += (
                     operation["metrics"]["count"]["value"])
     return found
+
+
+def buffered_writes_for(disk, seconds, then=os.fdatasync):
+    """The same through the page cache, elsewhere on the disk, each page a request; `then` is done after 256."""
+
+    def work(child):
+        fd = os.open(disk.path, os.O_RDWR)
+        while True:
+            child.hear()
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                for at in range(REACH, REACH + 2 * MIB, 2 * 4096):
+                    os.pwrite(fd, bytes(4096), at)
+                then(fd)
+            child.tell()
+
+    return work
 
 
 def figures(reports, disk, path=None, key="count"):

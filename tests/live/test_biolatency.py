@@ -329,9 +329,7 @@ class Delay(Biolatency):
 
     def setUp(self):
         super().setUp()
-        if not NullDisk.possible():
-            self.skipTest("the kernel has no null_blk")
-        self.disk = self.enter(NullDisk(irqmode=2, completion_nsec=self.DELAY_NS))
+        self.disk = block.null_disk(self, irqmode=2, completion_nsec=self.DELAY_NS)
 
     @live.measured
     def test_device_time(self):

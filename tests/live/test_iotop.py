@@ -4,6 +4,7 @@
 
 import mmap
 import os
+import random
 import time
 import unittest
 
@@ -15,15 +16,17 @@ from block_live import MIB, BlockCgroup, LoopDisk
 OF_SAMPLES = 0.3 if live.EMULATED else 0.1
 
 
-class Iotop(live.TestCase):
+def write(file, text):
+    with open(file, "w", encoding="ascii") as opened:
+        opened.write(text)
+
+
+class OneDisk(live.TestCase):
+    disk = None
     unseen = 0  # requests that the kernel showed to no program
 
     def disturbed(self):
         return self.unseen > 0
-
-    def setUp(self):
-        super().setUp()
-        self.disk = self.enter(LoopDisk())
 
     def traced(self, work, seconds):
         """One report over what `work` does in about that time."""
@@ -44,6 +47,12 @@ class Iotop(live.TestCase):
     @staticmethod
     def value(row, name):
         return row["metrics"][name]["value"]
+
+
+class Iotop(OneDisk):
+    def setUp(self):
+        super().setUp()
+        self.disk = self.enter(LoopDisk())
 
     @live.measured
     def test_use(self):
@@ -137,6 +146,109 @@ class Iotop(live.TestCase):
         self.assertEqual(self.value(self.row(report, free), "held"), 0)
         # None of it is in the requests.
         self.assertLess(row["metrics"]["total"]["sum"] / 1e9, 0.1 * waited)
+
+
+class HeldBack(OneDisk):
+    """What else than a limit lets I/O wait before it is a request."""
+
+    SECONDS = 4.0  # of a report; who writes goes on for longer
+
+    def put(self, knob, text, *undo):
+        """Sets a knob of the kernel for as long as the test runs; `undo`: which knob to set then, to what."""
+        self.addCleanup(write, *undo)
+        write(knob, text)
+
+    def with_wbt(self):
+        """A disk with writeback throttling, which lets a part of its depth be written."""
+        self.disk = block.null_disk(self, irqmode=2, completion_nsec=20_000_000, hw_queue_depth=8)
+        knob = f"/sys/block/{self.disk.name}/queue/wbt_lat_usec"
+        if not os.path.exists(knob):
+            self.skipTest("there is no wbt_lat_usec")
+        self.put(knob, "2000", knob, "-1")
+
+    def held_in(self, function, writer, other):
+        """A report over what both do, and for what part of it the first slept there by the kernel's own word."""
+        sleeps = []
+
+        def look():
+            with open(f"/proc/{writer.pid}/stat", "rb") as stat, \
+                    open(f"/proc/{writer.pid}/stack", "rb") as stack:
+                there = function.encode() in stack.read()
+                sleeps.append(there and stat.read().rpartition(b")")[2].split()[0] == b"D")
+
+        def work():
+            writer.tell()
+            other.tell()
+            end = time.monotonic() + self.SECONDS
+            while time.monotonic() < end:
+                look()
+                time.sleep(random.uniform(0.005, 0.04))  # not in step with what it looks at
+            other.hear()
+            writer.hear()
+
+        return self.traced(work, self.SECONDS), sum(sleeps) / len(sleeps)
+
+    def held(self, report, cgroup):
+        row = self.row(report, cgroup)
+        return tuple(self.value(row, name) for name in ("held", "held_by_cost", "held_by_wbt"))
+
+    @live.measured
+    def test_iocost(self):
+        """Who wants more than its share of a disk waits for it; who wants less, not."""
+        root = os.fsdecode(live.hierarchy("blkio").mount)
+        qos, model = f"{root}/io.cost.qos", f"{root}/io.cost.model"
+        if not os.path.exists(qos):
+            self.skipTest("there is no io.cost.qos")
+        self.disk = block.null_disk(self, irqmode=2, completion_nsec=2_000_000)
+        number = self.disk.number
+        # 50 writes of a page a second in all.
+        costs = " ".join(f"{kind}bps={1 << 30} {kind}seqiops=50 {kind}randiops=50" for kind in "rw")
+        self.put(model, f"{number} ctrl=user model=linear {costs}", model, f"{number} ctrl=auto")
+        self.put(qos, f"{number} enable=1 ctrl=user min=100 max=100", qos, f"{number} enable=0")
+        greedy, modest = self.enter(BlockCgroup()), self.enter(BlockCgroup())
+        modest.weigh_io(1000)
+        writer = self.enter(live.Child(block.writes_for(self.disk, self.SECONDS + 1), greedy))
+        other = self.enter(live.Child(block.writes_for(self.disk, self.SECONDS + 1, pause=0.2), modest))
+        report, share = self.held_in("ioc_rqos_throttle", writer, other)
+        self.assertGreater(share, 0.4)
+        held, by_cost, by_wbt = self.held(report, greedy)
+        self.assertEqual((held, by_wbt), (0, 0))
+        self.assertAlmostEqual(by_cost, share, delta=OF_SAMPLES)
+        held, by_cost, by_wbt = self.held(report, modest)
+        self.assertEqual((held, by_wbt), (0, 0))
+        self.assertLess(by_cost, OF_SAMPLES)
+
+    @live.measured
+    def test_writeback_throttling(self):
+        """Who has its pages written waits for room on the disk; who writes past the page cache, not."""
+        self.with_wbt()
+        synced, direct = self.enter(BlockCgroup()), self.enter(BlockCgroup())
+        writer = self.enter(live.Child(block.buffered_writes_for(self.disk, self.SECONDS + 1), synced))
+        other = self.enter(live.Child(block.writes_for(self.disk, self.SECONDS + 1), direct))
+        report, share = self.held_in("rq_qos_wait", writer, other)
+        self.assertGreater(share, 0.4)
+        held, by_cost, by_wbt = self.held(report, synced)
+        self.assertEqual((held, by_cost), (0, 0))
+        self.assertAlmostEqual(by_wbt, share, delta=OF_SAMPLES)
+        self.assertEqual(self.held(report, direct), (0, 0, 0))
+
+    @live.measured
+    def test_whose_pages_are_written_back(self):
+        """The kernel writes back, and waits, for the cgroup whose pages they are: the one with the requests."""
+        self.with_wbt()
+        with open("/proc/sys/vm/dirty_background_ratio", encoding="ascii") as file:
+            ratio = file.read()
+        self.put("/proc/sys/vm/dirty_background_bytes", "400000",
+                 "/proc/sys/vm/dirty_background_ratio", ratio)
+        cgroup = self.enter(BlockCgroup())
+        writes = block.buffered_writes_for(self.disk, self.SECONDS + 1, then=lambda _: time.sleep(0.1))
+        writer = self.enter(live.Child(writes, cgroup))
+        report = self.traced(writer.ask, self.SECONDS)
+        rows = [row for row in report["rows"] if row["entity"]["labels"]["disk"] == self.disk.name]
+        self.assertEqual([row["entity"]["cgroup"] for row in rows], [cgroup.path], rows)
+        held, by_cost, by_wbt = self.held(report, cgroup)
+        self.assertEqual((held, by_cost), (0, 0))
+        self.assertGreater(by_wbt, 0.4)
 
 
 if __name__ == "__main__":

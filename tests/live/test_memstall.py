@@ -9,7 +9,6 @@ import pathlib
 import random
 import re
 import resource
-import tempfile
 import time
 import unittest
 
@@ -174,36 +173,6 @@ class SwappedToucher(Toucher):
         self.touch(child, memory)
 
 
-class SlowDisk:
-    """Memory behind a delay: a null_blk of its own, as far as the kernel has it."""
-
-    def __init__(self, delay_ns, mib=128):
-        self._mounted = tempfile.mkdtemp(prefix="vtrace-test-")
-        block.ran("mount", "-t", "configfs", "none", self._mounted)
-        self._directory = pathlib.Path(self._mounted) / "nullb" / os.fsdecode(live.new_name())
-        try:
-            self._directory.mkdir()
-            for name, value in (("memory_backed", 1), ("queue_mode", 2), ("irqmode", 2), ("size", mib),
-                                ("completion_nsec", delay_ns), ("power", 1)):
-                (self._directory / name).write_text(str(value))
-            named = pathlib.Path("/dev") / self._directory.name
-            index = (self._directory / "index").read_text().strip()
-            self.path = str(named if named.exists() else f"/dev/nullb{index}")
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            (self._directory / "power").write_text("0")
-            self._directory.rmdir()
-        block.ran("umount", self._mounted)
-        os.rmdir(self._mounted)
-
-
 @contextlib.contextmanager
 def swap_on(disk):
     block.ran("mkswap", disk.path)
@@ -310,7 +279,7 @@ class Limit(Memstall):
         (limit,) = {row["metrics"]["limit"]["value"] for report in reports
                     for row in report["rows"] if row["entity"]["cgroup"] == self.cgroup.path}
         self.assertEqual(limit, self.LIMIT)
-        self.assertEqual(self.stalls(reports, free.path), {})
+        self.assertNotIn("limit reclaim", self.stalls(reports, free.path))
 
     @live.measured
     def test_thrashing(self):
@@ -331,7 +300,7 @@ class Limit(Memstall):
             self.skipTest("cgroup v1 has no memory.high")
         cgroup = self.enter(MemoryCgroup())
         cgroup.slow_down_above(8 * MIB)
-        child = self.enter(live.Child(fills(12 * MIB), cgroup, self.cpu))
+        child = self.enter(live.Child(fills(9 * MIB), cgroup, self.cpu))
         before = cgroup.stalled_ns()
         stalls = self.stalls(self.traced(child.ask), cgroup.path)
         self.assertGreater(stalls["memory.high"].ns, 50e6)
@@ -394,14 +363,14 @@ class Faults(Memstall):
 
     @live.measured
     def test_of_a_file_on_a_slow_disk(self):
-        """Each fault is a wait of the delay at least, and together nearly all that the process took."""
-        delay = 2_000_000
-        if not block.load_module("null_blk", "nr_devices=0"):
-            self.skipTest("the kernel has no null_blk")
-        waits = self.touched_file(self.enter(SlowDisk(delay)))
-        self.assertEqual(waits.count, self.PAGES)
-        self.assertGreaterEqual(waits.p50, delay * (1 - ERROR_BOUND))
-        self.assertGreaterEqual(waits.ns, self.PAGES * delay)
+        """Each fault is a wait for nearly the delay: some of it goes by before the process sleeps."""
+        delay = 5_000_000
+        disk = block.null_disk(self, size=128 * MIB, memory_backed=1, irqmode=2, completion_nsec=delay)
+        waits = self.touched_file(disk)
+        self.assertLessEqual(waits.count, 1.02 * self.PAGES)
+        self.assertGreaterEqual(waits.count, 0.98 * self.PAGES)
+        self.assertGreaterEqual(waits.p50, 0.9 * delay * (1 - ERROR_BOUND))
+        self.assertGreaterEqual(waits.ns, 0.9 * waits.count * delay)
 
     @live.measured
     def test_of_swap(self):

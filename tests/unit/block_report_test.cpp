@@ -138,6 +138,12 @@ TEST(Iotop, WhoBesideWhom)
     EXPECT_NEAR(value(db, "depth"), (1'020 + 601) * kMs / 5e9, 1e-3);
     EXPECT_DOUBLE_EQ(value(db, "beside"), 0.7);
     EXPECT_DOUBLE_EQ(value(db, "held"), 0.5);
+    EXPECT_DOUBLE_EQ(value(db, "held_by_cost"), 0.15);
+    EXPECT_DOUBLE_EQ(value(db, "held_by_wbt"), 0);
+    const Row& writeback = row_named(report, "writeback");
+    EXPECT_DOUBLE_EQ(value(writeback, "held"), 0);
+    EXPECT_DOUBLE_EQ(value(writeback, "held_by_wbt"), 0.35);
+    EXPECT_EQ(value(writeback, "limit_write_bytes"), -1);
     EXPECT_EQ(value(db, "limit_write_bytes"), 1U << 20);
     EXPECT_EQ(value(db, "limit_reads"), 500);
     EXPECT_EQ(value(db, "limit_read_bytes"), -1);
@@ -156,7 +162,8 @@ TEST(Iotop, NobodyIsBesideItself)
 {
     Snapshot snapshot = block_snapshot();
     snapshot.entities[1] = {.cgroup_id = 40, .kind = "pod", .name = "shop/all"};
-    snapshot.block.companies[1].owners.push_back({.owner = {.cgroup_id = 43}, .held = true});
+    snapshot.block.companies[1].owners.push_back(
+        {.owner = {.cgroup_id = 43}, .held = {.by_limit = true}});
     const Report report = report_of("iotop", {.group = "pod", .json = true}, snapshot);
     const Row& pod = row_named(report, "shop/all");
     EXPECT_THAT(names_of(pod.rows), ElementsAre("kernel writeback"));
@@ -201,7 +208,11 @@ TEST(Iotop, Text)
     const std::string text = text_of("iotop", {.group = "container"});
     EXPECT_THAT(text, HasSubstr("    beside kernel: writeback 50.0%, web 20.0%\n"));
     EXPECT_THAT(text, HasSubstr("    held back by its own limit (1.0M/s written, 500 reads/s) in "
-                                "50.0% of the\n    samples\n"));
+                                "50.0% of the\n    samples\n"
+                                "    held back by iocost, its share by weight, in 15.0% of the "
+                                "samples\n"));
+    EXPECT_THAT(text, HasSubstr("    held back by writeback throttling (wbt) in 35.0% of the "
+                                "samples\n"));
     EXPECT_THAT(text, HasSubstr("of 400 samples"));
 }
 

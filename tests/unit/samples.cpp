@@ -392,9 +392,11 @@ Snapshot block_snapshot()
          .owners = {{.owner = db, .queued = 60, .issued = 60}, {.owner = web, .issued = 60}}},
         {.device = kSda,
          .samples = 140,
-         .owners = {{.owner = db, .issued = 300, .held = true},
-                    {.owner = writeback, .issued = 140}}},
-        {.device = kSda, .samples = 60, .owners = {{.owner = db, .held = true}}},
+         .owners = {{.owner = db, .issued = 300, .held = {.by_limit = true}},
+                    {.owner = writeback, .issued = 140, .held = {.by_wbt = true}}}},
+        {.device = kSda,
+         .samples = 60,
+         .owners = {{.owner = db, .held = {.by_limit = true, .by_cost = true}}}},
         {.device = kSda, .samples = 90, .owners = {{.owner = db, .queued = 40, .issued = 140}}}};
     block.limits = {
         {.owner = db, .device = kSda, .limit = {.write_bytes = 1U << 20, .reads = 500}}};

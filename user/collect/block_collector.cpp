@@ -252,7 +252,9 @@ void BlockCollector::sample()
         BlockPresence& found = now[open.key.device][block_owner(open.key)];
         found.queued += open.stage == VT_BLOCK_QUEUED ? 1 : 0;
         found.issued += open.stage == VT_BLOCK_ISSUED ? 1 : 0;
-        found.held = found.held || open.stage == VT_BLOCK_HELD;
+        found.held.by_limit |= open.stage == VT_BLOCK_HELD_BY_LIMIT;
+        found.held.by_cost |= open.stage == VT_BLOCK_HELD_BY_COST;
+        found.held.by_wbt |= open.stage == VT_BLOCK_HELD_BY_WBT;
     });
     for (const auto& [device, owners] : now)
         add_company(device, owners);

@@ -67,7 +67,7 @@ private:
         HistogramTotals total;
     };
     // A device, and who is there: with requests, held back.
-    using Company = std::pair<uint32_t, std::vector<std::tuple<OwnerId, bool, bool>>>;
+    using Company = std::pair<uint32_t, std::vector<std::tuple<OwnerId, bool, HeldBack>>>;
 
     BlockCollector(BpfObject& object, const BlockConfig& config, BlockQueues queues,
                    ChunkedArray<vt_block_stat> stats)

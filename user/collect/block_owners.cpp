@@ -124,7 +124,7 @@ std::vector<BlockLimit> limits_of(const BlockSnapshot& block, const CgroupHierar
         for (const BlockPresence& presence : company.owners) {
             const auto path = paths.path(presence.owner.cgroup_id);
             const std::pair key(presence.owner, company.device);
-            if (presence.held && path && !found.contains(key))
+            if (presence.held.by_limit && path && !found.contains(key))
                 found[key] = read_io_limit(hierarchy.mount_point + *path, company.device);
         }
     }

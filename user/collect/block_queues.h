@@ -35,8 +35,8 @@ public:
     // Looks for queues that are new, and for those that are gone.
     void update();
 
-    // Calls `found` for each request to `device` (0: to any), and if `held` with VT_BLOCK_HELD for each cgroup that
-    // a limit holds back. A request that completes meanwhile may be among them.
+    // Calls `found` for each request to `device` (0: to any), and if `held` with a stage of VT_BLOCK_HELD_BY_LIMIT and
+    // the like for who is held back. A request that completes meanwhile may be among them.
     using Found = std::function<void(const vt_block_open&)>;
     void walk(uint32_t device, bool held, const Found& found);
 

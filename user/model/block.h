@@ -84,12 +84,21 @@ struct OpenRequest {
     bool operator==(const OpenRequest&) const = default;
 };
 
+// What let I/O wait before it was a request: that is no time of the disk.
+struct HeldBack {
+    bool by_limit = false; // of the owner itself: io.max, blkio.throttle
+    bool by_cost = false;  // iocost
+    bool by_wbt = false;   // writeback throttling of the disk
+    auto operator<=>(const HeldBack&) const = default; // NOLINT(modernize-use-nullptr)
+    bool operator==(const HeldBack&) const = default;
+};
+
 // An owner in samples, beside others.
 struct BlockPresence {
     OwnerId owner;
     uint64_t queued = 0; // requests, summed over the samples
     uint64_t issued = 0; // likewise
-    bool held = false;   // a limit of its own held I/O back
+    HeldBack held;
     bool operator==(const BlockPresence&) const = default;
 };
 

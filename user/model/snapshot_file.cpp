@@ -501,7 +501,8 @@ Json to_json(const BlockSnapshot& block)
     for (const BlockCompany& c : block.companies) {
         Json owners = Json::array();
         for (const BlockPresence& p : c.owners)
-            owners.push_back({to_json(p.owner), p.queued, p.issued, p.held});
+            owners.push_back({to_json(p.owner), p.queued, p.issued, p.held.by_limit, p.held.by_cost,
+                              p.held.by_wbt});
         companies.push_back({c.device, c.samples, owners});
     }
     Json limits = Json::array();
@@ -554,7 +555,9 @@ BlockSnapshot block_from(const Json& json)
             company.owners.push_back({.owner = owner_from(p.at(0)),
                                       .queued = number<uint64_t>(p.at(1)),
                                       .issued = number<uint64_t>(p.at(2)),
-                                      .held = p.at(3).get<bool>()});
+                                      .held = {.by_limit = p.at(3).get<bool>(),
+                                               .by_cost = p.at(4).get<bool>(),
+                                               .by_wbt = p.at(5).get<bool>()}});
         }
     }
     for (const Json& l : json.at("limits")) {

@@ -187,12 +187,16 @@ std::string below(const Row& row, const TextStyle& style)
         others += fmt::format(" and {} more", row.rows.size() - kShown);
     if (!others.empty())
         text += wrapped("    beside " + others, style);
-    if (const double held = value_of(row, "held"); held > 0) {
-        const std::string limit = limit_text(row);
-        text += wrapped(fmt::format("    held back by its own limit{} in {} of the samples",
-                                    limit.empty() ? "" : " (" + limit + ")", format_share(held)),
-                        style);
-    }
+    const auto held_back = [&](std::string_view metric, const std::string& by) {
+        if (const double held = value_of(row, metric); held > 0)
+            text += wrapped(
+                fmt::format("    held back by {} in {} of the samples", by, format_share(held)),
+                style);
+    };
+    const std::string limit = limit_text(row);
+    held_back("held", "its own limit" + (limit.empty() ? "" : " (" + limit + ")"));
+    held_back("held_by_cost", "iocost, its share by weight,");
+    held_back("held_by_wbt", "writeback throttling (wbt)");
     return text;
 }
 
