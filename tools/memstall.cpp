@@ -129,8 +129,8 @@ ToolSpec memstall_tool()
         .name = "memstall",
         .summary = "reclaim, limits, swap-ins, OOM kills: who, how long",
         .details =
-            "What tasks did to get memory in place of their work, by the cgroup (container, pod,\n"
-            "unit, VM) that they are in:\n"
+            "What tasks did to get memory in place of their work, by the cgroup (container,\n"
+            "pod, unit, VM) that they are in:\n"
             "  reclaim        freed pages, as the host was short of memory\n"
             "  limit reclaim  freed pages, as its cgroup, or one above, was at its limit\n"
             "  memory.high    slept, as its cgroup was above memory.high\n"
@@ -138,10 +138,10 @@ ToolSpec memstall_tool()
             "  swap-in        waited for a page from swap\n"
             "  major fault    waited for a page of a file, in a page fault\n"
             "  thrashing      waited for a page of a file that had been evicted too early\n"
-            "The first four are whole; the waits are until the task ran again, and faults that a\n"
-            "system call takes are not among them. Below are the kernel's own counts of the cgroup\n"
-            "and all below it: PSI is the time in which some task waited for memory, and is less\n"
-            "than the sum above where several waited at once.",
+            "The first four are whole; the waits last until the task ran again, and those in\n"
+            "system calls are not among them unless for what had been evicted. Below are the\n"
+            "kernel's own counts of the cgroup and all below it: PSI is the time in which some\n"
+            "task waited for memory, less than the sum above where several did at once.",
         .examples = "  vtrace memstall 10 1                 each cgroup, for 10 s\n"
                     "  vtrace memstall --container 5        each container, every 5 s\n"
                     "  vtrace memstall --cgroup=/docker --format json 5 1 | jq '.rows[].kinds'\n"
