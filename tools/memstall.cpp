@@ -141,7 +141,7 @@ ToolSpec memstall_tool()
             "The first four are whole; the waits last until the task ran again, and those in\n"
             "system calls are not among them unless for what had been evicted. Below are the\n"
             "kernel's own counts of the cgroup and all below it: PSI is the time in which some\n"
-            "task waited for memory, less than the sum above where several did at once.",
+            "task did any of this, without waits for pages that had been out for long.",
         .examples = "  vtrace memstall 10 1                 each cgroup, for 10 s\n"
                     "  vtrace memstall --container 5        each container, every 5 s\n"
                     "  vtrace memstall --cgroup=/docker --format json 5 1 | jq '.rows[].kinds'\n"
