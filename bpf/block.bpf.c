@@ -525,12 +525,16 @@ static __always_inline struct throtl_grp *limits_of(struct blkcg_gq *blkg, struc
     return NULL;
 }
 
+/* What is not static is verified on its own, called or not (until 6.7): it asks itself for the types it needs. */
 __noinline int look_at_cgroup(__u64 on_queue, __u64 limits)
 {
     struct blkcg_gq *blkg = (void *)on_queue;
-    struct throtl_grp *group = limits_of(blkg, (void *)limits);
     struct vt_block_open open = {.stage = VT_BLOCK_HELD_BY_LIMIT};
+    struct throtl_grp *group;
 
+    if (!bpf_core_type_exists(struct throtl_grp))
+        return 0;
+    group = limits_of(blkg, (void *)limits);
     if (!group)
         return 0;
     open.count = bios_held(group);
@@ -566,11 +570,15 @@ __noinline int look_at_limits(__u64 disk)
 
 __noinline int look_at_share(__u64 active)
 {
-    struct ioc_gq *group = (void *)active - bpf_core_field_offset(struct ioc_gq, active_list);
-    struct list_head *waiters = (void *)group + bpf_core_field_offset(struct ioc_gq, waitq.head);
     struct vt_block_open open = {.stage = VT_BLOCK_HELD_BY_COST, .count = 1};
-    struct list_head *first = BPF_CORE_READ(waiters, next);
+    struct list_head *waiters, *first;
+    struct ioc_gq *group;
 
+    if (!bpf_core_type_exists(struct ioc_gq))
+        return 0;
+    group = (void *)active - bpf_core_field_offset(struct ioc_gq, active_list);
+    waiters = (void *)group + bpf_core_field_offset(struct ioc_gq, waitq.head);
+    first = BPF_CORE_READ(waiters, next);
     open.key.cgroup_id = BPF_CORE_READ(group, pd.blkg, blkcg, css.cgroup, kn, id);
     if (first && first != waiters)
         add_open(&open);
@@ -580,10 +588,14 @@ __noinline int look_at_share(__u64 active)
 /* Which cgroups iocost holds back: tasks wait for each in a queue of its own. */
 __noinline int look_at_cost(__u64 qos)
 {
-    struct ioc *cost = (void *)qos - bpf_core_field_offset(struct ioc, rqos);
-    struct list_head *head = (void *)cost + bpf_core_field_offset(struct ioc, active_iocgs);
-    struct list_head *at = BPF_CORE_READ(head, next);
+    struct list_head *head, *at;
+    struct ioc *cost;
 
+    if (!bpf_core_type_exists(struct ioc))
+        return 0;
+    cost = (void *)qos - bpf_core_field_offset(struct ioc, rqos);
+    head = (void *)cost + bpf_core_field_offset(struct ioc, active_iocgs);
+    at = BPF_CORE_READ(head, next);
     for (int i = 0; i < VT_BLOCK_WALK_CGROUPS && at && at != head; i++) {
         struct list_head *next = BPF_CORE_READ(at, next);
 

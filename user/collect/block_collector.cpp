@@ -96,9 +96,10 @@ void BlockCollector::prepare(BpfObject& object, const BlockConfig& config)
     rodata->block_slower_ns = config.slower_ns;
     rodata->block_pattern = config.parts.pattern;
     auto& progs = object->progs;
-    for (bpf_program* program : {progs.block_complete, progs.block_issue, progs.block_requeue,
-                                 progs.block_find_open, progs.block_find_held})
+    for (bpf_program* program :
+         {progs.block_complete, progs.block_issue, progs.block_requeue, progs.block_find_open})
         bpf_program__set_autoload(program, true);
+    bpf_program__set_autoload(progs.block_find_held, config.parts.samples);
 }
 
 Result<std::unique_ptr<BlockCollector>> BlockCollector::start(BpfObject& object,
