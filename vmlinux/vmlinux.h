@@ -59,7 +59,7 @@ struct css_set {
 /* Values depend on the kernel's configuration; relocated with bpf_core_enum_value. */
 enum cgroup_subsys_id {
     cpu_cgrp_id = 1,
-    io_cgrp_id = 3, /* CONFIG_BLK_CGROUP */
+    io_cgrp_id = 3,     /* CONFIG_BLK_CGROUP */
     memory_cgrp_id = 4, /* CONFIG_MEMCG */
 };
 

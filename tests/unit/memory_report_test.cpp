@@ -46,8 +46,8 @@ std::vector<std::string> names_of(const std::vector<Row>& rows)
 TEST(Memstall, WorstFirst)
 {
     const Report report = report_of({.group = "container", .json = true});
-    EXPECT_THAT(names_of(report.rows),
-                ElementsAre("container db", "container web", "host not in a container", "other other"));
+    EXPECT_THAT(names_of(report.rows), ElementsAre("container db", "container web",
+                                                   "host not in a container", "other other"));
     const Row& db = report.rows[0];
     EXPECT_THAT(names_of(db.rows),
                 ElementsAre("stall limit reclaim", "stall memory.high", "stall thrashing"));
@@ -94,9 +94,10 @@ TEST(Memstall, NothingHappened)
 {
     Snapshot snapshot = memory_snapshot();
     snapshot.memory = {};
-    EXPECT_THAT(text_of({.group = "cgroup"}, snapshot), HasSubstr("no task was held up for memory\n"));
-    const auto json =
-        nlohmann::json::parse(render_json(report_of({.group = "cgroup", .json = true}, snapshot), false));
+    EXPECT_THAT(text_of({.group = "cgroup"}, snapshot),
+                HasSubstr("no task was held up for memory\n"));
+    const auto json = nlohmann::json::parse(
+        render_json(report_of({.group = "cgroup", .json = true}, snapshot), false));
     EXPECT_FALSE(json.contains("kills"));
 }
 
