@@ -599,6 +599,8 @@ __noinline int look_at_cost(__u64 qos)
     for (int i = 0; i < VT_BLOCK_WALK_CGROUPS && at && at != head; i++) {
         struct list_head *next = BPF_CORE_READ(at, next);
 
+        if (next == at)
+            return 0; /* it was taken out meanwhile */
         look_at_share((__u64)at);
         at = next;
     }

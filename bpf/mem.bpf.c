@@ -18,10 +18,8 @@ const volatile bool mem_by_vm = false;
 const volatile __u64 mem_target_vm = 0;
 const volatile bool mem_cgroup_v1 = false; /* the memory controller is one of v1 */
 
-/* Which of them a wait is in tells what it is for. */
-#define MEM_SWAPIN_FUNCTIONS 4
-const volatile struct vt_function mem_swapin[MEM_SWAPIN_FUNCTIONS] = {};
-const volatile struct vt_function mem_high = {};
+/* Which of them a wait is in, the innermost, tells what it is for. */
+const volatile struct vt_mem_function mem_functions[VT_MEM_FUNCTIONS] = {};
 
 __u32 mem_epoch = 1; /* counts reports */
 __u64 mem_map_full = 0;
@@ -120,18 +118,15 @@ static __always_inline int begin(struct task_struct *task, __u32 kind, bool wait
     struct vt_mem_key key = {.kind = kind};
     struct cgroup *cgroup;
 
-    if (!kind) {
-        bpf_map_delete_elem(&mem_open, &at); /* the end of the one before was not seen */
-        return 0;
-    }
-    /* kswapd and kcompactd work beside those who need memory. */
-    if (BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid))
-        return 0;
     cgroup = memory_cgroup(task);
     key.cgroup_id = cgroup_id(cgroup);
     key.vm = mem_vm_of(task, open.tgid);
-    if (!cgroup_selected(cgroup) || (mem_target_vm && key.vm != mem_target_vm))
+    /* kswapd and kcompactd work beside those who need memory. */
+    if (!kind || BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid) ||
+        !cgroup_selected(cgroup) || (mem_target_vm && key.vm != mem_target_vm)) {
+        bpf_map_delete_elem(&mem_open, &at); /* if the end of the one before was not seen */
         return 0;
+    }
     open.slot = mem_take_slot(&key);
     bpf_get_current_comm(open.comm, sizeof(open.comm));
     open.start = bpf_ktime_get_ns();
@@ -177,12 +172,13 @@ static __always_inline int end(__u32 tid, bool waits, __u64 pages)
         __sync_fetch_and_add(&mem_clock_anomaly, 1);
         return 0;
     }
-    __sync_fetch_and_add(&stat->count, 1);
-    if (slot == VT_MEM_SLOT_OTHER)
-        __sync_fetch_and_add(&mem_map_full, 1);
     if (pages) /* of a constant 0 the compiler makes an atomic OR, which 5.10 does not know */
         __sync_fetch_and_add(&stat->pages, pages);
     add_time(&stat->time, now - start);
+    if (slot == VT_MEM_SLOT_OTHER)
+        __sync_fetch_and_add(&mem_map_full, 1);
+    __sync_fetch_and_add(&stat->count,
+                         1); /* the last: by it the reader sees that there is something new */
     return 0;
 }
 
@@ -210,6 +206,20 @@ int mem_reclaim_begin(void *args)
 /* (pages, …) */
 SEC("raw_tp/mm_vmscan_direct_reclaim_end")
 int mem_reclaim_end(struct bpf_raw_tracepoint_args *args)
+{
+    return end_work(VT_MEM_RECLAIM, args->args[0]);
+}
+
+/* On the CPU's own node only: vm.zone_reclaim_mode. */
+SEC("raw_tp/mm_vmscan_node_reclaim_begin")
+int mem_node_begin(void *args)
+{
+    return begin_work(VT_MEM_RECLAIM);
+}
+
+/* (pages, …) */
+SEC("raw_tp/mm_vmscan_node_reclaim_end")
+int mem_node_end(struct bpf_raw_tracepoint_args *args)
 {
     return end_work(VT_MEM_RECLAIM, args->args[0]);
 }
@@ -250,30 +260,25 @@ struct {
     __type(value, __u64[MEM_FRAMES]);
 } mem_frames SEC(".maps");
 
-static __always_inline bool in_function(__u64 address, const volatile struct vt_function *function)
-{
-    return address - function->start < function->size;
-}
+#define MEM_NONE_OF_THEM 0xffffffffU
 
-/* By the functions that the task which leaves its CPU is in; `kind` if that does not tell. */
-static __always_inline __u32 kind_by_stack(void *ctx, __u32 kind)
+/* By the functions that the task which leaves its CPU is in, the innermost first. */
+static __always_inline __u32 kind_by_stack(void *ctx)
 {
     __u32 zero = 0;
     __u64 *frames = bpf_map_lookup_elem(&mem_frames, &zero);
     long bytes;
 
     if (!frames)
-        return kind;
+        return MEM_NONE_OF_THEM;
     bytes = bpf_get_stack(ctx, frames, MEM_FRAMES * sizeof(*frames), 0);
     for (__u32 i = 0; i < MEM_FRAMES && (long)(i * sizeof(*frames)) < bytes; i++) {
-        if (in_function(frames[i], &mem_high))
-            return VT_MEM_HIGH;
-        for (__u32 k = 0; k < MEM_SWAPIN_FUNCTIONS; k++) {
-            if (in_function(frames[i], &mem_swapin[k]))
-                return VT_MEM_SWAPIN;
+        for (__u32 k = 0; k < VT_MEM_FUNCTIONS; k++) {
+            if (frames[i] - mem_functions[k].start < mem_functions[k].size)
+                return mem_functions[k].kind;
         }
     }
-    return kind;
+    return MEM_NONE_OF_THEM;
 }
 
 static __always_inline bool notes_a_wait(struct task_struct *task)
@@ -281,20 +286,28 @@ static __always_inline bool notes_a_wait(struct task_struct *task)
     return BPF_CORE_READ_BITFIELD(task, in_iowait) || waits_for_memory(task);
 }
 
+static __always_inline bool works_for_memory(struct task_struct *task)
+{
+    struct vt_mem_open_key at = {.tid = task->pid};
+
+    return bpf_map_lookup_elem(&mem_open, &at);
+}
+
 /* What the task that leaves its CPU waits for; 0: for none of ours. */
 static __always_inline __u32 kind_of_wait(void *ctx, struct task_struct *task)
 {
-    struct system_call call;
+    bool for_memory = waits_for_memory(task);
+    __u32 state = task_state(task), kind;
 
-    /* What is in PF_MEMALLOC is work for memory. */
-    if (task->flags & (PF_KTHREAD | PF_MEMALLOC) || !task_state(task))
+    if (task->flags & PF_KTHREAD || !state || state & TASK_RTLOCK_WAIT)
         return 0;
-    if (waits_for_memory(task))
-        return kind_by_stack(ctx, VT_MEM_THRASH);
-    /* In no system call: in a fault. */
-    if (task->flags & PF_EXITING || !find_system_call(task, &call) || call.number >= 0)
-        return 0;
-    return kind_by_stack(ctx, VT_MEM_FAULT);
+    /* A wait within a work is a part of it; one before it is for kswapd: throttle_direct_reclaim(). */
+    if (task->flags & PF_MEMALLOC)
+        return for_memory && !works_for_memory(task) ? VT_MEM_RECLAIM : 0;
+    kind = kind_by_stack(ctx);
+    if (for_memory && (kind == MEM_NONE_OF_THEM || kind == VT_MEM_FAULT))
+        return VT_MEM_THRASH;
+    return kind == MEM_NONE_OF_THEM ? 0 : kind;
 }
 
 SEC("tp_btf/sched_switch")
@@ -347,6 +360,7 @@ int mem_signal(struct bpf_raw_tracepoint_args *args)
         (mem_target_vm && oom.vm != mem_target_vm))
         return 0;
     oom.cause_cgroup = cgroup_id(memory_cgroup(task));
+    oom.cause_vm = mem_vm_of(task, oom.cause_tgid);
     kind = bpf_map_lookup_elem(&mem_last, &tid);
     if (kind)
         oom.kind = *kind;
@@ -356,14 +370,16 @@ int mem_signal(struct bpf_raw_tracepoint_args *args)
     return 0;
 }
 
-/* One that was about to end anyway is marked without a signal. */
+#define MEM_MARKED_WITHIN 100000000 /* ns */
+
+/* One that was about to end anyway is marked without a signal; what its thread has killed long before is another. */
 SEC("raw_tp/mark_victim")
 int mem_victim(void *args)
 {
     __u32 tid = bpf_get_current_pid_tgid();
     struct vt_oom *oom = bpf_map_lookup_elem(&mem_killed, &tid);
 
-    if (!oom)
+    if (!oom || bpf_ktime_get_ns() - oom->time > MEM_MARKED_WITHIN)
         return 0;
     if (bpf_ringbuf_output(&mem_oom, oom, sizeof(*oom), BPF_RB_NO_WAKEUP))
         __sync_fetch_and_add(&mem_oom_dropped, 1);

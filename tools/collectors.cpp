@@ -457,6 +457,8 @@ Result<SlowEvents> Collectors::poll()
         return polled.error();
     if (stacks_)
         stacks_->poll();
+    if (memory_)
+        memory_->poll();
     if (block_) {
         if (auto polled = block_->poll(); !polled)
             return polled.error();

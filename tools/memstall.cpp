@@ -67,7 +67,8 @@ Row row_of(const Stalled& stalled, const MemorySnapshot& memory)
                              [](const Row& r) { return r.histogram.sum; });
     const auto counts =
         std::ranges::find(memory.cgroups, row.entity.id, &CgroupMemoryCounts::cgroup_id);
-    if (counts != memory.cgroups.end() && row.entity.id != 0) {
+    // A cgroup may have several VMs.
+    if (counts != memory.cgroups.end() && row.entity.id != 0 && row.entity.kind != "vm") {
         add_counts(row, counts->counts);
         add_gauge(row, "limit", counts->limit_bytes);
     }
@@ -96,6 +97,11 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         Stalled& stalled = all[key_of(entity)];
         stalled.entity = std::move(entity);
         add_stalls(stalled, stalls);
+    }
+    for (const OomKill& kill : memory.kills) {
+        Entity victim = entity_of(entities, kill.victim, options.group);
+        Stalled& stalled = all[key_of(victim)];
+        stalled.entity = std::move(victim);
     }
     for (const auto& [key, stalled] : all)
         report.rows.push_back(row_of(stalled, memory));
@@ -132,16 +138,17 @@ ToolSpec memstall_tool()
             "What tasks did to get memory in place of their work, by the cgroup (container,\n"
             "pod, unit, VM) that they are in:\n"
             "  reclaim        freed pages, as the host was short of memory\n"
-            "  limit reclaim  freed pages, as its cgroup, or one above, was at its limit\n"
+            "  limit reclaim  freed pages, as its cgroup, or one above, was at its limit, or it\n"
+            "                 had one give some back (memory.reclaim, a smaller limit)\n"
             "  memory.high    slept, as its cgroup was above memory.high\n"
             "  compaction     moved pages, as none were free in a row\n"
             "  swap-in        waited for a page from swap\n"
             "  major fault    waited for a page of a file, in a page fault\n"
             "  thrashing      waited for a page of a file that had been evicted too early\n"
-            "The first four are whole; the waits last until the task ran again, and those in\n"
-            "system calls are not among them unless for what had been evicted. Below are the\n"
-            "kernel's own counts of the cgroup and all below it: PSI is the time in which some\n"
-            "task did any of this, without waits for pages that had been out for long.",
+            "The waits last until the task ran again. Below are the kernel's own counts of the\n"
+            "cgroup and all below it (limit hits and kills on v1: of itself): PSI is the time\n"
+            "in which some task did any of this, without waits for pages that had been out for\n"
+            "long. Of a VM there are none: they are those of its cgroup.",
         .examples = "  vtrace memstall 10 1                 each cgroup, for 10 s\n"
                     "  vtrace memstall --container 5        each container, every 5 s\n"
                     "  vtrace memstall --cgroup=/docker --format json 5 1 | jq '.rows[].kinds'\n"

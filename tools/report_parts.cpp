@@ -26,6 +26,10 @@ size_t unresolved(const Report& report)
     }
     for (const OpenRow& row : report.open)
         look_at(row.entity);
+    for (const KillRow& row : report.kills) {
+        look_at(row.victim);
+        look_at(row.cause);
+    }
     return ids.size();
 }
 

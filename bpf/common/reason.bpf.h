@@ -18,7 +18,6 @@ const volatile __u8 syscall_reasons[VT_SYSCALLS]; /* user/collect/syscall_reason
 #define TASK_UNINTERRUPTIBLE 0x00000002
 #define TASK_STOPPED_OR_TRACED 0x0000000c
 #define TASK_DEAD 0x00000080
-#define TASK_RTLOCK_WAIT 0x00001000 /* of a real-time kernel; since 5.15, free before */
 #define TASK_FROZEN 0x00008000      /* since 6.1, free before */
 #define S_IFMT 0170000
 #define S_IFIFO 0010000

@@ -9,6 +9,7 @@
 #define PF_EXITING 0x00000004
 #define PF_IO_WORKER 0x00000010 /* of io_uring; in 5.10 PF_VCPU, which no task that blocks has */
 #define PF_MEMALLOC 0x00000800
+#define TASK_RTLOCK_WAIT 0x00001000 /* of a real-time kernel; since 5.15, free before */
 
 static __always_inline __u32 task_state(struct task_struct *task)
 {

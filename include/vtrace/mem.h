@@ -13,7 +13,7 @@
 
 /* What a task did, or waited for, in place of its work. */
 enum vt_mem_kind {
-    VT_MEM_RECLAIM = 1, /* freed pages: the host was short of memory */
+    VT_MEM_RECLAIM = 1, /* freed pages, or waited for kswapd to: the host was short of memory */
     VT_MEM_LIMIT,       /* freed pages: its cgroup, or one above it, was at its limit */
     VT_MEM_COMPACT,     /* moved pages: none were free in a row */
     VT_MEM_HIGH,        /* slept: its cgroup was above memory.high */
@@ -39,7 +39,7 @@ struct vt_mem_stat {
 /* A stall that has not ended: of a thread one of its work for memory, and one wait for a page. */
 struct vt_mem_open_key {
     __u32 tid;
-    __u32 waits; /* off its CPU: one of VT_MEM_HIGH and what follows */
+    __u32 waits; /* off its CPU, not within a work */
 };
 
 struct vt_mem_open {
@@ -51,11 +51,15 @@ struct vt_mem_open {
     char comm[VT_MEM_COMM_LEN];
 };
 
-/* The code of a function of the kernel; size 0: not known. */
-struct vt_function {
+/* The code of a function of the kernel, and what a wait in it is for; size 0: there is none. */
+struct vt_mem_function {
     __u64 start;
     __u64 size;
+    __u32 kind; /* enum vt_mem_kind; 0: for nothing of it */
+    __u32 zero;
 };
+
+#define VT_MEM_FUNCTIONS 16
 
 /* A process that the kernel has killed for its memory. */
 struct vt_oom {
@@ -63,6 +67,7 @@ struct vt_oom {
     __u64 cgroup_id;    /* of the victim */
     __u64 vm;           /* likewise */
     __u64 cause_cgroup; /* of the task that asked for memory */
+    __u64 cause_vm;     /* likewise */
     __u32 tgid;
     __u32 cause_tgid;
     __u32 kind; /* how the task that asked for memory had tried to get some; 0: not known */

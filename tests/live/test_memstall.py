@@ -92,16 +92,31 @@ def make_file(directory, size):
     return path
 
 
-def reads_a_file(path, times=1):
+def reads_a_file(path):
     """Work for a Child: at each ask() it reads all of a file."""
 
     def work(child):
         while True:
             child.hear()
-            for _ in range(times):
-                with open(path, "rb", buffering=0) as file:
-                    while file.read(MIB):
-                        pass
+            with open(path, "rb", buffering=0) as file:
+                while file.read(MIB):
+                    pass
+            child.tell()
+
+    return work
+
+
+def reads_any_pages(path, count):
+    """Work for a Child: at each ask() it reads so many single pages of a file."""
+
+    def work(child):
+        fd = os.open(path, os.O_RDONLY)
+        size = os.fstat(fd).st_size
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+        while True:
+            child.hear()
+            for _ in range(count):
+                os.pread(fd, PAGE, random.randrange(size // PAGE) * PAGE)
             child.tell()
 
     return work
@@ -274,8 +289,9 @@ class Limit(Memstall):
         else:
             self.assertEqual(reclaim.pages,
                              self.cgroup.number("memory.stat", "pgsteal_direct") - freed)
-        self.assertEqual(self.counted(reports, self.cgroup.path, "limit_hits"),
-                         self.cgroup.limit_hits() - before[1])
+        # One at the edge of a window may be of the next one, which has no row then.
+        self.assertAlmostEqual(self.counted(reports, self.cgroup.path, "limit_hits"),
+                               self.cgroup.limit_hits() - before[1], delta=2)
         (limit,) = {row["metrics"]["limit"]["value"] for report in reports
                     for row in report["rows"] if row["entity"]["cgroup"] == self.cgroup.path}
         self.assertEqual(limit, self.LIMIT)
@@ -283,15 +299,17 @@ class Limit(Memstall):
 
     @live.measured
     def test_thrashing(self):
-        """A file a little larger than the limit, time and again: its pages are evicted too early."""
+        """Any pages of a file a little larger than the limit, time and again: they are evicted too early."""
         path = make_file(self.mounted.directory, 40 * MIB)
-        child = self.enter(live.Child(reads_a_file(path, times=4), self.cgroup, self.cpu))
+        child = self.enter(live.Child(reads_any_pages(path, 15_000), self.cgroup, self.cpu))
         child.ask()
         before = self.cgroup.stalled_ns()
         stalls = self.stalls(self.traced(child.ask), self.cgroup.path)
-        if before is not None:
-            self.check_psi(stalls, self.cgroup.stalled_ns() - before)
-        self.assertIn("limit reclaim", stalls)
+        if before is None:
+            self.skipTest("there is no PSI")
+        self.check_psi(stalls, self.cgroup.stalled_ns() - before)
+        self.assertGreater(stalls["thrashing"].count, 100)
+        self.assertNotIn("major fault", stalls)
 
     @live.measured
     def test_memory_high(self):
@@ -419,18 +437,20 @@ class Host(Memstall):
         counted = []
 
         def work():
-            counted.append(vmstat("allocstall"))
+            counted.append((vmstat("allocstall"), vmstat("pgscan_direct_throttle")))
             reserve.write_text(str(available - 100 * 1024))
             child.ask()
             reserve.write_text(before)
-            counted.append(vmstat("allocstall"))
+            counted.append((vmstat("allocstall"), vmstat("pgscan_direct_throttle")))
 
         reports = self.traced(work)
         seen = sum(kind["metrics"]["stall"]["count"] for report in reports for row in report["rows"]
                    for kind in row["kinds"] if kind["entity"]["name"] == "reclaim")
-        print(f"    {seen} direct reclaims, the kernel counts {counted[1] - counted[0]}", flush=True)
-        self.assertGreater(seen, 0)
-        self.assertLessEqual(seen, counted[1] - counted[0])
+        reclaims, waits = (now - then for then, now in zip(*counted, strict=True))
+        print(f"    {seen} direct reclaims, the kernel counts {reclaims} and {waits} waits for kswapd", flush=True)
+        # Threads of the kernel are not seen.
+        self.assertGreaterEqual(seen, max(0.9 * reclaims, 1))
+        self.assertLessEqual(seen, reclaims + waits)
 
 
 class Usage(live.TestCase):

@@ -159,7 +159,7 @@ TEST(CgroupMemory, OfV2)
     EXPECT_TRUE(cgroup_memory_v2(files(stat, kPressure, kEvents), kPage) == expected);
 }
 
-TEST(CgroupMemory, OfV1WithAllBelow)
+TEST(CgroupMemory, OfV1)
 {
     MemoryFiles v1 = files(kV1Stat, kPressure);
     v1.failures = "805\n";

@@ -42,10 +42,15 @@ void CgroupMemory::read(Snapshot& snapshot)
     const MemoryCounts host = host_counts();
     memory.host = difference(host, std::exchange(host_, host));
     std::map<uint64_t, MemoryCounts> now;
+    std::set<uint64_t> known;
     for (const CgroupFact& cgroup : snapshot.cgroups.cgroups) {
-        const auto path = paths.path(cgroup.id);
-        const auto above = paths.upwards(cgroup.id);
-        if (cgroup.removed || !path || *path == "/" ||
+        if (!cgroup.removed)
+            known.insert(cgroup.id);
+    }
+    for (const uint64_t id : known) {
+        const auto path = paths.path(id);
+        const auto above = paths.upwards(id);
+        if (!path || *path == "/" ||
             (target_ != 0 && std::ranges::find(above, target_) == above.end()))
             continue;
         if (now.size() == kCgroupsAtMost) {
@@ -57,17 +62,20 @@ void CgroupMemory::read(Snapshot& snapshot)
         const auto counts = limits_.memory_counts(*path);
         if (!counts)
             continue;
-        now[cgroup.id] = *counts;
-        const auto before = before_.find(cgroup.id);
-        MemoryCounts grown =
-            difference(*counts, before == before_.end() ? *counts : before->second);
-        if (before == before_.end() && started_)
-            grown = *counts;
-        if (grown != difference(*counts, *counts))
+        now[id] = *counts;
+        const auto before = before_.find(id);
+        const MemoryCounts none = difference(*counts, *counts);
+        MemoryCounts grown = none; // of one that is read for the first time
+        if (before != before_.end())
+            grown = difference(*counts, before->second);
+        else if (started_ && !known_.contains(id))
+            grown = *counts; // it has been made since
+        if (grown != none)
             memory.cgroups.push_back(
-                {.cgroup_id = cgroup.id, .limit_bytes = limits_.memory(*path), .counts = grown});
+                {.cgroup_id = id, .limit_bytes = limits_.memory(*path), .counts = grown});
     }
     before_ = std::move(now);
+    known_ = std::move(known);
     started_ = true;
 }
 

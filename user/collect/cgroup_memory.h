@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string_view>
 
 namespace vtrace {
@@ -24,6 +25,7 @@ private:
     LimitReader limits_;
     uint64_t target_;
     bool started_ = false;
+    std::set<uint64_t> known_; // cgroups at the last read, whether they were read or not
     MemoryCounts host_;
     std::map<uint64_t, MemoryCounts> before_; // by cgroup
 };

@@ -41,35 +41,53 @@ std::string comm_of(const char (&comm)[VT_MEM_COMM_LEN])
 }
 
 // The end of a stall before its start: one that was seen to begin has its end seen.
-std::array<bpf_program*, 9> hooks(BpfObject& object)
+std::array<bpf_program*, 11> hooks(BpfObject& object)
 {
     auto& progs = object->progs;
-    return {progs.mem_reclaim_end, progs.mem_reclaim_begin, progs.mem_limit_end,
-            progs.mem_limit_begin, progs.mem_compact_end,   progs.mem_compact_begin,
-            progs.mem_switch,      progs.mem_victim,        progs.mem_signal};
+    return {progs.mem_reclaim_end, progs.mem_reclaim_begin, progs.mem_node_end,
+            progs.mem_node_begin,  progs.mem_limit_end,     progs.mem_limit_begin,
+            progs.mem_compact_end, progs.mem_compact_begin, progs.mem_switch,
+            progs.mem_victim,      progs.mem_signal};
 }
 
-void set(vt_function& function, const std::optional<FunctionRange>& range)
-{
-    function = range ? vt_function{.start = range->start, .size = range->end - range->start}
-                     : vt_function{};
-}
+// What a wait is for, by the function of the kernel that it is in.
+struct Function {
+    std::string_view name;
+    uint32_t kind = 0; // 0: neither for a page from a disk nor for memory
+};
 
-// Where a wait for a page from swap, or for a limit, shows on the kernel's stack.
+constexpr Function kFunctions[] = {
+    {.name = "__mem_cgroup_handle_over_high", .kind = VT_MEM_HIGH}, // since 6.6
+    {.name = "mem_cgroup_handle_over_high", .kind = VT_MEM_HIGH},
+    {.name = "do_swap_page", .kind = VT_MEM_SWAPIN},
+    // Of what file systems in memory have swapped out; a page until 5.16.
+    {.name = "shmem_swapin_folio", .kind = VT_MEM_SWAPIN},
+    {.name = "shmem_swapin_page", .kind = VT_MEM_SWAPIN},
+    {.name = "filemap_fault", .kind = VT_MEM_FAULT},
+    // A page that is being moved, which do_swap_page() waits for, too; their names changed in 5.17 and later.
+    {.name = "migration_entry_wait_on_locked"},
+    {.name = "softleaf_entry_wait_on_locked"},
+    {.name = "__migration_entry_wait"},
+    {.name = "migration_entry_wait"},
+    {.name = "pmd_migration_entry_wait"},
+    // The price of I/O that is not its own, on the way back to user space.
+    {.name = "blkcg_maybe_throttle_current"},
+    {.name = "__blkcg_maybe_throttle_current"},
+};
+static_assert(std::size(kFunctions) <= VT_MEM_FUNCTIONS);
+
 void set_functions(BpfObject& object)
 {
     const auto text = read_file("/proc/kallsyms");
-    if (!text)
-        return;
-    auto* rodata = object->rodata;
-    set(rodata->mem_swapin[0], find_kernel_function(*text, {"do_swap_page"}));
-    // Of memory shared by a file system in memory; its names until 5.16, and since.
-    set(rodata->mem_swapin[1],
-        find_kernel_function(*text, {"shmem_swapin_folio", "shmem_swapin_page"}));
-    set(rodata->mem_swapin[2], find_kernel_function(*text, {"swapin_readahead"}));
-    set(rodata->mem_swapin[3], find_kernel_function(*text, {"swap_read_folio", "swap_readpage"}));
-    set(rodata->mem_high, find_kernel_function(*text, {"__mem_cgroup_handle_over_high",
-                                                       "mem_cgroup_handle_over_high"}));
+    size_t known = 0;
+    for (const Function& function : kFunctions) {
+        if (const auto range = text ? find_kernel_function(*text, function.name) : std::nullopt) {
+            object->rodata->mem_functions[known++] = {.start = range->start,
+                                                      .size = range->end - range->start,
+                                                      .kind = function.kind,
+                                                      .zero = 0};
+        }
+    }
 }
 
 // There are kernels that run no program while their first process is on the CPU: the end of a wait may be missed.
@@ -78,7 +96,7 @@ bool waits_still(uint32_t pid, uint32_t tid)
     const auto stat =
         read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(tid) + "/stat");
     const size_t name_end = stat ? stat->rfind(") ") : std::string::npos;
-    return name_end != std::string::npos && stat->substr(name_end + 2, 1) == "D";
+    return name_end != std::string::npos && stat->substr(name_end + 2, 1) != "R";
 }
 
 // Vtrace itself, as programs see it.
@@ -137,7 +155,7 @@ Result<std::unique_ptr<MemoryCollector>> MemoryCollector::start(BpfObject& objec
         static_cast<MemoryCollector*>(collector)->kills_.push_back(
             {.time_ns = to_wall_clock(oom.time),
              .victim = {.cgroup_id = oom.cgroup_id, .vm = oom.vm},
-             .cause = {.cgroup_id = oom.cause_cgroup},
+             .cause = {.cgroup_id = oom.cause_cgroup, .vm = oom.cause_vm},
              .kind = oom.kind,
              .tgid = oom.tgid,
              .cause_tgid = oom.cause_tgid,
@@ -168,10 +186,12 @@ void MemoryCollector::attach_all()
         else
             missing_.push_back(link.error().what);
     }
-    const auto* rodata = (*object_)->rodata;
-    if (rodata->mem_swapin[0].size == 0)
-        missing_.emplace_back("the kernel hides its functions (/proc/kallsyms): waits for pages "
-                              "from swap count as major faults or as thrashing");
+    if ((*object_)->rodata->mem_functions[0].size == 0)
+        missing_.emplace_back("the kernel hides its functions (/proc/kallsyms): swap-ins and major "
+                              "faults are not seen, memory.high is shown as thrashing");
+    if (!read_file("/proc/pressure/memory"))
+        missing_.emplace_back("PSI is off (psi=1 among the kernel's parameters turns it on): "
+                              "memory.high is not seen, and thrashing in major faults only");
 }
 
 void MemoryCollector::read_stalls(MemorySnapshot& memory)
@@ -183,7 +203,8 @@ void MemoryCollector::read_stalls(MemorySnapshot& memory)
         const vt_mem_key& key = keys_.values()[slot];
         const vt_mem_stat& stat = stats_.values()[slot];
         Before& before = before_[slot];
-        const uint64_t count = load_relaxed(stat.count);
+        // The last to be written of what belongs together.
+        const uint64_t count = __atomic_load_n(&stat.count, __ATOMIC_ACQUIRE);
         if (count == before.count)
             continue;
         HistogramTotals time;
@@ -200,7 +221,7 @@ void MemoryCollector::read_stalls(MemorySnapshot& memory)
 }
 
 // All at once: those that come and go meanwhile would send a walk from key to key back to its start.
-void MemoryCollector::read_open(MemorySnapshot& memory)
+void MemoryCollector::read_open(Snapshot& snapshot)
 {
     const bpf_map* map = (*object_)->maps.mem_open;
     uint32_t count = bpf_map__max_entries(map);
@@ -210,8 +231,12 @@ void MemoryCollector::read_open(MemorySnapshot& memory)
     const uint64_t now = monotonic_ns();
     if (bpf_map_lookup_batch(bpf_map__fd(map), nullptr, &next, keys.data(), stalls.data(), &count,
                              nullptr) != 0 &&
-        errno != ENOENT) // the end
+        errno != ENOENT) { // the end
+        snapshot.loss.fallbacks.push_back(
+            errno_error("stalls that have not ended are not listed").what);
         return;
+    }
+    MemorySnapshot& memory = snapshot.memory;
     for (uint32_t i = 0; i < count; i++) {
         const vt_mem_open& stall = stalls[i];
         if (stall.start > now || stall.slot >= before_.size() ||
@@ -241,12 +266,17 @@ void MemoryCollector::read_losses(Loss& loss)
     std::ranges::copy(missing_, std::back_inserter(loss.fallbacks));
 }
 
-void MemoryCollector::read(Snapshot& snapshot)
+void MemoryCollector::poll()
 {
     ring_buffer__consume(ring_.get());
+}
+
+void MemoryCollector::read(Snapshot& snapshot)
+{
+    poll();
     MemorySnapshot& memory = snapshot.memory;
     read_stalls(memory);
-    read_open(memory);
+    read_open(snapshot);
     memory.kills = std::exchange(kills_, {});
     read_losses(snapshot.loss);
 }

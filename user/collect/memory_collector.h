@@ -32,6 +32,8 @@ public:
     static Result<std::unique_ptr<MemoryCollector>> start(BpfObject& object,
                                                           const MemoryConfig& config);
 
+    // Takes what the kernel has put into its buffer; call it about ten times a second.
+    void poll();
     // Adds what came since the last read to the snapshot.
     void read(Snapshot& snapshot);
 
@@ -49,7 +51,7 @@ private:
     explicit MemoryCollector(BpfObject& object) : object_(&object) {}
     void attach_all();
     void read_stalls(MemorySnapshot& memory);
-    void read_open(MemorySnapshot& memory);
+    void read_open(Snapshot& snapshot);
     void read_losses(Loss& loss);
     void release(uint64_t cgroup_id, uint64_t vm);
 
@@ -62,7 +64,6 @@ private:
     Ring ring_;                  // of OOM kills
     std::vector<OomKill> kills_;
     Loss counted_;
-    uint64_t starts_lost_ = 0;
 };
 
 } // namespace vtrace

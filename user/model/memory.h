@@ -60,7 +60,7 @@ struct MemoryCounts {
     std::optional<uint64_t> swapped_in_bytes;
     std::optional<uint64_t> refaulted_bytes; // read again soon after they were evicted
     uint64_t major_faults = 0;
-    uint64_t limit_hits = 0; // times that its own limit was in the way
+    uint64_t limit_hits = 0; // times that a limit was in the way; with v1 its own only, as the next
     uint64_t oom_kills = 0;
     bool operator==(const MemoryCounts&) const = default;
 };

@@ -19,6 +19,12 @@ namespace {
 
 constexpr size_t kKind = 16;
 
+// "1 stall", "2 stalls"
+std::string several(uint64_t count, std::string_view what)
+{
+    return fmt::format("{} {}{}", format_count(count), what, count == 1 ? "" : "s");
+}
+
 std::optional<uint64_t> told(const Row& row, std::string_view name)
 {
     const auto value = find_value(row, name);
@@ -56,14 +62,15 @@ std::string line_of(const Report& report, const Row& row)
 
 std::string block_of(const Report& report, const Row& row, const TextStyle& style)
 {
-    std::string text =
-        wrapped(fmt::format("{}: held up for {} in {} stall{}", culprit_name(row.entity),
-                            format_duration(row.histogram.sum), format_count(row.histogram.count()),
-                            row.histogram.count() == 1 ? "" : "s"),
-                style) +
-        paint(pad("STALL", kKind) + fmt::format("{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}\n", "COUNT",
-                                                "/S", "PAGES", "TIME", "P50", "P99", "MAX"),
-              kBold, style);
+    std::string text = wrapped(fmt::format("{}: held up for {} in {}", culprit_name(row.entity),
+                                           format_duration(row.histogram.sum),
+                                           several(row.histogram.count(), "stall")),
+                               style);
+    if (!row.rows.empty())
+        text += paint(pad("STALL", kKind) + fmt::format("{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}\n",
+                                                        "COUNT", "/S", "PAGES", "TIME", "P50",
+                                                        "P99", "MAX"),
+                      kBold, style);
     for (const Row& inner : row.rows)
         text += line_of(report, inner);
     if (!find_value(row, "major_faults"))
@@ -107,7 +114,7 @@ std::string kills_text(const Report& report, const TextStyle& style)
 
 std::string counts_text(const MemoryCounts& counts)
 {
-    std::string text = fmt::format("{} major faults", format_count(counts.major_faults));
+    std::string text = several(counts.major_faults, "major fault");
     const auto add_bytes = [&](const std::optional<uint64_t>& bytes, std::string_view what) {
         if (bytes && *bytes != 0)
             text += fmt::format(", {} {}", format_bytes(static_cast<double>(*bytes)), what);
@@ -115,7 +122,7 @@ std::string counts_text(const MemoryCounts& counts)
     add_bytes(counts.swapped_in_bytes, "swapped in");
     add_bytes(counts.refaulted_bytes, "refaulted");
     if (counts.limit_hits != 0)
-        text += fmt::format(", {} times at the limit", format_count(counts.limit_hits));
+        text += ", " + several(counts.limit_hits, "time") + " at the limit";
     if (counts.oom_kills != 0)
         text += fmt::format(", {} killed", counts.oom_kills);
     if (counts.stalled_ns)
@@ -133,9 +140,11 @@ std::string memstall_text(const Report& report, const TextStyle& style)
     if (report.rows_left_out != 0)
         text += fmt::format("\n({} more)\n", report.rows_left_out);
     const Row& worst = report.rows.front();
-    return text + "\n" + paint(wrapped(culprit_name(worst.entity), style), kBold, style) +
-           histogram_rows(worst.histogram, report.metric, style) +
-           histogram_summary(worst.histogram) + kills_text(report, style);
+    if (worst.histogram.count() != 0)
+        text += "\n" + paint(wrapped(culprit_name(worst.entity), style), kBold, style) +
+                histogram_rows(worst.histogram, report.metric, style) +
+                histogram_summary(worst.histogram);
+    return text + kills_text(report, style);
 }
 
 } // namespace vtrace

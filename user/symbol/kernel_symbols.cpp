@@ -50,29 +50,28 @@ uint64_t address_in_line(std::string_view text, size_t at)
     return address;
 }
 
-std::optional<FunctionRange> find_function(std::string_view text, std::string_view name)
+// A function that the compiler put elsewhere, as it hardly ever runs, is a part of another.
+bool is_name(std::string_view rest)
 {
-    for (const char* type : {" T ", " t "}) {
-        const std::string line_end = type + std::string(name) + "\n";
-        const size_t at = text.find(line_end);
-        if (at == std::string_view::npos)
-            continue;
-        const FunctionRange range{.start = address_in_line(text, at),
-                                  .end = address_in_line(text, at + line_end.size())};
-        if (range.start != 0 && range.start < range.end)
-            return range;
-    }
-    return std::nullopt;
+    return rest.starts_with('\n') || (rest.starts_with('.') && !rest.starts_with(".cold"));
 }
 
 } // namespace
 
-std::optional<FunctionRange> find_kernel_function(std::string_view text,
-                                                  std::initializer_list<std::string_view> names)
+std::optional<FunctionRange> find_kernel_function(std::string_view text, std::string_view name)
 {
-    for (const std::string_view name : names) {
-        if (const auto found = find_function(text, name))
-            return found;
+    for (const char* type : {" T ", " t "}) {
+        const std::string symbol = type + std::string(name);
+        for (size_t at = text.find(symbol); at != std::string_view::npos;
+             at = text.find(symbol, at + 1)) {
+            if (!is_name(text.substr(at + symbol.size())))
+                continue;
+            const size_t line_end = std::min(text.find('\n', at), text.size() - 1);
+            const FunctionRange range{.start = address_in_line(text, at),
+                                      .end = address_in_line(text, line_end + 1)};
+            if (range.start != 0 && range.start < range.end)
+                return range;
+        }
     }
     return std::nullopt;
 }

@@ -4,7 +4,6 @@
 #include "symbol/symbol_table.h"
 
 #include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string_view>
 
@@ -21,8 +20,8 @@ struct FunctionRange {
     bool operator==(const FunctionRange&) const = default;
 };
 
-// The first of these that there is, from the same text, whose lines are in the order of addresses.
-std::optional<FunctionRange> find_kernel_function(std::string_view text,
-                                                  std::initializer_list<std::string_view> names);
+// From the same text, whose lines are in the order of addresses. Also one that the compiler has made a variant of
+// (name.isra.0 and the like).
+std::optional<FunctionRange> find_kernel_function(std::string_view text, std::string_view name);
 
 } // namespace vtrace
