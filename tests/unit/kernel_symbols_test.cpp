@@ -35,24 +35,30 @@ constexpr std::string_view kInOrder = "ffffffff81000000 T _text\n"
                                       "ffffffff81000200 D do_it_three\n"
                                       "ffffffffc0001000 t last\n";
 
-TEST(KernelSymbols, FindsTheCodeOfAFunction)
+TEST(KernelSymbols, FindsTheCodeOfFunctions)
 {
-    const FunctionRange do_it{.start = 0xffffffff81000100, .end = 0xffffffff81000180};
-    EXPECT_TRUE(find_kernel_function(kInOrder, "do_it") == do_it);
-    EXPECT_EQ(find_kernel_function(kInOrder, "_text")->end, 0xffffffff81000100);
-    const FunctionRange variant{.start = 0x1000, .end = 0x1080};
-    EXPECT_TRUE(find_kernel_function("1000 t swap_in.isra.0\n1080 t next\n", "swap_in") == variant);
+    const auto found = find_kernel_functions(kInOrder, {"do_it", "_text", "gone"});
+    EXPECT_EQ(found.size(), 2U);
+    EXPECT_TRUE(found.at("do_it") ==
+                (FunctionRange{.start = 0xffffffff81000100, .end = 0xffffffff81000180}));
+    EXPECT_EQ(found.at("_text").end, 0xffffffff81000100);
+}
+
+TEST(KernelSymbols, FindsTheVariantThatTheCompilerMade)
+{
+    const auto found = find_kernel_functions(
+        "1000 t swap_in.isra.0\n1080 t next.cold\n1100 t last\n", {"swap_in", "next"});
+    EXPECT_EQ(found.size(), 1U);
+    EXPECT_EQ(found.at("swap_in").end, 0x1080U);
 }
 
 TEST(KernelSymbols, WhatIsNoFunctionIsNotFound)
 {
     for (const char* name : {"do", "it", "do_it_three", "last", "", "text"})
-        EXPECT_FALSE(find_kernel_function(kInOrder, name)) << name;
-    EXPECT_FALSE(find_kernel_function("", "do_it"));
-    EXPECT_FALSE(find_kernel_function("0000000000000000 T do_it\n0000000000000000 T b\n", "do_it"));
-    EXPECT_FALSE(find_kernel_function(" T do_it\n", "do_it"));
-    EXPECT_FALSE(find_kernel_function("1000 T do_it", "do_it"));
-    EXPECT_FALSE(find_kernel_function("1000 t do_it.cold\n1080 t next\n", "do_it"));
+        EXPECT_TRUE(find_kernel_functions(kInOrder, {name}).empty()) << name;
+    for (const char* text : {"", "0000000000000000 T do_it\n0000000000000000 T b\n", " T do_it\n",
+                             "1000 T do_it", "1000 t do_it.cold\n1080 t next\n"})
+        EXPECT_TRUE(find_kernel_functions(text, {"do_it"}).empty()) << text;
 }
 
 } // namespace

@@ -13,8 +13,9 @@
 #include <cstring>
 #include <functional>
 #include <iterator>
-#include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace vtrace {
@@ -79,14 +80,18 @@ static_assert(std::size(kFunctions) <= VT_MEM_FUNCTIONS);
 void set_functions(BpfObject& object)
 {
     const auto text = read_file("/proc/kallsyms");
+    std::set<std::string_view> names;
+    for (const Function& function : kFunctions)
+        names.insert(function.name);
+    const auto found = find_kernel_functions(text ? *text : "", names);
     size_t known = 0;
     for (const Function& function : kFunctions) {
-        if (const auto range = text ? find_kernel_function(*text, function.name) : std::nullopt) {
-            object->rodata->mem_functions[known++] = {.start = range->start,
-                                                      .size = range->end - range->start,
-                                                      .kind = function.kind,
-                                                      .zero = 0};
-        }
+        const auto range = found.find(function.name);
+        if (range == found.end())
+            continue;
+        const auto [start, end] = range->second;
+        object->rodata->mem_functions[known++] = {
+            .start = start, .size = end - start, .kind = function.kind, .zero = 0};
     }
 }
 

@@ -4,7 +4,8 @@
 #include "symbol/symbol_table.h"
 
 #include <cstdint>
-#include <optional>
+#include <map>
+#include <set>
 #include <string_view>
 
 namespace vtrace {
@@ -20,8 +21,9 @@ struct FunctionRange {
     bool operator==(const FunctionRange&) const = default;
 };
 
-// From the same text, whose lines are in the order of addresses. Also one that the compiler has made a variant of
-// (name.isra.0 and the like).
-std::optional<FunctionRange> find_kernel_function(std::string_view text, std::string_view name);
+// Those of these names that there are, from the same text, whose lines are in the order of addresses. Also where the
+// compiler has made a variant of one (name.isra.0 and the like).
+std::map<std::string_view, FunctionRange> find_kernel_functions(
+    std::string_view text, const std::set<std::string_view>& names);
 
 } // namespace vtrace
