@@ -105,7 +105,8 @@ class Iotop(OneDisk):
             share = self.value(row["others"][0], "beside")
             self.assertEqual(share, self.value(row, "beside"))
             busy = self.row(report, culprit)["metrics"]["total"]["sum"] / 1.5e9
-            self.assertAlmostEqual(share, busy, delta=2 * OF_SAMPLES)
+            # Who takes a sample takes a CPU from one of them: its requests are there for longer then.
+            self.assertAlmostEqual(share, busy, delta=max(2 * OF_SAMPLES, 0.3))
 
     @live.measured
     def test_own_limit(self):
