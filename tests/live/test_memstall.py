@@ -189,6 +189,25 @@ class SwappedToucher(Toucher):
 
 
 @contextlib.contextmanager
+def kswapd_held_up(cpu):
+    """It has to share a CPU with who does not let go: others have to free their pages themselves."""
+
+    def hog(child):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        live.spin(child)
+
+    (kswapd,) = (int(comm.parent.name) for comm in pathlib.Path("/proc").glob("[0-9]*/comm")
+                 if comm.read_text() == "kswapd0\n")
+    before = os.sched_getaffinity(kswapd)
+    os.sched_setaffinity(kswapd, {cpu})
+    try:
+        with live.Child(hog, cpu=cpu):
+            yield
+    finally:
+        os.sched_setaffinity(kswapd, before)
+
+
+@contextlib.contextmanager
 def swap_on(disk):
     block.ran("mkswap", disk.path)
     block.ran("swapon", disk.path)
@@ -432,8 +451,10 @@ class Host(Memstall):
         before = reserve.read_text()
         self.addCleanup(reserve.write_text, before)
         available = int(re.search(r"MemFree: +(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
+        held, cpu = sorted(os.sched_getaffinity(0))[:2]
         cgroup = self.enter(MemoryCgroup())
-        child = self.enter(live.Child(reads_a_file(path), cgroup))
+        child = self.enter(live.Child(reads_a_file(path), cgroup, cpu))
+        self.enter(kswapd_held_up(held))
         counted = []
 
         def work():
