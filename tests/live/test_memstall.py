@@ -188,6 +188,14 @@ class SwappedToucher(Toucher):
         self.touch(child, memory)
 
 
+def thread_named(name):
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if comm.read_text() == name + "\n":
+                return int(comm.parent.name)
+    raise AssertionError(f"expected a thread {name}")
+
+
 @contextlib.contextmanager
 def kswapd_held_up(cpu):
     """It has to share a CPU with who does not let go: others have to free their pages themselves."""
@@ -196,8 +204,7 @@ def kswapd_held_up(cpu):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         live.spin(child)
 
-    (kswapd,) = (int(comm.parent.name) for comm in pathlib.Path("/proc").glob("[0-9]*/comm")
-                 if comm.read_text() == "kswapd0\n")
+    kswapd = thread_named("kswapd0")
     before = os.sched_getaffinity(kswapd)
     os.sched_setaffinity(kswapd, {cpu})
     try:
