@@ -333,8 +333,12 @@ class Limit(Memstall):
         stalls = self.stalls(self.traced(child.ask), self.cgroup.path)
         if before is None:
             self.skipTest("there is no PSI")
-        self.check_psi(stalls, self.cgroup.stalled_ns() - before)
-        self.assertGreater(stalls["thrashing"].count, 100)
+        stalled_ns = self.cgroup.stalled_ns() - before
+        print(f"    PSI {stalled_ns / 1e6:.2f} ms; " + listed(stalls), flush=True)
+        # PSI counts from before a wait is found to be one, and pages that are there by then.
+        total = sum(of_kind.ns for of_kind in stalls.values())
+        self.assertTrue(0.5 * stalled_ns < total < 1.1 * stalled_ns)
+        self.assertGreater(stalls["thrashing"].count, 50)
         self.assertNotIn("major fault", stalls)
 
     @live.measured
