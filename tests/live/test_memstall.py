@@ -335,7 +335,8 @@ class Limit(Memstall):
         """Any pages of a file a little larger than the limit, time and again: they are evicted too early."""
         path = make_file(self.enter(Mounted(self.enter(disk_to_wait_for()))).directory, 40 * MIB)
         child = self.enter(live.Child(reads_any_pages(path, 15_000), self.cgroup, self.cpu))
-        child.ask()
+        for _ in range(4):  # until the kernel knows what its working set is
+            child.ask()
         before = self.cgroup.stalled_ns()
         stalls = self.stalls(self.traced(child.ask), self.cgroup.path)
         if before is None:
