@@ -18,7 +18,7 @@ const volatile __u8 syscall_reasons[VT_SYSCALLS]; /* user/collect/syscall_reason
 #define TASK_UNINTERRUPTIBLE 0x00000002
 #define TASK_STOPPED_OR_TRACED 0x0000000c
 #define TASK_DEAD 0x00000080
-#define TASK_FROZEN 0x00008000      /* since 6.1, free before */
+#define TASK_FROZEN 0x00008000 /* since 6.1, free before */
 #define S_IFMT 0170000
 #define S_IFIFO 0010000
 #define S_IFBLK 0060000
