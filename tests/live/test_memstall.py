@@ -337,16 +337,19 @@ class Limit(Memstall):
         child = self.enter(live.Child(reads_any_pages(path, 15_000), self.cgroup, self.cpu))
         for _ in range(4):  # until the kernel knows what its working set is
             child.ask()
-        before = self.cgroup.stalled_ns()
+        before, restored = self.cgroup.stalled_ns(), vmstat("workingset_restore_file")
         stalls = self.stalls(self.traced(child.ask), self.cgroup.path)
+        restored = vmstat("workingset_restore_file") - restored
         if before is None:
             self.skipTest("there is no PSI")
         stalled_ns = self.cgroup.stalled_ns() - before
-        print(f"    PSI {stalled_ns / 1e6:.2f} ms; " + listed(stalls), flush=True)
+        print(f"    PSI {stalled_ns / 1e6:.2f} ms; {restored} pages of the working set came back; " + listed(stalls),
+              flush=True)
         # PSI counts from before a wait is found to be one, and pages that are there by then.
         total = sum(of_kind.ns for of_kind in stalls.values())
         self.assertTrue(0.5 * stalled_ns < total < 1.1 * stalled_ns)
-        self.assertGreater(stalls["thrashing"].count, 50)
+        # What was of the working set is for the kernel to say: with MGLRU it may be nothing of this.
+        self.assertEqual("thrashing" in stalls, restored > 0)
         self.assertNotIn("major fault", stalls)
 
     @live.measured
