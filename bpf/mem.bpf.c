@@ -109,6 +109,13 @@ static __always_inline __u64 mem_vm_of(struct task_struct *task, __u32 tgid)
     return process && process->start_time == process_start_time(task) ? process->vm : 0;
 }
 
+/* What is still there has no end: that was not seen. */
+static __always_inline int forget(struct vt_mem_open_key *at)
+{
+    bpf_map_delete_elem(&mem_open, at);
+    return 0;
+}
+
 /* Of the current thread. `kind` 0 is none. */
 static __always_inline int begin(struct task_struct *task, __u32 kind, bool waits)
 {
@@ -118,15 +125,14 @@ static __always_inline int begin(struct task_struct *task, __u32 kind, bool wait
     struct vt_mem_key key = {.kind = kind};
     struct cgroup *cgroup;
 
+    /* kswapd and kcompactd work beside those who need memory. */
+    if (!kind || BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid))
+        return forget(&at);
     cgroup = memory_cgroup(task);
     key.cgroup_id = cgroup_id(cgroup);
     key.vm = mem_vm_of(task, open.tgid);
-    /* kswapd and kcompactd work beside those who need memory. */
-    if (!kind || BPF_CORE_READ(task, flags) & PF_KTHREAD || !task_selected(task, open.tgid) ||
-        !cgroup_selected(cgroup) || (mem_target_vm && key.vm != mem_target_vm)) {
-        bpf_map_delete_elem(&mem_open, &at); /* if the end of the one before was not seen */
-        return 0;
-    }
+    if (!cgroup_selected(cgroup) || (mem_target_vm && key.vm != mem_target_vm))
+        return forget(&at);
     open.slot = mem_take_slot(&key);
     bpf_get_current_comm(open.comm, sizeof(open.comm));
     open.start = bpf_ktime_get_ns();

@@ -330,10 +330,13 @@ Snapshot kvm_snapshot()
     return snapshot;
 }
 
-Snapshot block_snapshot()
+namespace {
+
+// The containers db (cgroup 42) and web (43), and the cgroup batch (44) beside them.
+Snapshot with_containers(const char* hierarchy)
 {
     Snapshot snapshot = base();
-    snapshot.cgroups.hierarchy = "blkio (v1)";
+    snapshot.cgroups.hierarchy = hierarchy;
     snapshot.cgroups.cgroups = {{.id = 1},
                                 {.id = 40, .parent = 1, .name = "docker"},
                                 {.id = 42, .parent = 40, .name = "d1b2c3"},
@@ -341,6 +344,14 @@ Snapshot block_snapshot()
                                 {.id = 44, .parent = 1, .name = "batch"}};
     snapshot.entities = {{.cgroup_id = 42, .kind = "container", .name = "db", .id = "d1b2c3"},
                          {.cgroup_id = 43, .kind = "container", .name = "web", .id = "e1b2c3"}};
+    return snapshot;
+}
+
+} // namespace
+
+Snapshot block_snapshot()
+{
+    Snapshot snapshot = with_containers("blkio (v1)");
     const OwnerId db{.cgroup_id = 42};
     const OwnerId web{.cgroup_id = 43};
     const OwnerId batch{.cgroup_id = 44};
@@ -406,15 +417,7 @@ Snapshot block_snapshot()
 
 Snapshot memory_snapshot()
 {
-    Snapshot snapshot = base();
-    snapshot.cgroups.hierarchy = "v2";
-    snapshot.cgroups.cgroups = {{.id = 1},
-                                {.id = 40, .parent = 1, .name = "docker"},
-                                {.id = 42, .parent = 40, .name = "d1b2c3"},
-                                {.id = 43, .parent = 40, .name = "e1b2c3"},
-                                {.id = 44, .parent = 1, .name = "batch"}};
-    snapshot.entities = {{.cgroup_id = 42, .kind = "container", .name = "db", .id = "d1b2c3"},
-                         {.cgroup_id = 43, .kind = "container", .name = "web", .id = "e1b2c3"}};
+    Snapshot snapshot = with_containers("v2");
     const OwnerId db{.cgroup_id = 42};
     const OwnerId web{.cgroup_id = 43};
     const OwnerId batch{.cgroup_id = 44};
