@@ -120,8 +120,10 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
     CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
     sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
     // Flags, so that the next word is never taken for their value.
-    for (size_t i = 0; i < kTargets.size(); i++)
-        sub->add_flag(flag_of(kTargets[i]), raw.targets[i], std::string(kTargets[i].help));
+    for (size_t i = 0; i < kTargets.size(); i++) {
+        if (kTargets[i].kind != "vm" || tool.without_vms.empty())
+            sub->add_flag(flag_of(kTargets[i]), raw.targets[i], std::string(kTargets[i].help));
+    }
     if (tool.without_tasks.empty()) {
         sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
         sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
@@ -358,13 +360,15 @@ Status check_words(const std::vector<std::string>& words)
 Status check_words_of_tool(const std::vector<std::string>& words)
 {
     const ToolSpec* tool = find_tool(words.front());
-    if (tool == nullptr || tool->without_tasks.empty())
+    if (tool == nullptr)
         return ok();
     for (const std::string& word : words) {
         const std::string option = word.substr(0, word.find('='));
-        if (option == "--pid" || option == "--comm")
-            return usage(std::string(tool->name) + " has no " + option,
-                         std::string(tool->without_tasks));
+        const std::string_view without = option == "--pid" || option == "--comm"
+                                             ? tool->without_tasks
+                                             : (option == "--vm" ? tool->without_vms : "");
+        if (!without.empty())
+            return usage(std::string(tool->name) + " has no " + option, std::string(without));
     }
     return ok();
 }

@@ -45,6 +45,8 @@ struct ToolSpec {
     bool only_vms = false;        // its rows are VMs, however they are selected
     // Why there is no --pid and no --comm, and what to use; empty: there are.
     std::string_view without_tasks = {};
+    // Why there is no --vm, and what to use; empty: there is.
+    std::string_view without_vms = {};
 };
 
 // What the collectors have to measure for it.

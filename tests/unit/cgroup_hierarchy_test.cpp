@@ -78,6 +78,21 @@ TEST(CpuHierarchy, V2WhereV1LacksCpu)
     EXPECT_EQ(found->kernel_id, 0);
 }
 
+TEST(SocketHierarchy, IsV2EvenWhereV1HasControllers)
+{
+    const auto found = hierarchy_of(kOnlyV2,
+                                    "1 0 0:1 / /a rw - cgroup cgroup rw,cpu,\n"
+                                    "2 0 0:2 / /b rw - cgroup2 cgroup2 rw\n",
+                                    "cpu\t3\t1\t1\n");
+    ASSERT_TRUE(found);
+    EXPECT_FALSE(found->v1);
+    EXPECT_EQ(found->mount_point, "/b");
+    const auto none = hierarchy_of(kOnlyV2, "1 0 0:1 / /a rw - cgroup cgroup rw,cpu\n", "");
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().exit, ExitCode::kNotPossible);
+    EXPECT_THAT(none.error().message(), HasSubstr("no cgroup v2 is mounted"));
+}
+
 TEST(CpuHierarchy, EveryPlaceOfCpuInTheOptions)
 {
     for (const char* options :

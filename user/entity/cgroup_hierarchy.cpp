@@ -30,7 +30,8 @@ Result<CgroupHierarchy> hierarchy_of(std::string_view controller, std::string_vi
     Mount v1;
     for (const Mount& mount : parse_mountinfo(mountinfo)) {
         const auto options = split(mount.super_options, ',');
-        const bool has_it = std::ranges::find(options, controller) != options.end();
+        const bool has_it =
+            controller != kOnlyV2 && std::ranges::find(options, controller) != options.end();
         if (mount.type == "cgroup2")
             prefer_whole(v2, mount);
         else if (mount.type == "cgroup" && has_it)
@@ -40,7 +41,9 @@ Result<CgroupHierarchy> hierarchy_of(std::string_view controller, std::string_vi
     found.v1 = !v1.mount_point.empty();
     found.mount_point = found.v1 ? v1.mount_point : v2.mount_point;
     if (found.mount_point.empty())
-        return Error{.what = "no cgroup hierarchy is mounted",
+        return Error{.what = controller == kOnlyV2
+                                 ? "no cgroup v2 is mounted, and sockets belong to cgroups of v2"
+                                 : "no cgroup hierarchy is mounted",
                      .hint = "mount one: mount -t cgroup2 none /sys/fs/cgroup",
                      .exit = ExitCode::kNotPossible};
     // Columns: subsystem, hierarchy, number of cgroups, enabled.
