@@ -476,6 +476,62 @@ Snapshot memory_snapshot()
     return snapshot;
 }
 
+Snapshot tcp_snapshot()
+{
+    Snapshot snapshot = with_containers("v2");
+    const OwnerId db{.cgroup_id = 42};
+    const OwnerId web{.cgroup_id = 43};
+    TcpSnapshot& tcp = snapshot.tcp;
+    const TcpPeer to_db{.owner = web, .remote = "10.0.0.2", .port = 5432, .side = VT_TCP_OUT};
+    const TcpPeer to_api{.owner = web, .remote = "fd00::7", .port = 443, .side = VT_TCP_OUT};
+    tcp.figures = {
+        {.peer = to_db,
+         .connected = 40,
+         .no_first_byte = 2,
+         .sessions = 30,
+         .open = 10,
+         .volume = {.sent = 4'000,
+                    .received = 1U << 20,
+                    .segments_out = 400,
+                    .segments_in = 800,
+                    .retransmitted = 0},
+         .connect = histogram({{200 * kUs, 39}, {1'200 * kMs, 1}}),
+         .first_byte = histogram({{2 * kMs, 38}}),
+         .duration = histogram({{50 * kMs, 30}}),
+         .round_trip = histogram({{180 * kUs, 800}})},
+        {.peer = to_api,
+         .failed = {1, 0, 0, 0, 0, 0, 0},
+         .volume = {.segments_out = 4, .retransmitted = 3},
+         .again = {{.kind = VT_TCP_SYN, .state = BPF_TCP_SYN_SENT, .segments = 3, .events = 3}}},
+        {.peer = {.owner = db, .remote = "10.0.0.3", .port = 5432, .side = VT_TCP_IN},
+         .accepted = 40,
+         .untimed = 1,
+         .sessions = 30,
+         .ages_unknown = 2,
+         .open = 10,
+         .volume = {.sent = 1U << 20,
+                    .received = 4'000,
+                    .segments_out = 1'000,
+                    .segments_in = 400,
+                    .retransmitted = 25},
+         .again =
+             {{.kind = VT_TCP_FAST, .state = BPF_TCP_ESTABLISHED, .segments = 20, .events = 4},
+              {.kind = VT_TCP_BY_TIMEOUT, .state = BPF_TCP_LAST_ACK, .segments = 5, .events = 5}},
+         .accept = histogram({{150 * kUs, 39}}),
+         .duration = histogram({{50 * kMs, 28}}),
+         .round_trip = histogram({{210 * kUs, 400}})},
+        {.peer = {.owner = db, .side = VT_TCP_IN, .others = true},
+         .accepted = 7,
+         .sessions = 7,
+         .volume = {.sent = 70, .received = 7, .segments_out = 35, .segments_in = 35},
+         .accept = histogram({{90 * kUs, 7}}),
+         .duration = histogram({{kMs, 7}}),
+         .round_trip = histogram({{100 * kUs, 35}})},
+    };
+    tcp.connecting = {{.peer = to_api, .tgid = 4'501, .comm = "ngi\x1bnx", .age_ns = 7 * kSecond}};
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

@@ -54,6 +54,10 @@ Snapshot block_snapshot();
 // waits for pages from swap and of files; batch (44) finds the host short of memory.
 Snapshot memory_snapshot();
 
+// A container web (cgroup 43) that is connected to and connects to db (42), which sends again what was lost on its way to
+// web; one of web's connections was refused, another is not answered. What db had beyond its peers is in `other`.
+Snapshot tcp_snapshot();
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

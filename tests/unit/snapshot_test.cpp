@@ -148,6 +148,7 @@ TEST(Snapshot, LoadsWhatItSaved)
     snapshots.emplace_back("kvm", test::kvm_snapshot());
     snapshots.emplace_back("block", test::block_snapshot());
     snapshots.emplace_back("memory", test::memory_snapshot());
+    snapshots.emplace_back("tcp", test::tcp_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -164,6 +165,7 @@ TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
     snapshots.emplace_back("kvm", test::kvm_snapshot());
     snapshots.emplace_back("block", test::block_snapshot());
     snapshots.emplace_back("memory", test::memory_snapshot());
+    snapshots.emplace_back("tcp", test::tcp_snapshot());
     for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
@@ -445,6 +447,41 @@ TEST(Snapshot, RefusesDamagedBlock)
                             "asked_for", "with_descendants"}) {
         json without = good;
         without.at("block").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedTcp)
+{
+    const json good = json::parse(save_snapshot(test::tcp_snapshot()));
+    const uint64_t too_large = uint64_t{UINT32_MAX} + 1;
+    const std::pair<const char*, json> changes[] = {
+        {"/tcp/key/0", 1},
+        {"/tcp/key/3", -1},
+        {"/tcp/figures", 7},
+        {"/tcp/figures/0/peer/0", nullptr},
+        {"/tcp/figures/0/peer/1", 10},
+        {"/tcp/figures/0/peer/3", 65'536},
+        {"/tcp/figures/0/peer/4", 256},
+        {"/tcp/figures/0/peer/5", 0},
+        {"/tcp/figures/0/connected", -1},
+        {"/tcp/figures/0/failed", json::array({1, 2})},
+        {"/tcp/figures/0/volume/4", nullptr},
+        {"/tcp/figures/0/connect", nullptr},
+        {"/tcp/figures/1/again/0/0", too_large},
+        {"/tcp/figures/1/again/0/2", 0.5},
+        {"/tcp/connecting/0/1", too_large},
+        {"/tcp/connecting/0/2", 5},
+        {"/tcp/connecting/0/3", "7"},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"key", "figures", "connecting"}) {
+        json without = good;
+        without.at("tcp").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }
