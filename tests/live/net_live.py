@@ -48,13 +48,13 @@ class SocketCgroup(live.Cgroup):
     controller = None
 
 
-class OwnCgroup:
-    """The one of v2 that this process is in now."""
+class CgroupOf:
+    """The one of v2 that a process is in now."""
 
-    def __init__(self):
-        text = pathlib.Path("/proc/self/cgroup").read_text()
-        path = re.search(r"(?m)^0::(.*)$", text)[1]
-        self.directory = os.fsencode(live.hierarchy(None).mount + path)
+    def __init__(self, pid="self"):
+        text = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+        self.path = re.search(r"(?m)^0::(.*)$", text)[1]
+        self.directory = os.fsencode(live.hierarchy(None).mount + self.path)
 
     add = live.Cgroup.add
 
@@ -144,7 +144,7 @@ class Container(Namespace):
     @contextlib.contextmanager
     def at_home(self):
         """What the calling process makes meanwhile is the container's."""
-        own = OwnCgroup()
+        own = CgroupOf()
         self.cgroup.add()
         try:
             with self.inside():
@@ -196,6 +196,14 @@ class Container(Namespace):
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+class ContainerOf(Container):
+    """The one that a process is in, which somebody else has made."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.cgroup = CgroupOf(pid)
 
 
 def told(process):
@@ -394,13 +402,26 @@ def receive(connection, size):
 def wait_acknowledged(*connections):
     """Nothing that they have sent is on its way."""
     for one in connections:
-        live.until(lambda: tcp_info(one).bytes_acked >= tcp_info(one).bytes_sent - tcp_info(one).bytes_retransmitted
-                   and not outstanding(one), "all is acknowledged", every=0.001)
+        live.until(lambda one=one: not outstanding(one), "all is acknowledged", every=0.001)
 
 
 def outstanding(connection):
-    """Bytes sent and not acknowledged yet."""
+    """Bytes written and not acknowledged yet."""
     return struct.unpack("i", fcntl.ioctl(connection, 0x5411, bytes(4)))[0]  # SIOCOUTQ
+
+
+def start_connect(connection, address, port, give_up=False):
+    """Without waiting for an answer. Who gives up does so after the first SYN that is sent again, in about a second."""
+    connection.setblocking(False)
+    if give_up:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 500)
+    with contextlib.suppress(BlockingIOError):
+        connection.connect((address, port))
+
+
+def wait_error(connection):
+    """The error that a connect() ends with."""
+    return live.until(lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "a connect fails")
 
 
 def abort(connection):

@@ -2,35 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`vtrace tcpconnlat` against clients that count and time themselves, and against the kernel's counts."""
 
-import contextlib
 import errno
-import os
 import socket
-import struct
 import time
 import unittest
 
 import engines_live as engines
 import net_live as net
 import vtrace_live as live
-from net_live import TCP_ACK, TCP_RST, TCP_SYN, Hole, Relay
+from net_live import TCP_RST, TCP_SYN, Hole, Relay, start_connect, wait_error
 
 # A mean may be off by either of both.
 NEAR, NEAR_NS = 0.05, 300_000 if live.EMULATED else 10_000
-
-
-def start_connect(connection, address, port):
-    """Without waiting for an answer."""
-    connection.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        connection.connect((address, port))
-
-
-def refusal(connection, address, port):
-    """The error of a connect()."""
-    error = connection.connect_ex((address, port))
-    connection.close()
-    return error
 
 
 class Connlat(net.TcpTestCase):
@@ -107,40 +90,18 @@ class Counts(Connlat):
 
     def test_in_a_container(self):
         podman = self.enter(engines.Podman())
-        number, pid = podman.run("net-1")
-        place = live.new_name().decode()
+        _, pid = podman.run("net-1")
+        container = net.ContainerOf(pid)
 
         def work():
-            # In the cgroup and the network namespace of the container.
-            with open(f"{self.v2_directory(pid)}/cgroup.procs", "w", encoding="ascii") as procs:
-                script = f"echo {place} >/dev/null; exec nsenter --net=/proc/{pid}/ns/net {net.NET} serve 80 1 1"
-                server = engines.subprocess.Popen(["sh", "-c", f"read x; {script}"], text=True,
-                                                  stdin=engines.subprocess.PIPE, stdout=engines.subprocess.PIPE)
-                procs.write(str(server.pid))
-            server.stdin.write("go\n")
-            server.stdin.flush()
-            self.assertEqual(server.stdout.readline(), "ready\n")
-            with open(f"{self.v2_directory(pid)}/cgroup.procs", "w", encoding="ascii") as procs:
-                client = engines.subprocess.Popen(
-                    ["sh", "-c", f"read x; exec nsenter --net=/proc/{pid}/ns/net {net.NET} connect 40 1 1 127.0.0.1:80"],
-                    text=True, stdin=engines.subprocess.PIPE, stdout=engines.subprocess.PIPE)
-                procs.write(str(client.pid))
-            client.communicate("go\n")
-            self.assertEqual(client.returncode, 0)
-            server.terminate()
-            server.communicate()
+            with container.serving(80, 1, 1):
+                container.connect(40, 1, 1, "127.0.0.1:80")
 
         reports = self.traced(work, "--container")
         of_it = [row for report in reports for row in report["rows"]
                  if row["entity"]["kind"] == "container" and "net-1" in row["entity"]["name"]]
         for name in ("connected", "accepted"):
-            self.assertEqual(sum(row["metrics"][name]["value"] for row in of_it), 40, number)
-
-    @staticmethod
-    def v2_directory(pid):
-        with open(f"/proc/{pid}/cgroup", encoding="ascii") as file:
-            (path,) = [line[3:].strip() for line in file if line.startswith("0::")]
-        return live.hierarchy(None).mount + path
+            self.assertEqual(sum(row["metrics"][name]["value"] for row in of_it), 40, name)
 
 
 class Latency(Connlat):
@@ -186,8 +147,6 @@ class Latency(Connlat):
         """What waits before it in a token bucket, the SYN waits for."""
         server, ((one, near), (other, far)) = self.containers(2)
         one.tc(f"qdisc add dev {near.device} root tbf rate 1mbit burst 2000 limit 100000")
-        with one.inside(), server.inside():
-            pass
         (connection,) = one.sockets()
         with one.inside():
             filler = self.enter(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -246,6 +205,7 @@ class Latency(Connlat):
                 each.connect((near.near_v4, 80))
                 accepted, _ = listener.accept()
                 each.sendall(b"?")
+                accepted.recv(1)
                 time.sleep(0.02)
                 if number < 5:  # the last is closed without a byte
                     accepted.sendall(b"!")
@@ -262,6 +222,21 @@ class Latency(Connlat):
         self.check_counters(reports, one, connected=6)
         self.assertNotIn("first_byte", net.counters(reports, server) - net.counters([], server))
 
+    def test_first_byte_of_who_has_nothing_more_to_say(self):
+        """The answer comes when the connection is closed one way already."""
+        server, ((one, near),) = self.containers(1)
+
+        def work():
+            with server.serving(80, 2, 1):
+                for each in one.sockets(3):
+                    each.connect((near.near_v4, 80))
+                    each.sendall(b"?")
+                    each.shutdown(socket.SHUT_WR)
+                    self.assertEqual(each.recv(1), bytes(1))
+                    each.close()
+
+        self.check_counters(self.traced(work, "--ttfb"), one, connected=3, first_byte=3)
+
 
 class Failures(Connlat):
     @live.measured
@@ -271,28 +246,22 @@ class Failures(Connlat):
         one.ip(f"route add 10.99.0.0/16 via {near.near_v4}")
         server.sysctl("ipv4/ip_forward", 1)
         server.ip("route add unreachable 10.99.0.0/16")
-        one.sysctl("ipv4/tcp_syn_retries", 1)
         other.sysctl("ipv4/ip_local_port_range", "20000 20003")
         listener = self.enter(server.listener(80))
         silent = f"10.7.{near.near_v4.split('.')[2]}.77"
-        reports = []
+        # How many, to where, and what becomes of them.
+        planned = ((5, near.near_v4, errno.ECONNREFUSED), (4, near.near_v6, errno.ECONNREFUSED),
+                   (2, "10.99.0.1", errno.EHOSTUNREACH),  # a router's word
+                   (1, silent[:-2] + "78", errno.EHOSTUNREACH), (1, near.near_v6[:-1] + "78", errno.EHOSTUNREACH),
+                   (3, silent, errno.ETIMEDOUT))
 
         def work():
+            begun = []
             with Hole(one, near.device, silent):
-                unanswered = one.sockets(3)
-                begun = time.monotonic()
-                for each in unanswered:
-                    start_connect(each, silent, 80)
-                for each in one.sockets(5):
-                    self.assertEqual(refusal(each, near.near_v4, 81), errno.ECONNREFUSED)
-                for each in one.sockets(4, socket.AF_INET6):
-                    self.assertEqual(refusal(each, near.near_v6, 81), errno.ECONNREFUSED)
-                for each in one.sockets(2):  # a router's word
-                    self.assertEqual(refusal(each, "10.99.0.1", 80), errno.EHOSTUNREACH)
-                for each in one.sockets(1):  # no neighbour
-                    self.assertEqual(refusal(each, silent[:-2] + "78", 80), errno.EHOSTUNREACH)
-                for each in one.sockets(1, socket.AF_INET6):
-                    self.assertEqual(refusal(each, near.near_v6[:-1] + "78", 80), errno.EHOSTUNREACH)
+                for count, address, error in planned:
+                    for each in one.sockets(count, socket.AF_INET6 if ":" in address else socket.AF_INET):
+                        start_connect(each, address, 81, error == errno.ETIMEDOUT)
+                        begun.append((each, error))
                 for each in one.sockets(6):  # its owner does not wait
                     start_connect(each, silent, 80)
                     each.close()
@@ -300,10 +269,8 @@ class Failures(Connlat):
                 kept = other.sockets(6)
                 errors = [each.connect_ex((far.near_v4, 80)) for each in kept]
                 self.assertEqual(errors, 4 * [0] + 2 * [errno.EADDRNOTAVAIL])
-                for each in unanswered:
-                    live.until(lambda each=each: each.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                               == errno.ETIMEDOUT, "a connect times out")
-                print(f"    timed out after {time.monotonic() - begun:.1f} s", flush=True)
+                for each, error in begun:
+                    self.assertEqual(wait_error(each), error)
             for each in kept:
                 each.close()
 
@@ -332,8 +299,7 @@ class Failures(Connlat):
             for packet in (net.segment(stranger, near.far_v4, 80, port, TCP_SYN, sequence=1),
                            net.segment(stranger, near.far_v4, 80, port, TCP_RST, sequence=2)):
                 raw.sendto(packet, (near.far_v4, 0))
-            live.until(lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET,
-                       "the connection is reset")
+            self.assertEqual(wait_error(connection), errno.ECONNRESET)
 
         self.check_counters(self.traced(work), one, failed=1, reset=1, refused=0, connected=0)
 
