@@ -6,6 +6,7 @@
  * of them. Else raw tracepoints, of whose arguments only those are read that never moved.
  */
 #include "common/cgroup.bpf.h"
+#include "common/hist_add.bpf.h"
 #include "common/kernel.bpf.h"
 #include "common/task_filter.bpf.h"
 #include "common/task_notes.bpf.h"
@@ -141,22 +142,6 @@ static __always_inline int begin(struct task_struct *task, __u32 kind, bool wait
     return 0;
 }
 
-static __always_inline void add_time(struct vt_hist *hist, __u64 ns)
-{
-    __u32 bucket = vt_hist_bucket(ns), epoch = mem_epoch, parity = epoch & 1;
-
-    __sync_fetch_and_add(&hist->sum, ns);
-    /* Of two at once the smaller one may stay: the reader takes the edge of its bucket then. */
-    if (hist->epoch[parity] != epoch) {
-        hist->epoch[parity] = epoch;
-        hist->max[parity] = ns;
-    } else if (ns > hist->max[parity]) {
-        hist->max[parity] = ns;
-    }
-    if (bucket < VT_HIST_BUCKETS)
-        __sync_fetch_and_add(&hist->buckets[bucket], 1);
-}
-
 static __always_inline int end(__u32 tid, bool waits, __u64 pages)
 {
     struct vt_mem_open_key at = {.tid = tid, .waits = waits};
@@ -180,7 +165,7 @@ static __always_inline int end(__u32 tid, bool waits, __u64 pages)
     }
     if (pages) /* of a constant 0 the compiler makes an atomic OR, which 5.10 does not know */
         __sync_fetch_and_add(&stat->pages, pages);
-    add_time(&stat->time, now - start);
+    hist_add_shared(&stat->time, now - start, mem_epoch);
     if (slot == VT_MEM_SLOT_OTHER)
         __sync_fetch_and_add(&mem_map_full, 1);
     __sync_fetch_and_add(&stat->count,

@@ -21,14 +21,6 @@ SchedParts parts(const ToolOptions&)
     return {};
 }
 
-Histogram& histogram_of(Row& row, const char* name)
-{
-    const auto known = std::ranges::find(row.histograms, name, &NamedHistogram::name);
-    if (known != row.histograms.end())
-        return known->histogram;
-    return row.histograms.emplace_back(NamedHistogram{name, {}}).histogram;
-}
-
 void add_figure(Row& row, const BlockFigure& figure, const ToolOptions& options)
 {
     row.histogram.merge(figure.total);

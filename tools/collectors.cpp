@@ -226,11 +226,20 @@ MemoryConfig memory_config(bool on, const SchedConfig& sched)
             .entities = sched.entities};
 }
 
+TcpConfig tcp_config(const ToolOptions& options, const TcpParts& parts)
+{
+    return {.parts = parts,
+            .key = options.peers,
+            .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
+}
+
 // Whose hierarchy figures are charged to.
 std::string_view controller_of(const Measured& measured)
 {
     if (measured.memory)
         return kMemoryController;
+    if (measured.tcp.any())
+        return kOnlyV2;
     return measured.block.any() ? kBlockController : kCpuController;
 }
 
@@ -256,7 +265,7 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, tcp, hierarchy, with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -274,6 +283,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     KvmCollector::prepare(self->object_, kvm);
     BlockCollector::prepare(self->object_, block);
     MemoryCollector::prepare(self->object_, memory);
+    TcpCollector::prepare(self->object_, tcp);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -340,6 +350,15 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->memory_ = std::move(*started);
     }
+    if (tcp.parts.any()) {
+        auto started =
+            TcpCollector::start(self->object_, tcp, [raw = self.get()](SlowSession session) {
+                raw->slow_.sessions.push_back(std::move(session));
+            });
+        if (!started)
+            return started.error();
+        self->tcp_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -380,6 +399,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .kvm = kvm_config(measured.kvm, *config),
                     .block = *block,
                     .memory = memory_config(measured.memory, *config),
+                    .tcp = tcp_config(options, measured.tcp),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -459,6 +479,8 @@ Result<SlowEvents> Collectors::poll()
         stacks_->poll();
     if (memory_)
         memory_->poll();
+    if (tcp_)
+        tcp_->poll();
     if (block_) {
         if (auto polled = block_->poll(); !polled)
             return polled.error();
@@ -509,6 +531,8 @@ void Collectors::release_cgroup(uint64_t id)
         block_->release_cgroup(id);
     if (memory_)
         memory_->release_cgroup(id);
+    if (tcp_)
+        tcp_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -583,6 +607,10 @@ Result<Snapshot> Collectors::read()
     }
     if (memory_)
         memory_->read(snapshot);
+    if (tcp_) {
+        if (auto read = tcp_->read(snapshot); !read)
+            return read.error();
+    }
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)

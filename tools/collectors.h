@@ -13,6 +13,7 @@
 #include "collect/sched_collector.h"
 #include "collect/stack_collector.h"
 #include "collect/state_collector.h"
+#include "collect/tcp_collector.h"
 #include "collect/vm_memory.h"
 #include "collect/vm_watcher.h"
 #include "tools/options.h"
@@ -30,12 +31,14 @@ struct Measured {
     KvmParts kvm;
     BlockParts block;
     bool memory = false; // stalls
+    TcpParts tcp;
 };
 
 // Single events above the threshold of --slower.
 struct SlowEvents {
     std::vector<SlowWait> waits;
     std::vector<SlowRequest> requests;
+    std::vector<SlowSession> sessions;
 };
 
 // The running collectors and the BPF object they live in; all of it ends with this.
@@ -70,6 +73,7 @@ private:
         KvmConfig kvm;
         BlockConfig block;
         MemoryConfig memory;
+        TcpConfig tcp;
         CgroupHierarchy hierarchy;
         bool with_entities = false;
     };
@@ -88,6 +92,7 @@ private:
     std::unique_ptr<RunqCollector> runq_;       // null unless queues are asked for
     std::unique_ptr<BlockCollector> block_;     // null unless block I/O is asked for
     std::unique_ptr<MemoryCollector> memory_;   // null unless stalls are asked for
+    std::unique_ptr<TcpCollector> tcp_;         // null unless TCP is asked for
     std::optional<CgroupMemory> cgroup_memory_; // with memory_
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;

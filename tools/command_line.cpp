@@ -2,6 +2,7 @@
 #include "tools/command_line.h"
 
 #include "base/printable.h"
+#include "tools/peer_options.h"
 
 #include <fmt/format.h>
 
@@ -54,6 +55,8 @@ struct RawOptions {
     std::string slower;
     std::string min;
     std::string max;
+    std::string by;
+    std::string subnet;
     std::string format = "text";
     std::string watch;
 };
@@ -137,6 +140,18 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
         sub->add_option("--slower", raw.slower,
                         "Print each request above MS milliseconds as it ends")
             ->type_name("MS");
+    }
+    if (tool.single_sessions) {
+        sub->add_option("--slower", raw.slower,
+                        "Print each session above MS milliseconds as it ends")
+            ->type_name("MS");
+    }
+    if (tool.peers) {
+        sub->add_option("--by", raw.by,
+                        "Tell peers apart by remote, local, port (default: remote,port)")
+            ->type_name("LIST");
+        sub->add_option("--subnet", raw.subnet, "Only N bits of IPv4 addresses, M of IPv6")
+            ->type_name("N[,M]");
     }
     if (tool.disks)
         sub->add_option(std::string(kDiskFlag), options.device,
@@ -269,6 +284,10 @@ Status check_options(const RawOptions& raw, ToolOptions& options)
         return checked;
     if (auto checked = check_targets(raw, options); !checked)
         return checked;
+    const auto peers = parse_peer_key(raw.by, raw.subnet);
+    if (!peers)
+        return peers.error();
+    options.peers = *peers;
     return check_numbers(raw, options);
 }
 

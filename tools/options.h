@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
+#include "model/tcp.h"
+
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -24,6 +26,8 @@ struct ToolOptions {
     std::string device;                                      // biolatency, iotop: a disk's name
     bool sizes = false;                                      // biolatency
     bool pattern = false;                                    // biolatency
+    PeerKey peers;                                           // of the tools about TCP
+    bool ttfb = false;                                       // tcpconnlat
     bool json = false;
     bool folded = false;
     std::string output; // file, empty is stdout

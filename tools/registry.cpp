@@ -14,6 +14,10 @@
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
 #include "tools/states.h"
+#include "tools/tcpconnlat.h"
+#include "tools/tcplife.h"
+#include "tools/tcpretrans.h"
+#include "tools/tcprtt.h"
 #include "tools/throttle.h"
 #include "tools/vcpu.h"
 #include "tools/vmcost.h"
@@ -24,19 +28,23 @@ namespace vtrace {
 
 Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
 {
-    Measured measured{
-        .sched = tool.parts(options), .kvm = tool.kvm, .block = tool.block, .memory = tool.memory};
+    Measured measured{.sched = tool.parts(options),
+                      .kvm = tool.kvm,
+                      .block = tool.block,
+                      .memory = tool.memory,
+                      .tcp = tool.tcp};
     measured.block.pattern = options.pattern;
+    measured.tcp.first_bytes = options.ttfb;
     return measured;
 }
 
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(),  blame_tool(),      cpudist_tool(),    states_tool(),
-        throttle_tool(), runqlen_tool(),    offcputime_tool(), vmcost_tool(),
-        vcpu_tool(),     kvmexit_tool(),    kvmio_tool(),      kvmirq_tool(),
-        kvmmem_tool(),   biolatency_tool(), iotop_tool(),      memstall_tool(),
+        runqlat_tool(),  blame_tool(),      cpudist_tool(), states_tool(),     throttle_tool(),
+        runqlen_tool(),  offcputime_tool(), vmcost_tool(),  vcpu_tool(),       kvmexit_tool(),
+        kvmio_tool(),    kvmirq_tool(),     kvmmem_tool(),  biolatency_tool(), iotop_tool(),
+        memstall_tool(), tcpconnlat_tool(), tcprtt_tool(),  tcpretrans_tool(), tcplife_tool(),
     };
     return specs;
 }

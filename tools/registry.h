@@ -34,10 +34,13 @@ struct ToolSpec {
     KvmParts kvm = {};                 // what has to be measured of KVM
     BlockParts block = {};             // and of block I/O; with a pattern if the options say so
     bool memory = false;               // and of stalls for memory
+    TcpParts tcp = {};                 // and of TCP; first bytes if the options say so
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false;    // has --slower
     bool single_requests = false; // likewise, for requests to disks
+    bool single_sessions = false; // likewise, for TCP sessions
+    bool peers = false;           // has --by and --subnet
     bool disks = false;           // has --dev
     bool quotas = false;          // shows what the kernel counts of CPU quotas
     bool block_times = false;     // has --min and --max

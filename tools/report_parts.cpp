@@ -30,6 +30,8 @@ size_t unresolved(const Report& report)
         look_at(row.victim);
         look_at(row.cause);
     }
+    for (const ConnectRow& row : report.connecting)
+        look_at(row.entity);
     return ids.size();
 }
 
@@ -106,6 +108,14 @@ void add_open(Report& report, const Snapshot& snapshot, const Entities& entities
     }
     std::ranges::stable_sort(report.open, std::greater{},
                              [](const OpenRow& r) { return r.wait.wait_ns; });
+}
+
+Histogram& histogram_of(Row& row, std::string_view name)
+{
+    const auto known = std::ranges::find(row.histograms, name, &NamedHistogram::name);
+    if (known != row.histograms.end())
+        return known->histogram;
+    return row.histograms.emplace_back(NamedHistogram{std::string(name), {}}).histogram;
 }
 
 void finish(Report& report, const ToolOptions& options)

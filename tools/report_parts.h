@@ -29,6 +29,9 @@ void add_histograms(Report& report, const Snapshot& snapshot, const Entities& en
 void add_open(Report& report, const Snapshot& snapshot, const Entities& entities,
               const std::string& kind);
 
+// A histogram of the row by its name; made at the first call.
+Histogram& histogram_of(Row& row, std::string_view name);
+
 // Counts the entities without a name; merges the rows beyond those asked for into one.
 void finish(Report& report, const ToolOptions& options);
 

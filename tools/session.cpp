@@ -5,6 +5,7 @@
 #include "entity/entities.h"
 #include "render/block_text.h"
 #include "render/json.h"
+#include "render/tcp_text.h"
 #include "render/text.h"
 #include "tools/collectors.h"
 #include "tools/report_parts.h"
@@ -122,14 +123,20 @@ private:
             say("measuring; Ctrl-C ends it and prints the report\n");
     }
 
+    [[nodiscard]] std::string slow_heading() const
+    {
+        const std::string kind = options_.wait_kind();
+        if (tool_.single_requests)
+            return slow_request_heading(kind, style_);
+        return tool_.single_sessions ? slow_session_heading(kind, style_)
+                                     : slow_wait_heading(kind, style_);
+    }
+
     Status wait_until(steady_clock::time_point deadline)
     {
         if (options_.slower_ms > 0 && !options_.json && !headed_) {
             headed_ = true;
-            const std::string heading = tool_.single_requests
-                                            ? slow_request_heading(options_.wait_kind(), style_)
-                                            : slow_wait_heading(options_.wait_kind(), style_);
-            if (auto written = output_.write(heading); !written)
+            if (auto written = output_.write(slow_heading()); !written)
                 return written;
         }
         while (!stop_requested()) {
@@ -149,7 +156,7 @@ private:
         const auto slow = collectors_->poll();
         if (!slow)
             return slow.error();
-        if (slow->waits.empty() && slow->requests.empty())
+        if (slow->waits.empty() && slow->requests.empty() && slow->sessions.empty())
             return ok();
         const CgroupFacts facts = collectors_->names();
         const std::vector<EntityFact> found = collectors_->entities();
@@ -166,6 +173,11 @@ private:
             const Entity entity = entity_of(entities, request.key.owner, kind);
             lines += options_.json ? render_json(request, entity, tool)
                                    : render_text(request, entity, style_);
+        }
+        for (const SlowSession& session : slow->sessions) {
+            const Entity entity = entity_of(entities, session.owner, kind);
+            lines += options_.json ? render_json(session, entity, tool)
+                                   : render_text(session, entity, style_);
         }
         return output_.write(lines);
     }

@@ -461,12 +461,103 @@ struct bdi_writeback {
     struct cgroup_subsys_state *blkcg_css; /* CONFIG_CGROUP_WRITEBACK */
 };
 
+/* ---- sockets: include/net/sock.h, include/linux/cgroup-defs.h ---- */
+
+struct sock;
+
+struct sock_common {
+    volatile unsigned char skc_state; /* BPF_TCP_* */
+    struct sock *skc_listener;        /* of BPF_TCP_NEW_SYN_RECV only */
+    unsigned short skc_family;
+    __be32 skc_daddr;
+    __be32 skc_rcv_saddr;
+    __be16 skc_dport;
+    __u16 skc_num;           /* the local port, in the order of the host */
+    unsigned long skc_flags; /* enum sock_flags, by bit */
+};
+
+struct sock {
+    struct sock_common __sk_common;
+    __u16 sk_protocol;
+    int sk_err;
+};
+
+struct in6_addr {
+    union {
+        __u8 u6_addr8[16];
+    } in6_u;
+};
+
+struct sock_common___with_ipv6 { /* CONFIG_IPV6 */
+    struct in6_addr skc_v6_daddr;
+    struct in6_addr skc_v6_rcv_saddr;
+};
+
+/* In the default (v2) hierarchy; a pointer of its own since 8520e224f547. */
+struct sock_cgroup_data___until_5_14 {
+    __u64 val; /* struct cgroup *, unless one of the two lowest bits is set */
+};
+
+struct sock___until_5_14 {
+    struct sock_cgroup_data___until_5_14 sk_cgrp_data; /* CONFIG_SOCK_CGROUP_DATA */
+};
+
+struct sock_cgroup_data___since_5_15 {
+    struct cgroup *cgroup;
+};
+
+struct sock___since_5_15 {
+    struct sock_cgroup_data___since_5_15 sk_cgrp_data;
+};
+
 /* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
 
 struct seq_file;
 
+/* ---- TCP: include/linux/tcp.h, include/net/inet_connection_sock.h, include/net/tcp.h ---- */
+
+struct inet_connection_sock {
+    __u8 icsk_ca_state : 5; /* enum tcp_ca_state */
+    __u8 icsk_pending;      /* ICSK_TIME_* */
+};
+
+struct tcp_sock {
+    struct inet_connection_sock inet_conn;
+    __u64 bytes_sent; /* of payload, with what was sent again */
+    __u64 bytes_retrans;
+    __u64 bytes_received; /* of payload, and one for a FIN */
+    __u64 bytes_acked;    /* of payload, and one for a SYN of its own and for a FIN */
+    __u32 segs_out;
+    __u32 segs_in;
+    __u32 total_retrans; /* segments */
+    __u32 snd_una;
+    __u32 snd_nxt;
+    __u32 srtt_us; /* eighths of a microsecond; 0: there was no round trip yet */
+};
+
+struct tcp_skb_cb { /* in sk_buff::cb of what TCP has received */
+    __u32 seq;
+    __u32 end_seq;
+    __u8 tcp_flags; /* of 16 bits since 6.16; the lower ones are those of before */
+};
+
+struct sk_buff {
+    char cb[48];
+};
+
 struct bpf_iter_meta {
     struct seq_file *seq;
+};
+
+struct bpf_iter__tcp { /* of the network namespace that it was made in */
+    struct bpf_iter_meta *meta;
+    struct sock_common *sk_common; /* NULL in the call that ends an iteration */
+};
+
+struct bpf_iter__bpf_map_elem {
+    struct bpf_iter_meta *meta;
+    void *key; /* NULL in the call that ends an iteration */
+    void *value;
 };
 
 struct bpf_iter__task {

@@ -8,6 +8,7 @@
 #include "vtrace/sched.h"
 #include "vtrace/stacks.h"
 #include "vtrace/states.h"
+#include "vtrace/tcp.h"
 
 // bpftool copies C's name of the type into a header that C++ reads, too.
 #define _Bool bool

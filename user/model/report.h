@@ -92,6 +92,13 @@ struct KillRow {
     OomKill kill;
 };
 
+// A TCP connection that nobody had answered.
+struct ConnectRow {
+    Entity entity;
+    Entity peer;
+    OpenConnect connect;
+};
+
 // What one tool says about one window. Data only.
 struct Report {
     std::string tool;
@@ -99,16 +106,18 @@ struct Report {
     std::string event = "wait"; // what the rows count
     std::string metric;         // the name of the rows' histogram in JSON; empty: they have none
     std::string nested;         // the name of rows' rows in JSON
+    std::string nested_again;   // and of the rows in them, if they have some
     std::string group; // the kind of the rows, worst first; empty: there is one row, the host
     HostFacts host;
     int64_t start_ns = 0; // ns since 1970
     uint64_t duration_ns = 0;
     std::vector<Row> rows;
-    size_t rows_left_out = 0;         // by --top
-    Histogram left_out;               // their merged histogram
-    std::vector<OpenRow> open;        // longest first
-    std::vector<RequestRow> requests; // likewise
-    std::vector<KillRow> kills;       // in the order of time
+    size_t rows_left_out = 0;           // by --top
+    Histogram left_out;                 // their merged histogram
+    std::vector<OpenRow> open;          // longest first
+    std::vector<RequestRow> requests;   // likewise
+    std::vector<KillRow> kills;         // in the order of time
+    std::vector<ConnectRow> connecting; // longest first
     std::vector<std::string> notes;
     Loss loss;
     Overhead overhead;

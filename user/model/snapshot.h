@@ -9,6 +9,7 @@
 #include "model/memory.h"
 #include "model/owner.h"
 #include "model/states.h"
+#include "model/tcp.h"
 
 #include <cstdint>
 #include <optional>
@@ -270,6 +271,7 @@ struct Snapshot {
     KvmSnapshot kvm;
     BlockSnapshot block;
     MemorySnapshot memory;
+    TcpSnapshot tcp;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

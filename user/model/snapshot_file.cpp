@@ -658,6 +658,119 @@ MemorySnapshot memory_from(const Json& json)
     return memory;
 }
 
+Json to_json(const TcpPeer& peer)
+{
+    return {to_json(peer.owner), peer.remote, peer.local, peer.port, peer.side, peer.others};
+}
+
+TcpPeer tcp_peer_from(const Json& json)
+{
+    return {.owner = owner_from(json.at(0)),
+            .remote = json.at(1).get<std::string>(),
+            .local = json.at(2).get<std::string>(),
+            .port = number<uint16_t>(json.at(3)),
+            .side = number<uint8_t>(json.at(4)),
+            .others = json.at(5).get<bool>()};
+}
+
+Json to_json(const TcpVolume& v)
+{
+    return {v.sent, v.received, v.segments_out, v.segments_in, v.retransmitted};
+}
+
+TcpVolume tcp_volume_from(const Json& json)
+{
+    return {.sent = number<uint64_t>(json.at(0)),
+            .received = number<uint64_t>(json.at(1)),
+            .segments_out = number<uint64_t>(json.at(2)),
+            .segments_in = number<uint64_t>(json.at(3)),
+            .retransmitted = number<uint64_t>(json.at(4))};
+}
+
+Json to_json(const TcpFigure& f)
+{
+    Json again = Json::array();
+    for (const TcpRetransmits& r : f.again)
+        again.push_back({r.kind, r.state, r.segments, r.events});
+    return {{"peer", to_json(f.peer)},
+            {"connected", f.connected},
+            {"accepted", f.accepted},
+            {"untimed", f.untimed},
+            {"no_first_byte", f.no_first_byte},
+            {"sessions", f.sessions},
+            {"ages_unknown", f.ages_unknown},
+            {"open", f.open},
+            {"failed", f.failed},
+            {"volume", to_json(f.volume)},
+            {"again", again},
+            {"connect", to_json(f.connect)},
+            {"accept", to_json(f.accept)},
+            {"first_byte", to_json(f.first_byte)},
+            {"duration", to_json(f.duration)},
+            {"round_trip", to_json(f.round_trip)}};
+}
+
+TcpFigure tcp_figure_from(const Json& json)
+{
+    TcpFigure figure = {.peer = tcp_peer_from(json.at("peer")),
+                        .connected = number<uint64_t>(json.at("connected")),
+                        .accepted = number<uint64_t>(json.at("accepted")),
+                        .untimed = number<uint64_t>(json.at("untimed")),
+                        .no_first_byte = number<uint64_t>(json.at("no_first_byte")),
+                        .sessions = number<uint64_t>(json.at("sessions")),
+                        .ages_unknown = number<uint64_t>(json.at("ages_unknown")),
+                        .open = number<uint64_t>(json.at("open")),
+                        .volume = tcp_volume_from(json.at("volume")),
+                        .connect = histogram_from(json.at("connect")),
+                        .accept = histogram_from(json.at("accept")),
+                        .first_byte = histogram_from(json.at("first_byte")),
+                        .duration = histogram_from(json.at("duration")),
+                        .round_trip = histogram_from(json.at("round_trip"))};
+    for (size_t cause = 0; cause < figure.failed.size(); cause++)
+        figure.failed.at(cause) = number<uint64_t>(json.at("failed").at(cause));
+    for (const Json& r : json.at("again")) {
+        figure.again.push_back({.kind = number<uint32_t>(r.at(0)),
+                                .state = number<uint32_t>(r.at(1)),
+                                .segments = number<uint64_t>(r.at(2)),
+                                .events = number<uint64_t>(r.at(3))});
+    }
+    return figure;
+}
+
+Json to_json(const TcpSnapshot& tcp)
+{
+    Json figures = Json::array();
+    for (const TcpFigure& f : tcp.figures)
+        figures.push_back(to_json(f));
+    Json connecting = Json::array();
+    for (const OpenConnect& c : tcp.connecting)
+        connecting.push_back({to_json(c.peer), c.tgid, latin1(c.comm), c.age_ns});
+    const PeerKey& key = tcp.key;
+    return {{"key", {key.remote, key.local, key.port, key.bits4, key.bits6}},
+            {"figures", figures},
+            {"connecting", connecting}};
+}
+
+TcpSnapshot tcp_from(const Json& json)
+{
+    TcpSnapshot tcp;
+    const Json& key = json.at("key");
+    tcp.key = {.remote = key.at(0).get<bool>(),
+               .local = key.at(1).get<bool>(),
+               .port = key.at(2).get<bool>(),
+               .bits4 = number<uint32_t>(key.at(3)),
+               .bits6 = number<uint32_t>(key.at(4))};
+    for (const Json& f : json.at("figures"))
+        tcp.figures.push_back(tcp_figure_from(f));
+    for (const Json& c : json.at("connecting")) {
+        tcp.connecting.push_back({.peer = tcp_peer_from(c.at(0)),
+                                  .tgid = number<uint32_t>(c.at(1)),
+                                  .comm = bytes_of(c.at(2).get<std::string>()),
+                                  .age_ns = number<uint64_t>(c.at(3))});
+    }
+    return tcp;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -770,6 +883,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"kvm", to_json(snapshot.kvm)},
         {"block", to_json(snapshot.block)},
         {"memory", to_json(snapshot.memory)},
+        {"tcp", to_json(snapshot.tcp)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -800,6 +914,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.kvm = kvm_from(json.at("kvm"));
         snapshot.block = block_from(json.at("block"));
         snapshot.memory = memory_from(json.at("memory"));
+        snapshot.tcp = tcp_from(json.at("tcp"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

@@ -104,8 +104,10 @@ std::string members(const Json& object)
     return text.substr(1, text.size() - 2);
 }
 
-// `metric` names the histogram of the row; of the rows in it, too.
-std::string row_json(const Row& row, const std::string& metric, const std::string& nested)
+// `metric` names the histogram of the row; of the rows in it, too. Those are named by `nested`, and what is in
+// them by `again`.
+std::string row_json(const Row& row, const std::string& metric, const std::string& nested,
+                     const std::string& again)
 {
     std::string metrics;
     const auto add = [&](const std::string& name, const std::string& json) {
@@ -119,7 +121,7 @@ std::string row_json(const Row& row, const std::string& metric, const std::strin
         add(m.name, metric_json(m));
     std::string rows;
     for (const Row& inner : row.rows)
-        rows += (rows.empty() ? "" : ",") + row_json(inner, metric, "");
+        rows += (rows.empty() ? "" : ",") + row_json(inner, metric, again, "");
     const Json head =
         row.stack ? stack_json(*row.stack) : Json{{"entity", entity_json(row.entity)}};
     std::string text = fmt::format(R"({{{},"metrics":{{{}}})", members(head), metrics);
@@ -174,6 +176,15 @@ Json kill_json(const KillRow& row)
               {"comm", printable(kill.cause_comm)}}}};
 }
 
+Json connect_json(const ConnectRow& row)
+{
+    return {{"entity", entity_json(row.entity)},
+            {"peer", entity_json(row.peer)},
+            {"pid", row.connect.tgid},
+            {"comm", printable(row.connect.comm)},
+            {"age_ns", row.connect.age_ns}};
+}
+
 Json loss_json(const Loss& loss)
 {
     Json json = Json::object();
@@ -214,7 +225,8 @@ std::string render_json(const Report& report, bool with_overhead)
                        {"title", report.title}};
     std::string rows;
     for (const Row& row : report.rows)
-        rows += (rows.empty() ? "" : ",") + row_json(row, report.metric, report.nested);
+        rows += (rows.empty() ? "" : ",") +
+                row_json(row, report.metric, report.nested, report.nested_again);
     std::string left_out;
     if (report.rows_left_out != 0) {
         left_out = fmt::format(R"("rows_left_out":{},"left_out":{},)", report.rows_left_out,
@@ -233,6 +245,11 @@ std::string render_json(const Report& report, bool with_overhead)
         tail["kills"] = Json::array();
         for (const KillRow& row : report.kills)
             tail["kills"].push_back(kill_json(row));
+    }
+    if (!report.connecting.empty()) {
+        tail["connecting"] = Json::array();
+        for (const ConnectRow& row : report.connecting)
+            tail["connecting"].push_back(connect_json(row));
     }
     tail["notes"] = report.notes;
     tail["loss"] = loss_json(report.loss);
@@ -274,6 +291,32 @@ std::string render_json(const SlowRequest& request, const Entity& entity, const 
     if (request.split) {
         json["queue_ns"] = request.queue_ns;
         json["device_ns"] = request.device_ns;
+    }
+    return json.dump() + "\n";
+}
+
+std::string render_json(const SlowSession& session, const Entity& entity, const std::string& tool)
+{
+    const TcpVolume& volume = session.volume;
+    Json json = {{"schema", kSchema},
+                 {"tool", tool},
+                 {"event", "slow_session"},
+                 {"time", format_time(session.end_ns)},
+                 {"entity", entity_json(entity)},
+                 {"side", side_name(session.side)},
+                 {"remote", session.remote},
+                 {"remote_port", session.remote_port},
+                 {"local", session.local},
+                 {"local_port", session.local_port},
+                 {"duration_ns", session.ns},
+                 {"bytes_sent", volume.sent},
+                 {"bytes_received", volume.received},
+                 {"segments_sent", volume.segments_out},
+                 {"segments_received", volume.segments_in},
+                 {"retransmitted", volume.retransmitted}};
+    if (session.tgid != 0) {
+        json["pid"] = session.tgid;
+        json["comm"] = printable(session.comm);
     }
     return json.dump() + "\n";
 }

@@ -16,5 +16,6 @@ std::string render_json(const SlowWait& wait, const Entity& entity, const std::s
 
 // A single slow request to a disk, likewise.
 std::string render_json(const SlowRequest& request, const Entity& entity, const std::string& tool);
+std::string render_json(const SlowSession& session, const Entity& entity, const std::string& tool);
 
 } // namespace vtrace

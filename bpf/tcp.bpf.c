@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * TCP: connections, round trips, segments sent again and sessions, by whose socket and with whom.
+ *
+ * The kernel counts bytes, segments and round trips in each socket by itself: they are read when a session begins
+ * and ends, and by an iterator at each report. Only round trips take a program on each segment received.
+ */
+#include "common/cgroup.bpf.h"
+#include "common/hist_add.bpf.h"
+#include "common/kernel.bpf.h"
+#include "common/socket.bpf.h"
+#include "vtrace/tcp.h"
+
+#include <bpf/bpf_endian.h>
+
+#define TCP_IPPROTO 6
+#define TCP_AF_INET 2
+#define TCP_AF_INET6 10
+#define TCP_SOCK_DONE 1  /* enum sock_flags: its peer has sent a FIN */
+#define TCP_RECOVERY 3   /* enum tcp_ca_state */
+#define TCP_LOSS 4       /* likewise */
+#define TCP_LOSS_PROBE 5 /* ICSK_TIME_LOSS_PROBE */
+#define TCP_FIN 0x01
+
+const volatile bool tcp_first_bytes = false;
+const volatile bool tcp_round_trips = false;
+const volatile bool tcp_retransmits = false;
+const volatile bool tcp_sessions = false;
+const volatile __u64 tcp_slower_ns =
+    0; /* sessions that last at least that long are shown one by one; 0: none */
+const volatile __u32 tcp_cpus = 1; /* of the table of round trips */
+
+/* What tells peers apart: zero bits are left out. In network order, as addresses are. */
+const volatile struct vt_address tcp_remote_mask4 = {};
+const volatile struct vt_address tcp_remote_mask6 = {};
+const volatile struct vt_address tcp_local_mask4 = {};
+const volatile struct vt_address tcp_local_mask6 = {};
+const volatile bool tcp_by_port = false;
+
+__u32 tcp_epoch = 1; /* counts reports */
+__u64 tcp_map_full = 0;
+__u64 tcp_clock_anomaly = 0;
+__u64 tcp_sockets_lost = 0; /* no room for them */
+__u64 tcp_missed_start = 0; /* ends of what was not seen to begin */
+__u64 tcp_ring_dropped = 0;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, __u64); /* struct sock * */
+    __type(value, struct vt_tcp_socket);
+} tcp_sockets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct vt_tcp_key);
+    __type(value, __u32);
+} tcp_slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 1);
+    __type(value, __u32);
+} tcp_free_slots SEC(".maps");
+
+/* Of those that have no place for their peer. */
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 1);
+    __type(value, __u32);
+} tcp_spare_slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_tcp_key);
+} tcp_keys SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_tcp_stat);
+} tcp_stats SEC(".maps");
+
+/* VT_TCP_HISTS of each slot. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_hist);
+} tcp_hists SEC(".maps");
+
+/* One of each slot and CPU. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_hist);
+} tcp_rtts SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_tcp_retransmits);
+} tcp_again SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 1 << 20);
+} tcp_ended SEC(".maps");
+
+/* ---- whose, and with whom ---- */
+
+static __always_inline void read_v4(struct vt_address *to, __be32 *from)
+{
+    __be32 v4 = 0;
+
+    bpf_core_read(&v4, sizeof(v4), from);
+    to->half[0] = 0;
+    to->half[1] =
+        (__u64)v4 << 32 | 0xffff0000; /* ::ffff:a.b.c.d, as a little-endian CPU reads it */
+}
+
+static __always_inline void read_addresses(struct sock *sk, struct vt_address *remote,
+                                           struct vt_address *local)
+{
+    struct sock_common___with_ipv6 *v6 = (void *)sk;
+
+    if (BPF_CORE_READ(sk, __sk_common.skc_family) == TCP_AF_INET6 &&
+        bpf_core_field_exists(v6->skc_v6_daddr)) {
+        bpf_core_read(remote, sizeof(*remote), &v6->skc_v6_daddr);
+        bpf_core_read(local, sizeof(*local), &v6->skc_v6_rcv_saddr);
+        return;
+    }
+    read_v4(remote, &sk->__sk_common.skc_daddr);
+    read_v4(local, &sk->__sk_common.skc_rcv_saddr);
+}
+
+static __always_inline bool is_v4(const struct vt_address *address)
+{
+    return !address->half[0] && (__u32)address->half[1] == 0xffff0000;
+}
+
+static __always_inline void cut(struct vt_address *address, const volatile struct vt_address *mask4,
+                                const volatile struct vt_address *mask6)
+{
+    if (is_v4(address))
+        mask6 = mask4;
+    address->half[0] &= mask6->half[0];
+    address->half[1] &= mask6->half[1];
+}
+
+static __always_inline __u16 remote_port(struct sock *sk)
+{
+    return bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
+
+static __always_inline __u16 local_port(struct sock *sk)
+{
+    return BPF_CORE_READ(sk, __sk_common.skc_num);
+}
+
+static __always_inline __u32 new_slot(void *free_slots, struct vt_tcp_key *key)
+{
+    struct vt_tcp_key none = {};
+    __u32 slot, *known;
+
+    if (bpf_map_pop_elem(free_slots, &slot))
+        return VT_TCP_SLOT_OTHER;
+    bpf_map_update_elem(&tcp_keys, &slot, key, BPF_ANY);
+    if (!bpf_map_update_elem(&tcp_slots, key, &slot, BPF_NOEXIST))
+        return slot;
+    bpf_map_update_elem(&tcp_keys, &slot, &none, BPF_ANY);
+    bpf_map_push_elem(free_slots, &slot, 0);
+    known = bpf_map_lookup_elem(&tcp_slots, key);
+    return known ? *known : VT_TCP_SLOT_OTHER;
+}
+
+/* Where there is none left for a peer, those of its cgroup share one. */
+static __noinline __u32 take_slot(struct vt_tcp_key *key)
+{
+    struct vt_tcp_key shared = {.used = 1, .no_peer = 1};
+    __u32 slot, *known = bpf_map_lookup_elem(&tcp_slots, key);
+
+    if (known)
+        return *known;
+    slot = new_slot(&tcp_free_slots, key);
+    if (slot != VT_TCP_SLOT_OTHER)
+        return slot;
+    __sync_fetch_and_add(&tcp_map_full, 1);
+    shared.cgroup_id = key->cgroup_id;
+    shared.side = key->side;
+    known = bpf_map_lookup_elem(&tcp_slots, &shared);
+    return known ? *known : new_slot(&tcp_spare_slots, &shared);
+}
+
+static __always_inline bool is_selected(struct cgroup *cgroup)
+{
+    return !cgroup_target || (cgroup && cgroup_selected(cgroup));
+}
+
+/* False if the socket was not asked for. */
+static __noinline bool find_slot(struct sock *sk, __u32 side, __u32 *slot)
+{
+    struct cgroup *cgroup = socket_cgroup(sk);
+    struct vt_tcp_key key = {.used = 1};
+
+    if (!slot || !is_selected(cgroup))
+        return false;
+    key.cgroup_id = cgroup ? cgroup_id(cgroup) : 0;
+    key.side = side;
+    read_addresses(sk, &key.remote, &key.local);
+    cut(&key.remote, &tcp_remote_mask4, &tcp_remote_mask6);
+    cut(&key.local, &tcp_local_mask4, &tcp_local_mask6);
+    if (tcp_by_port)
+        key.port = side == VT_TCP_OUT ? remote_port(sk) : local_port(sk);
+    *slot = take_slot(&key);
+    return true;
+}
+
+/* ---- what the kernel counts of a socket ---- */
+
+static __always_inline void read_volume(struct sock *sk, struct vt_tcp_volume *volume)
+{
+    struct tcp_sock *tcp = (void *)sk;
+    __u64 again = BPF_CORE_READ(tcp, bytes_retrans);
+    __u64 fin = BPF_CORE_READ(sk, __sk_common.skc_flags) >> TCP_SOCK_DONE & 1;
+
+    volume->sent = BPF_CORE_READ(tcp, bytes_sent);
+    volume->sent = volume->sent > again ? volume->sent - again : 0;
+    volume->received = BPF_CORE_READ(tcp, bytes_received);
+    volume->received -= volume->received ? fin : 0;
+    volume->segments_out = BPF_CORE_READ(tcp, segs_out);
+    volume->segments_in = BPF_CORE_READ(tcp, segs_in);
+    volume->retransmitted = BPF_CORE_READ(tcp, total_retrans);
+}
+
+static __always_inline void volume_since(struct vt_tcp_volume *volume,
+                                         const struct vt_tcp_volume *before)
+{
+    volume->sent -= before->sent;
+    volume->received -= before->received;
+    volume->segments_out -= before->segments_out;
+    volume->segments_in -= before->segments_in;
+    volume->retransmitted -= before->retransmitted;
+}
+
+static __always_inline void add_to(__u64 *counter, __u64 value)
+{
+    if (value) /* of a constant 0 the compiler makes an atomic OR, which 5.10 does not know */
+        __sync_fetch_and_add(counter, value);
+}
+
+static __always_inline void add_time(__u32 slot, enum vt_tcp_hist which, __u64 ns)
+{
+    __u32 at = slot * VT_TCP_HISTS + which;
+    struct vt_hist *hist = bpf_map_lookup_elem(&tcp_hists, &at);
+
+    if (hist)
+        hist_add_shared(hist, ns, tcp_epoch);
+}
+
+/* False if time went backwards. */
+static __always_inline bool add_since(__u32 slot, enum vt_tcp_hist which, __u64 start, __u64 now)
+{
+    if (now < start) {
+        __sync_fetch_and_add(&tcp_clock_anomaly, 1);
+        return false;
+    }
+    add_time(slot, which, now - start);
+    return true;
+}
+
+/* ---- connections and sessions ---- */
+
+static __always_inline void keep(struct sock *sk, struct vt_tcp_socket *state)
+{
+    __u64 at = (__u64)sk;
+
+    if (bpf_map_update_elem(&tcp_sockets, &at, state, BPF_ANY))
+        __sync_fetch_and_add(&tcp_sockets_lost, 1);
+}
+
+static __always_inline void forget(struct sock *sk)
+{
+    __u64 at = (__u64)sk;
+
+    bpf_map_delete_elem(&tcp_sockets, &at);
+}
+
+/* In the task that connects. */
+static __always_inline void connects(struct sock *sk)
+{
+    struct vt_tcp_socket state = {.side = VT_TCP_OUT, .connecting = 1};
+
+    if (!find_slot(sk, VT_TCP_OUT, &state.slot))
+        return;
+    state.wants_byte = tcp_first_bytes;
+    state.tgid = bpf_get_current_pid_tgid() >> 32;
+    bpf_get_current_comm(state.comm, sizeof(state.comm));
+    read_volume(sk, &state.before);
+    state.retransmitted = state.before.retransmitted;
+    state.start = bpf_ktime_get_ns();
+    keep(sk, &state);
+}
+
+static __always_inline bool needs_sessions(void)
+{
+    return tcp_sessions || tcp_retransmits || tcp_round_trips;
+}
+
+static __always_inline void connected(struct sock *sk, struct vt_tcp_socket *state)
+{
+    struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
+    __u64 now = bpf_ktime_get_ns();
+
+    if (!stat)
+        return;
+    __sync_fetch_and_add(&stat->connected, 1);
+    add_since(state->slot, VT_TCP_CONNECT, state->start, now);
+    state->connecting = 0;
+    if (tcp_sessions)
+        state->start = now;
+    if (!needs_sessions() && !state->wants_byte)
+        forget(sk);
+}
+
+/* Of the kernel's own measure, in the last step of the handshake; none of a SYN-ACK that was sent again. */
+static __always_inline void accepted(struct sock *sk)
+{
+    struct vt_tcp_socket state = {.side = VT_TCP_IN};
+    struct vt_tcp_stat *stat;
+    __u64 rtt;
+
+    if (!find_slot(sk, VT_TCP_IN, &state.slot))
+        return;
+    stat = bpf_map_lookup_elem(&tcp_stats, &state.slot);
+    if (!stat)
+        return;
+    __sync_fetch_and_add(&stat->accepted, 1);
+    rtt = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us);
+    if (rtt)
+        add_time(state.slot, VT_TCP_ACCEPT, rtt * 125); /* eighths of a microsecond */
+    else
+        __sync_fetch_and_add(&stat->untimed, 1);
+    if (!needs_sessions())
+        return;
+    /* Its SYN-ACKs that were sent again are the listener's. */
+    state.before.retransmitted = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
+    state.retransmitted = state.before.retransmitted;
+    state.start = bpf_ktime_get_ns();
+    keep(sk, &state);
+}
+
+static __always_inline __u32 cause_of(struct sock *sk)
+{
+    switch (BPF_CORE_READ(sk, sk_err)) {
+    case 0: return BPF_CORE_READ((struct tcp_sock *)sk, segs_out) ? VT_TCP_CLOSED : VT_TCP_NOT_SENT;
+    case 111: /* ECONNREFUSED */ return VT_TCP_REFUSED;
+    case 110: /* ETIMEDOUT */ return VT_TCP_TIMED_OUT;
+    case 104: /* ECONNRESET */ return VT_TCP_RESET;
+    case 92:  /* ENOPROTOOPT: ICMP's answer of a host that knows no TCP */
+    case 101: /* ENETUNREACH */
+    case 112: /* EHOSTDOWN */
+    case 113: /* EHOSTUNREACH */ return VT_TCP_UNREACHABLE;
+    default: return VT_TCP_FAILED;
+    }
+}
+
+static __always_inline void failed(struct sock *sk, struct vt_tcp_socket *state)
+{
+    struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
+    __u32 cause = cause_of(sk);
+
+    if (stat && cause < VT_TCP_CAUSES)
+        __sync_fetch_and_add(&stat->failed[cause], 1);
+}
+
+static __always_inline void count_again(struct vt_tcp_socket *state, __u32 total, __u32 kind,
+                                        __u32 tcp_state)
+{
+    struct vt_tcp_retransmits *again = bpf_map_lookup_elem(&tcp_again, &state->slot);
+    __u32 segments = total - state->retransmitted;
+
+    if (!again || !segments || kind >= VT_TCP_RETRANSMITS)
+        return;
+    state->retransmitted = total;
+    tcp_state &= VT_TCP_STATES - 1;
+    add_to(&again->segments[kind][tcp_state], segments);
+    __sync_fetch_and_add(&again->events[kind][tcp_state], 1);
+}
+
+/* Bounded, as a session's record is too large for the stack beside the rest. */
+static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
+                                 struct vt_tcp_volume *volume, __u64 now)
+{
+    struct vt_tcp_session *session =
+        bpf_ringbuf_reserve(&tcp_ended, sizeof(struct vt_tcp_session), 0);
+    struct cgroup *cgroup = socket_cgroup(sk);
+
+    if (!session) {
+        __sync_fetch_and_add(&tcp_ring_dropped, 1);
+        return;
+    }
+    session->time = now;
+    session->ns = now - state->start;
+    session->cgroup_id = cgroup ? cgroup_id(cgroup) : 0;
+    session->volume = *volume;
+    read_addresses(sk, &session->remote, &session->local);
+    session->remote_port = remote_port(sk);
+    session->local_port = local_port(sk);
+    session->side = state->side;
+    session->tgid = state->tgid;
+    __builtin_memcpy(session->comm, state->comm, sizeof(session->comm));
+    bpf_ringbuf_submit(session, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void ended(struct sock *sk, struct vt_tcp_socket *state, __u32 before)
+{
+    struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
+    struct vt_tcp_volume volume;
+    __u64 now;
+
+    if (!stat)
+        return;
+    read_volume(sk, &volume);
+    /* Segments that did not get out of this host are known by their sum only. */
+    if (tcp_retransmits)
+        count_again(state, volume.retransmitted, VT_TCP_OTHER, before);
+    if (state->wants_byte)
+        __sync_fetch_and_add(&stat->no_first_byte, 1);
+    if (!needs_sessions())
+        return;
+    volume_since(&volume, &state->before);
+    add_to(&stat->volume.sent, volume.sent);
+    add_to(&stat->volume.received, volume.received);
+    add_to(&stat->volume.segments_out, volume.segments_out);
+    add_to(&stat->volume.segments_in, volume.segments_in);
+    add_to(&stat->volume.retransmitted, volume.retransmitted);
+    if (tcp_sessions && state->start) {
+        now = bpf_ktime_get_ns();
+        if (add_since(state->slot, VT_TCP_DURATION, state->start, now) && tcp_slower_ns &&
+            now - state->start >= tcp_slower_ns)
+            show(sk, state, &volume, now);
+    } else {
+        __sync_fetch_and_add(&stat->ages_unknown, 1);
+    }
+    __sync_fetch_and_add(&stat->sessions, 1);
+}
+
+static __always_inline bool of_session(__u32 state)
+{
+    return state == BPF_TCP_ESTABLISHED || state == BPF_TCP_CLOSE_WAIT ||
+           state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 || state == BPF_TCP_CLOSING ||
+           state == BPF_TCP_LAST_ACK;
+}
+
+static __always_inline void closed(struct sock *sk, __u32 before)
+{
+    __u64 at = (__u64)sk;
+    struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
+
+    if (!state) {
+        if (of_session(before) && needs_sessions() && is_selected(socket_cgroup(sk)))
+            __sync_fetch_and_add(&tcp_missed_start, 1);
+        return;
+    }
+    if (!state->connecting)
+        ended(sk, state, before);
+    else if (!of_session(before))
+        failed(sk, state);
+    else
+        __sync_fetch_and_add(&tcp_missed_start, 1); /* when it was established */
+    forget(sk);
+}
+
+/* (sk, old state, new state), before the state is set */
+SEC("raw_tp/inet_sock_set_state")
+int tcp_set_state(struct bpf_raw_tracepoint_args *args)
+{
+    struct sock *sk = (void *)args->args[0];
+    __u32 before = args->args[1], after = args->args[2];
+    struct vt_tcp_socket *state;
+    __u64 at = (__u64)sk;
+
+    if (after != BPF_TCP_SYN_SENT && after != BPF_TCP_ESTABLISHED && after != BPF_TCP_CLOSE)
+        return 0;
+    if (BPF_CORE_READ(sk, sk_protocol) != TCP_IPPROTO)
+        return 0;
+    if (after == BPF_TCP_SYN_SENT) {
+        connects(sk);
+    } else if (after == BPF_TCP_CLOSE) {
+        closed(sk, before);
+    } else {
+        state = bpf_map_lookup_elem(&tcp_sockets, &at);
+        if (state && state->connecting)
+            connected(sk, state);
+        else if (before == BPF_TCP_SYN_RECV)
+            accepted(sk);
+        else if (is_selected(socket_cgroup(sk)))
+            __sync_fetch_and_add(&tcp_missed_start, 1);
+    }
+    return 0;
+}
+
+/* ---- each segment received on an established connection ---- */
+
+static __always_inline bool has_bytes(struct sk_buff *skb)
+{
+    struct tcp_skb_cb *cb = (void *)skb + bpf_core_field_offset(skb->cb);
+
+    /* A FIN takes a number, too, and a SYN is never seen here. */
+    return BPF_CORE_READ(cb, end_seq) - BPF_CORE_READ(cb, seq) >
+           (BPF_CORE_READ(cb, tcp_flags) & TCP_FIN);
+}
+
+/* (sk, skb) */
+SEC("raw_tp/tcp_probe")
+int tcp_received(struct bpf_raw_tracepoint_args *args)
+{
+    struct sock *sk = (void *)args->args[0];
+    __u64 at = (__u64)sk;
+    struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
+    struct vt_hist *hist;
+    __u32 rtt, place;
+
+    if (!state)
+        return 0;
+    if (state->wants_byte && has_bytes((void *)args->args[1])) {
+        state->wants_byte = 0;
+        add_since(state->slot, VT_TCP_FIRST_BYTE, state->start, bpf_ktime_get_ns());
+        if (!needs_sessions()) {
+            forget(sk);
+            return 0;
+        }
+    }
+    if (!tcp_round_trips)
+        return 0;
+    rtt = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us);
+    place = state->slot * tcp_cpus + bpf_get_smp_processor_id();
+    hist = bpf_map_lookup_elem(&tcp_rtts, &place);
+    if (rtt && hist)
+        hist_add_in(hist, rtt * 125ULL, 0, tcp_epoch);
+    return 0;
+}
+
+/* ---- segments sent again ---- */
+
+static __always_inline __u32 kind_of(struct sock *sk, __u32 tcp_state)
+{
+    struct inet_connection_sock *connection = (void *)sk;
+    __u32 recovery = BPF_CORE_READ_BITFIELD_PROBED(connection, icsk_ca_state);
+
+    if (tcp_state == BPF_TCP_SYN_SENT)
+        return VT_TCP_SYN;
+    if (tcp_state == BPF_TCP_SYN_RECV)
+        return VT_TCP_SYN_ACK;
+    if (recovery == TCP_LOSS)
+        return VT_TCP_BY_TIMEOUT;
+    if (recovery == TCP_RECOVERY)
+        return VT_TCP_FAST;
+    return BPF_CORE_READ(connection, icsk_pending) == TCP_LOSS_PROBE ? VT_TCP_PROBE : VT_TCP_OTHER;
+}
+
+/* (sk, skb, …). Not called before 6.18 for one that did not get out: the next one has it. */
+SEC("raw_tp/tcp_retransmit_skb")
+int tcp_sent_again(struct bpf_raw_tracepoint_args *args)
+{
+    struct sock *sk = (void *)args->args[0];
+    __u64 at = (__u64)sk;
+    struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
+    __u32 tcp_state;
+
+    if (!state)
+        return 0;
+    tcp_state = BPF_CORE_READ(sk, __sk_common.skc_state);
+    count_again(state, BPF_CORE_READ((struct tcp_sock *)sk, total_retrans), kind_of(sk, tcp_state),
+                tcp_state);
+    return 0;
+}
+
+/* (listener, request) */
+SEC("raw_tp/tcp_retransmit_synack")
+int tcp_synack_again(struct bpf_raw_tracepoint_args *args)
+{
+    struct sock *request = (void *)args->args[1]; /* the addresses of the connection to be */
+    struct vt_tcp_socket state = {};
+
+    if (find_slot(request, VT_TCP_IN, &state.slot))
+        count_again(&state, 1, VT_TCP_SYN_ACK, BPF_TCP_NEW_SYN_RECV);
+    return 0;
+}
+
+/* ---- run by vtrace itself ---- */
+
+/* By what the kernel counts as acknowledged: only one that connected has had a SYN acknowledged. */
+static __always_inline __u32 side_of(struct sock *sk, __u32 tcp_state)
+{
+    struct tcp_sock *tcp = (void *)sk;
+    __u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+    __u64 numbers = BPF_CORE_READ(tcp, bytes_acked) +
+                    (BPF_CORE_READ(tcp, snd_nxt) - BPF_CORE_READ(tcp, snd_una));
+
+    if (tcp_state != BPF_TCP_ESTABLISHED && tcp_state != BPF_TCP_CLOSE_WAIT)
+        return VT_TCP_SIDE_UNKNOWN; /* a FIN took a number, too */
+    if (numbers == sent)
+        return VT_TCP_IN;
+    return numbers == sent + 1 ? VT_TCP_OUT : VT_TCP_SIDE_UNKNOWN;
+}
+
+/* What was there before; once at the start, in each network namespace. */
+SEC("iter/tcp")
+int tcp_add_sockets(struct bpf_iter__tcp *ctx)
+{
+    struct sock *sk = (void *)ctx->sk_common;
+    struct vt_tcp_socket state = {};
+    __u64 at = (__u64)sk;
+    __u32 tcp_state;
+
+    if (!sk)
+        return 0;
+    tcp_state = BPF_CORE_READ(sk, __sk_common.skc_state);
+    if (!of_session(tcp_state))
+        return 0;
+    state.side = side_of(sk, tcp_state);
+    if (!find_slot(sk, state.side, &state.slot))
+        return 0;
+    read_volume(sk, &state.before);
+    state.retransmitted = state.before.retransmitted;
+    if (bpf_map_update_elem(&tcp_sockets, &at, &state, BPF_NOEXIST)) {
+        if (!bpf_map_lookup_elem(&tcp_sockets, &at))
+            __sync_fetch_and_add(&tcp_sockets_lost, 1);
+        return 0;
+    }
+    /* Its end may have come before there was anything to be seen by it. */
+    if (!of_session(BPF_CORE_READ(sk, __sk_common.skc_state)))
+        bpf_map_delete_elem(&tcp_sockets, &at);
+    return 0;
+}
+
+struct vt_tcp_open tcp_open = {}; /* vtrace runs one iterator at a time */
+
+/* Read at each report: the sockets that are there. */
+SEC("iter/bpf_map_elem")
+int tcp_open_sockets(struct bpf_iter__bpf_map_elem *ctx)
+{
+    struct vt_tcp_socket *state = ctx->value;
+    __u64 *at = ctx->key;
+    struct sock *sk;
+
+    if (!state || !at)
+        return 0;
+    sk = (void *)*at;
+    tcp_open.socket = *at;
+    tcp_open.start = state->start;
+    tcp_open.slot = state->slot;
+    tcp_open.tgid = state->tgid;
+    tcp_open.connecting = state->connecting;
+    tcp_open.state = BPF_CORE_READ(sk, __sk_common.skc_state);
+    read_volume(sk, &tcp_open.volume);
+    volume_since(&tcp_open.volume, &state->before);
+    __builtin_memcpy(tcp_open.comm, state->comm, sizeof(tcp_open.comm));
+    bpf_seq_write(ctx->meta->seq, &tcp_open, sizeof(tcp_open));
+    return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "tools/tcprtt.h"
+
+#include "render/tcp_text.h"
+#include "tools/report_parts.h"
+#include "tools/tcp_rows.h"
+
+namespace vtrace {
+namespace {
+
+SchedParts parts(const ToolOptions&)
+{
+    return {};
+}
+
+Report build(const Snapshot& snapshot, const ToolOptions& options)
+{
+    Report report = empty_report(snapshot, "tcprtt", "Round trips of TCP, smoothed");
+    report.event = "segment";
+    report.metric = "rtt";
+    add_peers(
+        report, snapshot, options,
+        [](const TcpFigure& figure) { return figure.round_trip.count() != 0; },
+        [](Row& row, const TcpFigure& figure) { row.histogram.merge(figure.round_trip); });
+    finish(report, options);
+    return report;
+}
+
+} // namespace
+
+ToolSpec tcprtt_tool()
+{
+    return {
+        .name = "tcprtt",
+        .summary = "round trips of TCP, per container and peer",
+        .details =
+            "The smoothed round-trip time that the kernel keeps for each TCP connection (srtt,\n"
+            "RFC 6298), taken at each segment that an established connection receives: busy\n"
+            "connections count more than idle ones. By the cgroup (container, pod, unit) of\n"
+            "the socket, and by peer: --by and --subnet say what tells peers apart.\n"
+            "It has the delay of ACKs in it, and on loopback the time of the other process.",
+        .examples = "  vtrace tcprtt 10 1                   each cgroup and peer, for 10 s\n"
+                    "  vtrace tcprtt --container 5          each container, every 5 s\n"
+                    "  vtrace tcprtt --by remote --subnet 24,64 10 1\n"
+                    "                                       by network of the other end\n"
+                    "  vtrace tcprtt --by local,port 10 1   by own address and service\n",
+        .parts = parts,
+        .build = build,
+        .text = tcprtt_text,
+        .tcp = {.round_trips = true},
+        .group = "cgroup",
+        .peers = true,
+        .without_tasks = kSocketsInstead,
+        .without_vms = kNoGuestSockets,
+    };
+}
+
+} // namespace vtrace
