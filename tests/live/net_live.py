@@ -28,7 +28,8 @@ SEGMENT = 1000  # bytes of payload; far below the MTU
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4  # linux/if_packet.h
-SIOCETHTOOL = 0x8946
+IFF_UP = 1
+SIOCSIFFLAGS, SIOCGIFHWADDR, SIOCETHTOOL = 0x8914, 0x8927, 0x8946  # linux/sockios.h
 # linux/ethtool.h: receive and send checksums, scatter-gather, TSO, GSO, GRO
 OFFLOADS = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
 TCP_SYN, TCP_RST, TCP_ACK = 2, 4, 16
@@ -66,8 +67,8 @@ class Namespace:
         self._holder = live.Child(self._hold)
         self._holder.hear()
         self.pid = self._holder.pid
-        self.ip("link set lo up")
-        self.sysctl("ipv4/ip_local_port_range", "10000 65000")
+        with self.inside(), socket.socket() as any_socket:
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
 
     @staticmethod
     def _hold(child):
@@ -90,13 +91,14 @@ class Namespace:
         self._run("ip", "-batch", "-", lines="\n".join(lines))
 
     def tc(self, line):
-        self._run("tc", *line.split())
+        return self._run("tc", *line.split())
 
     def _run(self, *command, lines=""):
-        done = subprocess.run(["nsenter", f"--net=/proc/{self.pid}/ns/net", *command], input=lines,
-                              capture_output=True, text=True, check=False)
+        with self.inside():
+            done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise AssertionError(f"expected {command} {lines!r} to succeed: {done.stderr!r}")
+        return done.stdout
 
     def sysctl(self, name, value):
         with self.inside():
@@ -230,24 +232,20 @@ def wire(near, far):
     number = next(_wires)
     device = f"w{number}"
     made = Wire(near, far, *addresses(number), device)
-    near.ip(f"link add {device} type veth peer name {device} netns {far.pid}")
-    for namespace, v4, v6 in ((near, made.near_v4, made.near_v6), (far, made.far_v4, made.far_v6)):
-        configure(namespace, device, v4, v6)
+    near.ip(f"link add {device} type veth peer name {device} netns {far.pid}", *configured(device, made.near_v4, made.near_v6))
+    far.ip(*configured(device, made.far_v4, made.far_v6))
     return made
 
 
-def configure(namespace, device, v4, v6):
-    namespace.ip(f"link set {device} up", f"addr add {v4}/24 dev {device}", f"addr add {v6}/64 dev {device} nodad")
-    # Of a neighbour that is not there it is told at once, not after 3 s.
-    for version in ("ipv4", "ipv6"):
-        namespace.sysctl(f"{version}/neigh/{device}/mcast_solicit", 1)
-        namespace.sysctl(f"{version}/neigh/{device}/retrans_time_ms", 200)
+def configured(device, v4, v6):
+    """What makes `ip` do it."""
+    return f"link set {device} up", f"addr add {v4}/24 dev {device}", f"addr add {v6}/64 dev {device} nodad"
 
 
 def hardware_address(namespace, device):
     with namespace.inside(), socket.socket() as any_socket:
         request = struct.pack("16s24x", device.encode())
-        return fcntl.ioctl(any_socket, 0x8927, request)[18:24].hex(":")  # SIOCGIFHWADDR
+        return fcntl.ioctl(any_socket, SIOCGIFHWADDR, request)[18:24].hex(":")
 
 
 class Hole:
@@ -289,16 +287,16 @@ class Relay:
         self._lose = lose
         self._delay = delay
         self._between = Namespace()
+        self._between.sysctl("ipv6/conf/default/disable_ipv6", 1)
         self._packets = [self._end(near, "near", self.near_v4, self.near_v6), self._end(far, "far", self.far_v4, self.far_v6)]
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._pass_on, daemon=True)
         self._thread.start()
 
     def _end(self, namespace, name, v4, v6):
-        self._between.sysctl("ipv6/conf/default/disable_ipv6", 1)
         self._between.ip(f"link add name {name} type veth peer name {self.device} netns {namespace.pid}",
                          f"link set {name} up")
-        configure(namespace, self.device, v4, v6)
+        namespace.ip(*configured(self.device, v4, v6))
         without_offloads(namespace, self.device)
         with self._between.inside():
             packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -362,16 +360,14 @@ def segment(source, target, source_port, target_port, flags, sequence=1, acknowl
 
 # ---- TCP ----
 
-TcpInfo = collections.namedtuple(
-    "TcpInfo", "rtt retransmitted bytes_acked bytes_received segments_out segments_in bytes_sent bytes_retransmitted")
+TcpInfo = collections.namedtuple("TcpInfo", "rtt retransmitted bytes_received segments_in")
 
 
 def tcp_info(connection):
     """Of linux/tcp.h's struct tcp_info, by the offsets that the ABI has."""
-    data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 216)
-    rtt, retransmitted = (struct.unpack_from("I", data, offset)[0] for offset in (68, 100))
-    acked, received, out, into = struct.unpack_from("QQII", data, 120)
-    return TcpInfo(rtt, retransmitted, acked, received, out, into, *struct.unpack_from("QQ", data, 200))
+    data = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 144)
+    rtt, retransmitted, segments_in = (struct.unpack_from("I", data, offset)[0] for offset in (68, 100, 140))
+    return TcpInfo(rtt, retransmitted, struct.unpack_from("Q", data, 128)[0], segments_in)
 
 
 def pair(client, server, address, port, family=socket.AF_INET, count=1):
@@ -420,8 +416,11 @@ def start_connect(connection, address, port, give_up=False):
 
 
 def wait_error(connection):
-    """The error that a connect() ends with."""
-    return live.until(lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), "a connect fails")
+    """The error that a connect() ends with. Those that do not end it are in SO_ERROR, and POLLERR, as well."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    live.until(lambda: any(events & select.POLLHUP for _, events in poll.poll(0)), "a connect ends")
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def abort(connection):

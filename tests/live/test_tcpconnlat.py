@@ -47,8 +47,8 @@ class Counts(Connlat):
         self.assertEqual({peer: n["connected"] for peer, n in net.peers(reports, one).items()},
                          {("out", f"{v4}:80"): 20, ("out", f"{v4}:443"): 20, ("out", f"[{v6}]:443"): 20})
         self.assertEqual({peer: n["accepted"] for peer, n in net.peers(reports, server).items()},
-                         {("in", f"{near.far_v4}:80"): 20, ("in", f"{near.far_v4}:443"): 20,
-                          ("in", f"[{near.far_v6}]:443"): 20, ("in", f"{far.far_v4}:443"): 7})
+                         {("in", f"{near.far_v4} to :80"): 20, ("in", f"{near.far_v4} to :443"): 20,
+                          ("in", f"{near.far_v6} to :443"): 20, ("in", f"{far.far_v4} to :443"): 7})
 
     def test_what_tells_peers_apart(self):
         server, ((one, near),) = self.containers(1)
@@ -61,7 +61,7 @@ class Counts(Connlat):
         for options, expected in (
                 (("--by", "remote"), {v4: 8, v6: 4}),
                 (("--by", "port"), {"80": 8, "443": 4}),
-                (("--subnet", "16,32"), {"10.7.0.0/16:80": 4, "10.7.0.0/16:443": 4, None: 4})):
+                (("--subnet", "16,16"), {"10.7.0.0/16:80": 4, "10.7.0.0/16:443": 4, None: 4})):
             with self.subTest(options=options):
                 found = net.peers(self.traced(work, *options), one)
                 named = {name: n["connected"] for (_, name), n in found.items()}
@@ -70,7 +70,7 @@ class Counts(Connlat):
                     (match,) = [n for n in named if n.strip("[]*:") == name]
                     self.assertEqual(named[match], expected[name])
         v6_subnet = [name for _, name in found if name.startswith("[")]
-        self.assertEqual(v6_subnet, ["[fd07::/32]:80"], found)
+        self.assertEqual(v6_subnet, ["[fd07::/16]:80"], found)
 
     def test_whoever_uses_a_socket_it_is_its_makers(self):
         """Processes that are gone when the report is made; and sockets that another process connects."""
@@ -90,7 +90,7 @@ class Counts(Connlat):
 
     def test_in_a_container(self):
         podman = self.enter(engines.Podman())
-        _, pid = podman.run("net-1")
+        name, pid = podman.run("net-1")
         container = net.ContainerOf(pid)
 
         def work():
@@ -99,42 +99,55 @@ class Counts(Connlat):
 
         reports = self.traced(work, "--container")
         of_it = [row for report in reports for row in report["rows"]
-                 if row["entity"]["kind"] == "container" and "net-1" in row["entity"]["name"]]
-        for name in ("connected", "accepted"):
-            self.assertEqual(sum(row["metrics"][name]["value"] for row in of_it), 40, name)
+                 if row["entity"]["kind"] == "container" and row["entity"]["cgroup"] == container.path]
+        self.assertIn(name[:12], str(of_it))
+        for counter in ("connected", "accepted"):
+            self.assertEqual(sum(row["metrics"][counter]["value"] for row in of_it), 40, counter)
 
 
 class Latency(Connlat):
-    COUNT = 300 if live.EMULATED else 2000
-
-    def timed(self, server, client, address, count):
-        """(histogram of the client, of the server, what the client says of itself)"""
-        said = {}
-
-        def work():
-            with server.serving(80):
-                said.update(client.connect(count, 0, 0, f"{address}:80")["connect"])
-
-        reports = self.traced(work)
-        return net.histogram(reports, client, "connect"), net.histogram(reports, server, "accept"), said
+    COUNT = 200 if live.EMULATED else 400
 
     @live.measured
     def test_of_a_fast_wire(self):
+        """Nobody waits to accept them: who connects would, in its last step, wake them up."""
         server, ((one, near),) = self.containers(1)
-        connect, accept, said = self.timed(server, one, near.near_v4, self.COUNT)
+        listener = self.enter(server.listener(80))
+        clients = one.sockets(self.COUNT)
+        took, rtts = [], []
+
+        def work():
+            for each in clients:
+                begin = time.monotonic_ns()
+                each.connect((near.near_v4, 80))
+                took.append(time.monotonic_ns() - begin)
+                rtts.append(1000 * net.tcp_info(each).rtt)
+
+        reports = self.traced(work)
+        connect, accept = net.histogram(reports, one, "connect"), net.histogram(reports, server, "accept")
         self.assertEqual((connect.count, accept.count), (self.COUNT, self.COUNT))
-        self.check_near(connect.sum / connect.count, said["sum"] / self.COUNT, "mean")
-        self.check_near(connect.median, said["p50"], "median")
-        # Less than connect() takes, of which it is a part.
-        self.assertLessEqual(connect.sum, said["sum"])
-        self.assertLessEqual(accept.sum, said["sum"] + 1000 * self.COUNT)
+        self.check_near(connect.sum / connect.count, sum(took) / self.COUNT, "mean")
+        self.check_near(connect.median, sorted(took)[self.COUNT // 2], "median")
+        # It is a part of what connect() takes, and has the kernel's first round trip in it, of whole microseconds.
+        self.assertLessEqual(connect.sum, sum(took))
+        self.assertGreaterEqual(connect.sum, sum(rtts) - 1000 * self.COUNT)
+        self.check_near(connect.sum / self.COUNT, sum(rtts) / self.COUNT, "mean, beside the kernel's round trips")
+        self.assertLessEqual(accept.sum, sum(took) + 1000 * self.COUNT)
+        del listener
 
     @live.measured
     def test_of_a_slow_wire(self):
         """15 ms there and 15 ms back: for the client and, from its SYN-ACK to the ACK, for the server."""
         server, client = self.enter(net.Container()), self.enter(net.Container())
         relay = self.enter(Relay(client, server, 0.015))
-        connect, accept, said = self.timed(server, client, relay.far_v4, 10)
+        said = {}
+
+        def work():
+            with server.serving(80):
+                said.update(client.connect(10, 0, 0, f"{relay.far_v4}:80")["connect"])
+
+        reports = self.traced(work)
+        connect, accept = net.histogram(reports, client, "connect"), net.histogram(reports, server, "accept")
         self.assertEqual((connect.count, accept.count), (10, 10))
         self.assertGreater(connect.sum, 10 * 30e6)
         self.check_near(connect.sum / 10, said["sum"] / 10, "mean")
@@ -244,7 +257,11 @@ class Failures(Connlat):
         """As often as the errors say that connect() gave."""
         server, ((one, near), (other, far)) = self.containers(2)
         one.ip(f"route add 10.99.0.0/16 via {near.near_v4}")
+        for version in ("ipv4", "ipv6"):  # of a neighbour that is not there, one is told at once, not after 3 s
+            one.sysctl(f"{version}/neigh/{near.device}/mcast_solicit", 1)
+            one.sysctl(f"{version}/neigh/{near.device}/retrans_time_ms", 200)
         server.sysctl("ipv4/ip_forward", 1)
+        server.sysctl("ipv4/icmp_ratelimit", 0)
         server.ip("route add unreachable 10.99.0.0/16")
         other.sysctl("ipv4/ip_local_port_range", "20000 20003")
         listener = self.enter(server.listener(80))
@@ -321,7 +338,7 @@ class Failures(Connlat):
         _, ((one, near),) = self.containers(1)
         (connection,) = one.sockets()
         silent = f"10.7.{near.near_v4.split('.')[2]}.77"
-        with self.enter(Hole(one, near.device, silent)), \
+        with Hole(one, near.device, silent), \
                 live.Tracer("tcpconnlat", "--format", "json", 0.5) as tracer:
             first = tracer.wait_report()
             begun = time.monotonic_ns()
@@ -331,13 +348,13 @@ class Failures(Connlat):
             ended = time.monotonic_ns()
             tracer.stop()
             reports = tracer.reports(first)
-        seen = [o for report in reports for o in report.get("open", ())
+        seen = [o for report in reports for o in report.get("connecting", ())
                 if o["entity"]["cgroup"] == one.path]
         self.assertGreaterEqual(len(seen), 2, reports[-1])
         ages = [o["age_ns"] for o in seen]
         self.assertEqual(ages, sorted(ages))
         self.assertTrue(400e6 < ages[-1] <= ended - begun, ages)
-        self.assertIn(f"{silent}:8080", str(seen[0]))
+        self.assertEqual({o["peer"]["name"] for o in seen}, {f"{silent}:8080"})
         self.check_counters(reports, one, failed=1, closed=1)
 
 

@@ -57,7 +57,7 @@ class Rtt(net.TcpTestCase):
 
         reports = self.traced(work)
         for container, segments, name in ((one, received[0], f"{near.near_v4}:80"),
-                                          (server, received[1], f"{near.far_v4}:80")):
+                                          (server, received[1], f"{near.far_v4} to :80")):
             rtt = net.histogram(reports, container, "rtt")
             # On a server, the last segment of a handshake counts as one more or not: it is not established yet.
             self.assertAlmostEqual(rtt.count, segments, delta=len(old), msg=container.path)
@@ -81,7 +81,7 @@ class Rtt(net.TcpTestCase):
         self.check_rtt(net.histogram(reports, client, "rtt"), truth, "10 ms each way")
         self.assertLess(net.histogram(reports, sibling, "rtt").max, 20e6)
         slow_peer, quick_peer = (peer for _, peer in sorted(net.peers(reports, server)))
-        self.assertEqual((slow_peer, quick_peer), (f"{relay.near_v4}:80", f"{fast.far_v4}:81"))
+        self.assertEqual((slow_peer, quick_peer), (f"{relay.near_v4} to :80", f"{fast.far_v4} to :81"))
 
     @live.measured
     def test_netem(self):
