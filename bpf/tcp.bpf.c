@@ -120,29 +120,47 @@ struct {
 
 /* ---- whose, and with whom ---- */
 
-static __always_inline void read_v4(struct vt_address *to, __be32 *from)
-{
-    __be32 v4 = 0;
+/* What all forms of sockets begin with, read at once. */
+struct socket_view {
+    __u64 words[20];
+};
 
-    bpf_core_read(&v4, sizeof(v4), from);
+static __always_inline void view_socket(struct socket_view *view, struct sock *sk)
+{
+    __u32 size = bpf_core_type_size(struct sock_common);
+
+    if (size > sizeof(*view))
+        size = sizeof(*view);
+    bpf_probe_read_kernel(view, size, sk);
+}
+
+#define VIEW(to, view, type, field)                                                                \
+    __builtin_memcpy(to, (void *)(view) + bpf_core_field_offset(type, field), sizeof(*(to)))
+
+static __always_inline void view_v4(struct vt_address *to, __u32 v4)
+{
     to->half[0] = 0;
     to->half[1] =
         (__u64)v4 << 32 | 0xffff0000; /* ::ffff:a.b.c.d, as a little-endian CPU reads it */
 }
 
-static __always_inline void read_addresses(struct sock *sk, struct vt_address *remote,
+static __always_inline void view_addresses(struct socket_view *view, struct vt_address *remote,
                                            struct vt_address *local)
 {
-    struct sock_common___with_ipv6 *v6 = (void *)sk;
+    __u16 family;
+    __u32 v4;
 
-    if (BPF_CORE_READ(sk, __sk_common.skc_family) == TCP_AF_INET6 &&
-        bpf_core_field_exists(v6->skc_v6_daddr)) {
-        bpf_core_read(remote, sizeof(*remote), &v6->skc_v6_daddr);
-        bpf_core_read(local, sizeof(*local), &v6->skc_v6_rcv_saddr);
+    VIEW(&family, view, struct sock_common, skc_family);
+    if (family == TCP_AF_INET6 &&
+        bpf_core_field_exists(struct sock_common___with_ipv6, skc_v6_daddr)) {
+        VIEW(remote, view, struct sock_common___with_ipv6, skc_v6_daddr);
+        VIEW(local, view, struct sock_common___with_ipv6, skc_v6_rcv_saddr);
         return;
     }
-    read_v4(remote, &sk->__sk_common.skc_daddr);
-    read_v4(local, &sk->__sk_common.skc_rcv_saddr);
+    VIEW(&v4, view, struct sock_common, skc_daddr);
+    view_v4(remote, v4);
+    VIEW(&v4, view, struct sock_common, skc_rcv_saddr);
+    view_v4(local, v4);
 }
 
 static __always_inline bool is_v4(const struct vt_address *address)
@@ -159,14 +177,20 @@ static __always_inline void cut(struct vt_address *address, const volatile struc
     address->half[1] &= mask6->half[1];
 }
 
-static __always_inline __u16 remote_port(struct sock *sk)
+static __always_inline __u16 remote_port(struct socket_view *view)
 {
-    return bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+    __u16 port;
+
+    VIEW(&port, view, struct sock_common, skc_dport);
+    return bpf_ntohs(port);
 }
 
-static __always_inline __u16 local_port(struct sock *sk)
+static __always_inline __u16 local_port(struct socket_view *view)
 {
-    return BPF_CORE_READ(sk, __sk_common.skc_num);
+    __u16 port;
+
+    VIEW(&port, view, struct sock_common, skc_num);
+    return port;
 }
 
 static __always_inline __u32 new_slot(void *free_slots, struct vt_tcp_key *key)
@@ -211,18 +235,25 @@ static __always_inline bool is_selected(struct cgroup *cgroup)
 /* False if the socket was not asked for. */
 static __noinline bool find_slot(struct sock *sk, __u32 side, __u32 *slot)
 {
-    struct cgroup *cgroup = socket_cgroup(sk);
     struct vt_tcp_key key = {.used = 1};
+    struct socket_view view;
+    struct cgroup *cgroup;
+    __u8 state;
 
-    if (!slot || !is_selected(cgroup))
+    if (!slot)
+        return false;
+    view_socket(&view, sk);
+    VIEW(&state, &view, struct sock_common, skc_state);
+    cgroup = state == BPF_TCP_NEW_SYN_RECV ? socket_cgroup(sk) : full_socket_cgroup(sk);
+    if (!is_selected(cgroup))
         return false;
     key.cgroup_id = cgroup ? cgroup_id(cgroup) : 0;
     key.side = side;
-    read_addresses(sk, &key.remote, &key.local);
+    view_addresses(&view, &key.remote, &key.local);
     cut(&key.remote, &tcp_remote_mask4, &tcp_remote_mask6);
     cut(&key.local, &tcp_local_mask4, &tcp_local_mask6);
     if (tcp_by_port)
-        key.port = side == VT_TCP_OUT ? remote_port(sk) : local_port(sk);
+        key.port = side == VT_TCP_OUT ? remote_port(&view) : local_port(&view);
     *slot = take_slot(&key);
     return true;
 }
@@ -297,7 +328,7 @@ static __always_inline void forget(struct sock *sk)
     bpf_map_delete_elem(&tcp_sockets, &at);
 }
 
-/* In the task that connects. */
+/* In the task that connects. The socket counts from 0, even one that is used again: tcp_disconnect(). */
 static __always_inline void connects(struct sock *sk)
 {
     struct vt_tcp_socket state = {.side = VT_TCP_OUT, .connecting = 1};
@@ -307,8 +338,6 @@ static __always_inline void connects(struct sock *sk)
     state.wants_byte = tcp_first_bytes;
     state.tgid = bpf_get_current_pid_tgid() >> 32;
     bpf_get_current_comm(state.comm, sizeof(state.comm));
-    read_volume(sk, &state.before);
-    state.retransmitted = state.before.retransmitted;
     state.start = bpf_ktime_get_ns();
     keep(sk, &state);
 }
@@ -399,13 +428,13 @@ static __always_inline void count_again(struct vt_tcp_socket *state, __u32 total
     __sync_fetch_and_add(&again->events[kind][tcp_state], 1);
 }
 
-/* Bounded, as a session's record is too large for the stack beside the rest. */
 static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
                                  struct vt_tcp_volume *volume, __u64 now)
 {
     struct vt_tcp_session *session =
         bpf_ringbuf_reserve(&tcp_ended, sizeof(struct vt_tcp_session), 0);
-    struct cgroup *cgroup = socket_cgroup(sk);
+    struct cgroup *cgroup = full_socket_cgroup(sk);
+    struct socket_view view;
 
     if (!session) {
         __sync_fetch_and_add(&tcp_ring_dropped, 1);
@@ -415,9 +444,10 @@ static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
     session->ns = now - state->start;
     session->cgroup_id = cgroup ? cgroup_id(cgroup) : 0;
     session->volume = *volume;
-    read_addresses(sk, &session->remote, &session->local);
-    session->remote_port = remote_port(sk);
-    session->local_port = local_port(sk);
+    view_socket(&view, sk);
+    view_addresses(&view, &session->remote, &session->local);
+    session->remote_port = remote_port(&view);
+    session->local_port = local_port(&view);
     session->side = state->side;
     session->tgid = state->tgid;
     __builtin_memcpy(session->comm, state->comm, sizeof(session->comm));

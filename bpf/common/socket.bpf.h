@@ -23,19 +23,22 @@ static __always_inline struct sock *full_socket(struct sock *sk)
     return state == BPF_TCP_TIME_WAIT ? NULL : sk;
 }
 
-/* Of the default (v2) hierarchy; NULL if it is not known, as in a socket that is closed for good. */
-static __always_inline struct cgroup *socket_cgroup(struct sock *sk)
+/* In the default (v2) hierarchy; NULL if it is not known, as in a socket that is closed for good. */
+static __always_inline struct cgroup *full_socket_cgroup(struct sock *sk)
 {
     __u64 value;
 
-    sk = full_socket(sk);
-    if (!sk)
-        return NULL;
     if (bpf_core_field_exists(struct sock_cgroup_data___since_5_15, cgroup))
         return BPF_CORE_READ((struct sock___since_5_15 *)sk, sk_cgrp_data.cgroup);
     value = BPF_CORE_READ((struct sock___until_5_14 *)sk, sk_cgrp_data.val);
     /* Tagged: of net_cls or net_prio (v1), which took its place, or without a reference to it. */
     return value & 3 ? NULL : (struct cgroup *)value;
+}
+
+static __always_inline struct cgroup *socket_cgroup(struct sock *sk)
+{
+    sk = full_socket(sk);
+    return sk ? full_socket_cgroup(sk) : NULL;
 }
 
 #endif
