@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`vtrace tcplife` against clients and servers that count what they send and receive, and against the kernel's counts."""
 
-import json
 import socket
 import time
 import unittest
@@ -211,6 +210,7 @@ class Volume(Life):
             short, short_other = self.pair(80)
             long, long_other = self.pair(81, socket.AF_INET6)
             net.send(long, long_other, 1234)
+            ends = [end.getsockname()[:2] for end in (long, long_other)]
             self.end(short_other, short, left=2)
             time.sleep(0.15)
             self.end(long, long_other)
@@ -219,9 +219,11 @@ class Volume(Life):
             events = [e for e in tracer.events() if e["entity"]["cgroup"] in (self.client.path, self.server.path)]
         self.assertEqual(sorted(e["entity"]["cgroup"] for e in events), sorted((self.client.path, self.server.path)))
         for event in events:
-            print(f"    {json.dumps(event)}", flush=True)
             self.assertGreaterEqual(event["duration_ns"], 150e6)
-            self.assertIn(1234, (event["bytes_sent"], event["bytes_received"]))
+            own, other = ends if event["side"] == "out" else reversed(ends)
+            self.assertEqual((event["local"], event["local_port"], event["remote"], event["remote_port"]), own + other)
+            self.assertEqual((event["bytes_sent"], event["bytes_received"]),
+                             (1234, 0) if event["side"] == "out" else (0, 1234))
 
 
 class Many(Life):

@@ -124,9 +124,11 @@ class Rtt(net.TcpTestCase):
 
         reports = self.traced(work)
         rtt = net.histogram(reports, one, "rtt")
-        truth = sorted(truths)[len(truths) // 2]
-        self.assertGreater(truth, 8e6)
-        self.check_rtt(rtt, truth, "behind 8 datagrams")
+        # It is told of before the segment that is received changes it: what the last one made of it is not.
+        print(f"    highest {rtt.max / 1e6:.3f} ms, the kernel {max(truths) / 1e6:.3f} ms", flush=True)
+        self.assertGreater(max(truths), 8e6)
+        self.assertGreaterEqual(rtt.max, max(truths[:-1]))
+        self.assertLessEqual(rtt.max, 1.1 * max(truths))
         self.assertLess(net.histogram(reports, other, "rtt").median, 5e6)
 
 
