@@ -122,7 +122,7 @@ struct {
 
 /* What all forms of sockets begin with, read at once. */
 struct socket_view {
-    __u64 words[20];
+    __u64 words[16];
 };
 
 static __always_inline void view_socket(struct socket_view *view, struct sock *sk)
@@ -193,9 +193,10 @@ static __always_inline __u16 local_port(struct socket_view *view)
     return port;
 }
 
+static const struct vt_tcp_key no_key = {};
+
 static __always_inline __u32 new_slot(void *free_slots, struct vt_tcp_key *key)
 {
-    struct vt_tcp_key none = {};
     __u32 slot, *known;
 
     if (bpf_map_pop_elem(free_slots, &slot))
@@ -203,16 +204,15 @@ static __always_inline __u32 new_slot(void *free_slots, struct vt_tcp_key *key)
     bpf_map_update_elem(&tcp_keys, &slot, key, BPF_ANY);
     if (!bpf_map_update_elem(&tcp_slots, key, &slot, BPF_NOEXIST))
         return slot;
-    bpf_map_update_elem(&tcp_keys, &slot, &none, BPF_ANY);
+    bpf_map_update_elem(&tcp_keys, &slot, &no_key, BPF_ANY);
     bpf_map_push_elem(free_slots, &slot, 0);
     known = bpf_map_lookup_elem(&tcp_slots, key);
     return known ? *known : VT_TCP_SLOT_OTHER;
 }
 
-/* Where there is none left for a peer, those of its cgroup share one. */
+/* Where there is none left for a peer, those of its cgroup share one: of the key their part is left. */
 static __noinline __u32 take_slot(struct vt_tcp_key *key)
 {
-    struct vt_tcp_key shared = {.used = 1, .no_peer = 1};
     __u32 slot, *known = bpf_map_lookup_elem(&tcp_slots, key);
 
     if (known)
@@ -221,10 +221,12 @@ static __noinline __u32 take_slot(struct vt_tcp_key *key)
     if (slot != VT_TCP_SLOT_OTHER)
         return slot;
     __sync_fetch_and_add(&tcp_map_full, 1);
-    shared.cgroup_id = key->cgroup_id;
-    shared.side = key->side;
-    known = bpf_map_lookup_elem(&tcp_slots, &shared);
-    return known ? *known : new_slot(&tcp_spare_slots, &shared);
+    __builtin_memset(&key->remote, 0, sizeof(key->remote));
+    __builtin_memset(&key->local, 0, sizeof(key->local));
+    key->port = 0;
+    key->no_peer = 1;
+    known = bpf_map_lookup_elem(&tcp_slots, key);
+    return known ? *known : new_slot(&tcp_spare_slots, key);
 }
 
 static __always_inline bool is_selected(struct cgroup *cgroup)
