@@ -262,14 +262,35 @@ static __noinline bool find_slot(struct sock *sk, __u32 side, __u32 *slot)
 
 /* ---- what the kernel counts of a socket ---- */
 
-static __always_inline void read_volume(struct sock *sk, struct vt_tcp_volume *volume)
+/* One that has told its peer that it has nothing more to say. */
+static __always_inline bool has_sent_fin(struct sock *sk)
 {
     struct tcp_sock *tcp = (void *)sk;
-    __u64 again = BPF_CORE_READ(tcp, bytes_retrans);
+    __u32 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+    return (state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 || state == BPF_TCP_CLOSING ||
+            state == BPF_TCP_LAST_ACK) &&
+           BPF_CORE_READ(tcp, write_seq) == BPF_CORE_READ(tcp, snd_nxt);
+}
+
+/* Of sequence numbers used: one for each byte of payload, for a SYN of its own and for a FIN. (bytes_sent has what the
+ * queue of this host refused and TCP keeps for later, each time.) */
+static __always_inline __u64 sent_by(struct sock *sk, __u32 side)
+{
+    struct tcp_sock *tcp = (void *)sk;
+    __u64 numbers = BPF_CORE_READ(tcp, bytes_acked) +
+                    (__u32)(BPF_CORE_READ(tcp, snd_nxt) - BPF_CORE_READ(tcp, snd_una));
+    __u64 flags = (side == VT_TCP_OUT) + has_sent_fin(sk);
+
+    return numbers > flags ? numbers - flags : 0;
+}
+
+static __always_inline void read_volume(struct sock *sk, __u32 side, struct vt_tcp_volume *volume)
+{
+    struct tcp_sock *tcp = (void *)sk;
     __u64 fin = BPF_CORE_READ(sk, __sk_common.skc_flags) >> TCP_SOCK_DONE & 1;
 
-    volume->sent = BPF_CORE_READ(tcp, bytes_sent);
-    volume->sent = volume->sent > again ? volume->sent - again : 0;
+    volume->sent = sent_by(sk, side);
     volume->received = BPF_CORE_READ(tcp, bytes_received);
     volume->received -= volume->received ? fin : 0;
     volume->segments_out = BPF_CORE_READ(tcp, segs_out);
@@ -407,15 +428,7 @@ static __always_inline __u32 cause_of(struct sock *sk)
     }
 }
 
-static __always_inline void failed(struct sock *sk, struct vt_tcp_socket *state)
-{
-    struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
-    __u32 cause = cause_of(sk);
-
-    if (stat && cause < VT_TCP_CAUSES)
-        __sync_fetch_and_add(&stat->failed[cause], 1);
-}
-
+/* Segments that did not get out of this host are known by their sum only, before 6.18. */
 static __always_inline void count_again(struct vt_tcp_socket *state, __u32 total, __u32 kind,
                                         __u32 tcp_state)
 {
@@ -428,6 +441,18 @@ static __always_inline void count_again(struct vt_tcp_socket *state, __u32 total
     tcp_state &= VT_TCP_STATES - 1;
     add_to(&again->segments[kind][tcp_state], segments);
     __sync_fetch_and_add(&again->events[kind][tcp_state], 1);
+}
+
+static __always_inline void failed(struct sock *sk, struct vt_tcp_socket *state)
+{
+    struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
+    __u32 cause = cause_of(sk);
+
+    if (stat && cause < VT_TCP_CAUSES)
+        __sync_fetch_and_add(&stat->failed[cause], 1);
+    if (tcp_retransmits)
+        count_again(state, BPF_CORE_READ((struct tcp_sock *)sk, total_retrans), VT_TCP_OTHER,
+                    BPF_TCP_SYN_SENT);
 }
 
 static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
@@ -449,7 +474,8 @@ static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
     view_socket(&view, sk);
     view_addresses(&view, &session->remote, &session->local);
     session->remote_port = remote_port(&view);
-    session->local_port = local_port(&view);
+    /* Its number has been given back by now. */
+    session->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
     session->side = state->side;
     session->tgid = state->tgid;
     __builtin_memcpy(session->comm, state->comm, sizeof(session->comm));
@@ -464,11 +490,12 @@ static __always_inline void ended(struct sock *sk, struct vt_tcp_socket *state, 
 
     if (!stat)
         return;
-    read_volume(sk, &volume);
-    /* Segments that did not get out of this host are known by their sum only. */
+    read_volume(sk, state->side, &volume);
     if (tcp_retransmits)
         count_again(state, volume.retransmitted, VT_TCP_OTHER, before);
-    if (state->wants_byte)
+    if (state->wants_byte && volume.received)
+        __sync_fetch_and_add(&stat->untimed, 1); /* it came when this side was closed already */
+    else if (state->wants_byte)
         __sync_fetch_and_add(&stat->no_first_byte, 1);
     if (!needs_sessions())
         return;
@@ -612,8 +639,11 @@ int tcp_sent_again(struct bpf_raw_tracepoint_args *args)
     struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
     __u32 tcp_state;
 
-    if (!state)
+    if (!state) {
+        if (is_selected(socket_cgroup(sk)))
+            __sync_fetch_and_add(&tcp_missed_start, 1);
         return 0;
+    }
     tcp_state = BPF_CORE_READ(sk, __sk_common.skc_state);
     count_again(state, BPF_CORE_READ((struct tcp_sock *)sk, total_retrans), kind_of(sk, tcp_state),
                 tcp_state);
@@ -666,7 +696,7 @@ int tcp_add_sockets(struct bpf_iter__tcp *ctx)
     state.side = side_of(sk, tcp_state);
     if (!find_slot(sk, state.side, &state.slot))
         return 0;
-    read_volume(sk, &state.before);
+    read_volume(sk, state.side, &state.before);
     state.retransmitted = state.before.retransmitted;
     if (bpf_map_update_elem(&tcp_sockets, &at, &state, BPF_NOEXIST)) {
         if (!bpf_map_lookup_elem(&tcp_sockets, &at))
@@ -698,7 +728,7 @@ int tcp_open_sockets(struct bpf_iter__bpf_map_elem *ctx)
     tcp_open.tgid = state->tgid;
     tcp_open.connecting = state->connecting;
     tcp_open.state = BPF_CORE_READ(sk, __sk_common.skc_state);
-    read_volume(sk, &tcp_open.volume);
+    read_volume(sk, state->side, &tcp_open.volume);
     volume_since(&tcp_open.volume, &state->before);
     __builtin_memcpy(tcp_open.comm, state->comm, sizeof(tcp_open.comm));
     bpf_seq_write(ctx->meta->seq, &tcp_open, sizeof(tcp_open));

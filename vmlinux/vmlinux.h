@@ -514,7 +514,11 @@ struct sock___since_5_15 {
 
 struct seq_file;
 
-/* ---- TCP: include/linux/tcp.h, include/net/inet_connection_sock.h, include/net/tcp.h ---- */
+/* ---- TCP: include/linux/tcp.h, include/net/inet_sock.h, inet_connection_sock.h, tcp.h ---- */
+
+struct inet_sock {
+    __be16 inet_sport;
+};
 
 struct inet_connection_sock {
     __u8 icsk_ca_state : 5; /* enum tcp_ca_state */
@@ -532,6 +536,7 @@ struct tcp_sock {
     __u32 total_retrans; /* segments */
     __u32 snd_una;
     __u32 snd_nxt;
+    __u32 write_seq; /* of the next byte that the application writes */
     __u32 srtt_us; /* eighths of a microsecond; 0: there was no round trip yet */
 };
 

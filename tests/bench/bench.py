@@ -26,6 +26,7 @@ try:
     from part_entities import part_entities
     from part_guest import part_guest
     from part_kvm import part_kvm
+    from part_net import part_net, part_traffic
     from part_offcpu import part_offcpu
     from part_scale import part_scale
     from part_small import part_small
@@ -36,7 +37,7 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
 README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
          "scale": part_scale, "entities": part_entities, "kvm": part_kvm,
-         "guest": part_guest, "block": part_block}
+         "guest": part_guest, "block": part_block, "net": part_net, "traffic": part_traffic}
 
 
 def arguments() -> argparse.Namespace:

@@ -2,6 +2,7 @@
 """How a tracer's cost is measured; what the parts of the bench share."""
 
 import contextlib
+import statistics
 import sys
 import time
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import bpf
 import common
 import loads
 import tracers
-from table import Targets
+from table import Section, Targets, ratios, spread, times
 from tracers import Tool
 
 SETTLE = 0.3  # seconds after the first attach: what a tool does at its start is not its running cost
@@ -92,6 +93,67 @@ class Reading:
     @staticmethod
     def now() -> "Reading":
         return Reading(common.context_switches(), bpf.programs(), common.context_switches())
+
+
+FEWEST_RUNS = 1000  # for a mean
+
+
+def ns_by_event(programs: dict[int, str], seconds: float) -> dict[str, float]:
+    """Of programs, by the tracepoints that they are on: what a run took, of those that ran often enough."""
+    with bpf.statistics():
+        before = bpf.programs()
+        time.sleep(seconds)
+        after = bpf.programs()
+    found = {}
+    for program_id, event in programs.items():
+        old, new = before.get(program_id), after.get(program_id)
+        if old and new and new.run_cnt - old.run_cnt >= FEWEST_RUNS:
+            found[event] = (new.run_time_ns - old.run_time_ns) / (new.run_cnt - old.run_cnt)
+    return found
+
+
+@contextlib.contextmanager
+def attached_by_event(tool: Tool | None, events: dict[str, str]):
+    """Attaches a tool, or for None an empty program to each tracepoint; gives {program's id: tracepoint}.
+
+    `events`: tracepoints by the names of programs, which end after 15 characters.
+    """
+    if tool is None:
+        with contextlib.ExitStack() as stack:
+            found = {}
+            for event in dict.fromkeys(events.values()):
+                with contextlib.suppress(OSError):  # not every kernel has each
+                    found[stack.enter_context(bpf.empty_raw_program(event))] = event
+            time.sleep(SETTLE)
+            yield found
+        return
+    with tracers.started(tool) as running:
+        with bpf.statistics():
+            own = running.wait_any_run()
+        time.sleep(SETTLE)
+        yield {p.id: events[p.name] for p in bpf.programs().values() if p.id in own and p.name in events}
+        running.check_alive()
+
+
+def add_rows_by_event(
+    section: Section, cost: dict[str, list], events: dict[str, str], most: float, targets: Targets
+) -> None:
+    """One for each tool and tracepoint, beside the empty program of the same round."""
+    for name in cost:
+        for event in dict.fromkeys(events.values()):
+            rounds = [(mine[event], floor[event]) for mine, floor in zip(cost[name], cost[EMPTY])
+                      if name != EMPTY and event in mine and event in floor]
+            if not rounds:
+                continue
+            mine, floor = map(list, zip(*rounds))
+            to_empty = ratios(mine, floor)
+            section.rows.append([
+                f"{name}: {event}", times(to_empty), spread(mine),
+                targets.at_most(f"≤ {most} × empty", to_empty, most),
+            ])
+    floors = [ns for of in cost.get(EMPTY, []) for ns in of.values()]
+    if floors:
+        section.remarks.append(f"An empty program: {statistics.median(floors):.0f} ns at the median.")
 
 
 def bpf_ns_per_switch(own: set[int], name: str, seconds: float, problems: list[str]) -> float:

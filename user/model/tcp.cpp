@@ -14,6 +14,8 @@ constexpr size_t kPrefix = 12; // of an address of IPv4 in IPv6: ::ffff:
 
 std::string with_bits(const std::string& address, const PeerKey& key)
 {
+    if (address.empty())
+        return "";
     const bool v6 = address.find(':') != std::string::npos;
     constexpr uint32_t kAll4 = 32;
     constexpr uint32_t kAll6 = 128;
