@@ -25,6 +25,7 @@ class Connlat(net.TcpTestCase):
 
 
 class Counts(Connlat):
+    @live.measured
     def test_who_connected_and_who_was_connected_to(self):
         """IPv4, IPv6 and mapped addresses, of two containers; nothing is a third one's."""
         server, ((one, near), (other, far), (idle, _)) = self.containers(3)
@@ -51,6 +52,7 @@ class Counts(Connlat):
                           ("in", f"{near.far_v6} to :443"): 20, ("in", f"{far.far_v4} to :443"): 7})
 
     @live.on_any_kernel
+    @live.measured
     def test_what_tells_peers_apart(self):
         server, ((one, near),) = self.containers(1)
 
@@ -63,16 +65,17 @@ class Counts(Connlat):
                 (("--by", "remote"), {v4: 8, v6: 4}),
                 (("--by", "port"), {"80": 8, "443": 4}),
                 (("--subnet", "16,16"), {"10.7.0.0/16:80": 4, "10.7.0.0/16:443": 4, None: 4})):
-            with self.subTest(options=options):
-                found = net.peers(self.traced(work, *options), one)
-                named = {name: n["connected"] for (_, name), n in found.items()}
-                self.assertEqual(sorted(named.values()), sorted(expected.values()), named)
-                for name in filter(None, expected):
-                    (match,) = [n for n in named if n.strip("[]*:") == name]
-                    self.assertEqual(named[match], expected[name])
+            print(f"    {options}", flush=True)
+            found = net.peers(self.traced(work, *options), one)
+            named = {name: n["connected"] for (_, name), n in found.items()}
+            self.assertEqual(sorted(named.values()), sorted(expected.values()), named)
+            for name in filter(None, expected):
+                (match,) = [n for n in named if n.strip("[]*:") == name]
+                self.assertEqual(named[match], expected[name])
         v6_subnet = [name for _, name in found if name.startswith("[")]
         self.assertEqual(v6_subnet, ["[fd07::/16]:80"], found)
 
+    @live.measured
     def test_whoever_uses_a_socket_it_is_its_makers(self):
         """Processes that are gone when the report is made; and sockets that another process connects."""
         server, ((one, near),) = self.containers(1)
@@ -90,6 +93,7 @@ class Counts(Connlat):
         self.check_counters(reports, server, accepted=25, connected=0)
 
     @live.on_any_kernel
+    @live.measured
     def test_in_a_container(self):
         podman = self.enter(engines.Podman())
         name, pid = podman.run("net-1")
@@ -237,6 +241,7 @@ class Latency(Connlat):
         self.check_counters(reports, one, connected=6, no_first_byte=1)
         self.check_counters(reports, server, first_byte=0, no_first_byte=0)
 
+    @live.measured
     def test_first_byte_of_who_has_nothing_more_to_say(self):
         """The answer comes when the connection is closed one way already, where the kernel tells of no segment: that
         there was one is known, and not when."""
@@ -303,6 +308,7 @@ class Failures(Connlat):
         self.check_counters(reports, server, failed=0, accepted=4)
         del listener
 
+    @live.measured
     def test_reset(self):
         """Both sides send a SYN at once, and then one thinks better of it: written by hand, as nobody does it."""
         server, ((one, near),) = self.containers(1)
@@ -324,6 +330,7 @@ class Failures(Connlat):
 
         self.check_counters(self.traced(work), one, failed=1, reset=1, refused=0, connected=0)
 
+    @live.measured
     def test_a_socket_that_tries_again(self):
         server, ((one, near),) = self.containers(1)
         listener = self.enter(server.listener(80))
@@ -337,6 +344,7 @@ class Failures(Connlat):
 
         self.check_counters(self.traced(work), one, connected=3, connect=3, failed=3, refused=3)
 
+    @live.measured
     def test_what_is_in_progress(self):
         """A connect that nobody answers is listed with its age, and is a failure when it is given up."""
         _, ((one, near),) = self.containers(1)

@@ -39,6 +39,7 @@ class Life(net.TcpTestCase):
 
 
 class Volume(Life):
+    @live.measured
     def test_of_sessions_of_each_size(self):
         """To the byte; of small ones, which are packets, to the segment as well."""
         before = self.client.counts()
@@ -69,6 +70,7 @@ class Volume(Life):
 
         self.check(self.traced(large), 12_000_000, 20_000_000, sessions=4)
 
+    @live.measured
     def test_however_they_end(self):
         """Half closed for a while; by a reset; by a reset of what was not read; by both sides at once."""
 
@@ -106,9 +108,10 @@ class Volume(Life):
 
         for work, sent, received in ((half_closed, 1000, 50_000), (reset, 2000, 20), (not_read, 300, 0),
                                      (both_at_once, 10, 0)):
-            with self.subTest(work=work.__name__):
-                self.check(self.traced(work), sent, received, sessions=1, duration=1)
+            print(f"    {work.__name__}", flush=True)
+            self.check(self.traced(work), sent, received, sessions=1, duration=1)
 
+    @live.measured
     def test_what_does_not_get_out_at_once(self):
         """What its own queue refuses is sent later, and is payload once."""
         one, other = self.pair(80)
@@ -124,6 +127,7 @@ class Volume(Life):
 
         self.check(self.traced(work), 5 * SEGMENT + 1, 0, sessions=1)
 
+    @live.measured
     def test_data_in_a_syn(self):
         """TCP fast open: of the second connection, the SYN has the request already."""
         for each in (self.client, self.server):
@@ -144,6 +148,7 @@ class Volume(Life):
         self.assertEqual(self.client.counts()["TCPFastOpenActive"] - before["TCPFastOpenActive"], 1)
         self.check(reports, 200, 20, sessions=2, duration=2)
 
+    @live.measured
     def test_sessions_that_stay(self):
         """Those that were there before, and those that go on from one window to the next: of each window its own."""
         old, old_other = self.pair(80)
@@ -204,6 +209,7 @@ class Volume(Life):
             self.assertAlmostEqual(duration.sum, sum(took), delta=slack)
             self.assertGreaterEqual(duration.max, 200e6)
 
+    @live.measured
     def test_slow_ones_one_by_one(self):
         with live.Tracer("tcplife", "--slower", "100", "--format", "json", 0.5) as tracer:
             tracer.wait_report()
@@ -260,6 +266,7 @@ class Many(Life):
     PEERS = 2300  # of each side
     ROOM = 4096
 
+    @live.measured
     def test_more_peers_than_there_is_room_for(self):
         """Together they are exact; those without a row of their own are one, and the ledger has how many did not fit."""
         with self.client.serving(80, 1, 1):

@@ -50,6 +50,7 @@ class Kinds(Retrans):
         start = container.counts()["RetransSegs"]
         live.until(lambda: container.counts()["RetransSegs"] >= start + count, f"{count} segments are sent again")
 
+    @live.measured
     def test_timeouts(self):
         """Nothing arrives for a while, of three connections, one of which was there before: probes, then timeouts."""
         (old, old_other), = net.pair(self.client, self.server, self.wire.near_v4, 80)
@@ -85,6 +86,7 @@ class Kinds(Retrans):
     def check_nothing_again(self, reports, container):
         self.assertEqual((net.counters(reports, container)["retransmitted"], net.kinds(reports, container)), (0, {}))
 
+    @live.measured
     def test_of_a_handshake(self):
         """SYNs that nobody answers, IPv4 and IPv6; SYN-ACKs that do not arrive are the listener's."""
         listener = self.enter(self.server.listener(80))
@@ -112,6 +114,7 @@ class Kinds(Retrans):
         self.assertIn(("in", f"{self.wire.far_v4} to :80"), net.peers(reports, self.server))
         del listener
 
+    @live.measured
     def test_of_an_end(self):
         """A FIN that does not arrive, of a socket whose owner has closed it and is gone."""
         (one, other), = net.pair(self.client, self.server, self.wire.near_v4, 80)
@@ -127,6 +130,7 @@ class Kinds(Retrans):
         reports, _ = self.retransmits(work, self.client)
         self.assertEqual({state for _, state in net.kinds(reports, self.client)}, {"FIN_WAIT1"})
 
+    @live.measured
     def test_what_does_not_get_out(self):
         """The kernel counts segments that its own queue or route refuses as sent again, too; a program is told of them
         since 6.18 only."""
@@ -152,6 +156,7 @@ class Kinds(Retrans):
         _, (_, kernel) = self.retransmits(work, self.client)
         self.assertGreater(kernel["TCPRetransFail"], 0)
 
+    @live.measured
     def test_of_a_flood(self):
         """SYN-ACKs that nobody answers are sent again: by the listener."""
         self.server.sysctl("ipv4/tcp_synack_retries", 1)

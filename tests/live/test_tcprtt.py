@@ -37,6 +37,7 @@ class Rtt(net.TcpTestCase):
 
         return self.traced(work)
 
+    @live.measured
     def test_one_for_each_segment_received(self):
         """Of connections that were there before, and of new ones, by peer; IPv4, IPv6 and mapped addresses."""
         server, ((one, near), (idle, _)) = self.containers(2)
