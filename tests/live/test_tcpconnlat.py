@@ -75,6 +75,7 @@ class Counts(Connlat):
         v6_subnet = [name for _, name in found if name.startswith("[")]
         self.assertEqual(v6_subnet, ["[fd07::/16]:80"], found)
 
+    @live.on_any_kernel
     @live.measured
     def test_whoever_uses_a_socket_it_is_its_makers(self):
         """Processes that are gone when the report is made; and sockets that another process connects."""
@@ -141,6 +142,7 @@ class Latency(Connlat):
         self.assertLessEqual(accept.sum, sum(took) + 1000 * self.COUNT)
         del listener
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_slow_wire(self):
         """15 ms there and 15 ms back: for the client and, from its SYN-ACK to the ACK, for the server."""
@@ -161,6 +163,7 @@ class Latency(Connlat):
         self.assertGreater(accept.sum, 10 * 30e6)
         self.assertAlmostEqual(accept.sum / 10 / 1e6, 30, delta=30 if live.EMULATED else 5)
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_full_queue(self):
         """What waits before it in a token bucket, the SYN waits for."""
@@ -330,6 +333,7 @@ class Failures(Connlat):
 
         self.check_counters(self.traced(work), one, failed=1, reset=1, refused=0, connected=0)
 
+    @live.on_any_kernel
     @live.measured
     def test_a_socket_that_tries_again(self):
         server, ((one, near),) = self.containers(1)
@@ -344,6 +348,7 @@ class Failures(Connlat):
 
         self.check_counters(self.traced(work), one, connected=3, connect=3, failed=3, refused=3)
 
+    @live.on_any_kernel
     @live.measured
     def test_what_is_in_progress(self):
         """A connect that nobody answers is listed with its age, and is a failure when it is given up."""
@@ -373,6 +378,7 @@ class Failures(Connlat):
 class Flood(Connlat):
     COUNT = 2_000 if live.EMULATED else 20_000
 
+    @live.on_any_kernel
     @live.measured
     def test_of_syns(self):
         """From random addresses, none of which answers: none is a connection, and those that are ones are exact."""

@@ -185,6 +185,7 @@ class Volume(Life):
         self.assertEqual(by_side, {("out", "80"): 111, ("out", "81"): 0, ("out", "82"): 777})
         self.end(old6, old6_other)
 
+    @live.on_any_kernel
     @live.measured
     def test_duration(self):
         """Of sessions of known length, a TIME-WAIT not counted."""
@@ -209,23 +210,25 @@ class Volume(Life):
             self.assertAlmostEqual(duration.sum, sum(took), delta=slack)
             self.assertGreaterEqual(duration.max, 200e6)
 
+    @live.on_any_kernel
     @live.measured
     def test_slow_ones_one_by_one(self):
-        with live.Tracer("tcplife", "--slower", "100", "--format", "json", 0.5) as tracer:
+        slow = 1.0 if live.EMULATED else 0.1
+        with live.Tracer("tcplife", "--slower", round(1000 * slow), "--format", "json", 0.5) as tracer:
             tracer.wait_report()
             short, short_other = self.pair(80)
             long, long_other = self.pair(81, socket.AF_INET6)
             net.send(long, long_other, 1234)
             ends = [end.getsockname()[:2] for end in (long, long_other)]
             self.end(short_other, short, left=2)
-            time.sleep(0.15)
+            time.sleep(slow)
             self.end(long, long_other)
             tracer.wait_report(len(tracer.reports()) + 1)
             tracer.stop()
             events = [e for e in tracer.events() if e["entity"]["cgroup"] in (self.client.path, self.server.path)]
         self.assertEqual(sorted(e["entity"]["cgroup"] for e in events), sorted((self.client.path, self.server.path)))
         for event in events:
-            self.assertGreaterEqual(event["duration_ns"], 150e6)
+            self.assertGreaterEqual(event["duration_ns"], 1e9 * slow)
             own, other = ends if event["side"] == "out" else reversed(ends)
             self.assertEqual((event["local"], event["local_port"], event["remote"], event["remote_port"]), own + other)
             self.assertEqual((event["bytes_sent"], event["bytes_received"]),
@@ -266,17 +269,21 @@ class Many(Life):
     PEERS = 2300  # of each side
     ROOM = 4096
 
+    @live.on_any_kernel
     @live.measured
     def test_more_peers_than_there_is_room_for(self):
         """Together they are exact; those without a row of their own are one, and the ledger has how many did not fit."""
         with self.client.serving(80, 1, 1):
-
-            def work():
+            # One report: from one to the next, room that nobody uses is given away.
+            with live.Tracer("tcplife", "--format", "json", "--by", "remote,local,port") as tracer:
+                live.until(lambda: any("inet_sock_set_state" in text for text in live.fdinfo(tracer.pid)),
+                           "vtrace has attached its programs")
+                tracer.wait_poll()
                 places = [f"127.1.{i >> 8}.{i & 255}:80" for i in range(self.PEERS)]
                 self.client.connect(self.PEERS + 100, 1, 1, *places)
-
-            reports = self.traced(work, "--by", "remote,local,port",
-                                  losses=("clock_anomaly", "ring_dropped", "missed_start"))
+                tracer.stop()
+                reports = tracer.reports()
+            self.unseen = live.losses(reports, "recursion_misses")
         count = self.PEERS + 100
         # Of both sides, as both are in one container.
         self.check_counters(reports, self.client, sessions=2 * count, bytes_sent=2 * count, bytes_received=2 * count)

@@ -156,6 +156,7 @@ class Kinds(Retrans):
         _, (_, kernel) = self.retransmits(work, self.client)
         self.assertGreater(kernel["TCPRetransFail"], 0)
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_flood(self):
         """SYN-ACKs that nobody answers are sent again: by the listener."""

@@ -68,6 +68,7 @@ class Rtt(net.TcpTestCase):
             self.assertAlmostEqual(v4 / rtt.count, 2 / 3, delta=0.02)
         self.check_nothing(reports, idle)
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_slow_wire(self):
         """10 ms there and back, each; of its sibling not."""
@@ -104,6 +105,7 @@ class Rtt(net.TcpTestCase):
         self.assertLessEqual(rtt.median, (20e6 + base) * (1 + ERROR_BOUND) + 5e6)
         self.assertLess(net.histogram(reports, other, "rtt").median, 20e6)
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_full_queue(self):
         """What stands in a token bucket shows in the round trips of who sends through it."""
