@@ -537,13 +537,21 @@ struct tcp_sock {
     __u32 snd_una;
     __u32 snd_nxt;
     __u32 write_seq; /* of the next byte that the application writes */
-    __u32 srtt_us; /* eighths of a microsecond; 0: there was no round trip yet */
+    __u32 srtt_us;   /* eighths of a microsecond; 0: there was no round trip yet */
 };
 
 struct tcp_skb_cb { /* in sk_buff::cb of what TCP has received */
     __u32 seq;
     __u32 end_seq;
-    __u8 tcp_flags; /* of 16 bits since 6.16; the lower ones are those of before */
+};
+
+/* As they are in the header, of 16 bits since 2c2f08d31d2f. */
+struct tcp_skb_cb___until_6_14 {
+    __u8 tcp_flags;
+};
+
+struct tcp_skb_cb___since_6_15 {
+    __u16 tcp_flags;
 };
 
 struct sk_buff {
