@@ -210,9 +210,12 @@ class ContainerOf(Container):
 
 def told(process):
     """What a wl_net said as it ended."""
-    out, _ = process.communicate(timeout=live.PATIENCE)
-    if process.returncode != 0:
-        raise AssertionError(f"expected {process.args} to succeed")
+    try:
+        out, _ = process.communicate(timeout=live.PATIENCE)
+    except subprocess.TimeoutExpired:  # which would show all of its arguments
+        process.kill()
+    if process.wait() != 0:
+        raise AssertionError(f"expected {process.args[:4]} to succeed, and within {live.PATIENCE:g} s")
     return json.loads(out)
 
 

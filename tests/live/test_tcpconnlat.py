@@ -50,6 +50,7 @@ class Counts(Connlat):
                          {("in", f"{near.far_v4} to :80"): 20, ("in", f"{near.far_v4} to :443"): 20,
                           ("in", f"{near.far_v6} to :443"): 20, ("in", f"{far.far_v4} to :443"): 7})
 
+    @live.on_any_kernel
     def test_what_tells_peers_apart(self):
         server, ((one, near),) = self.containers(1)
 
@@ -88,6 +89,7 @@ class Counts(Connlat):
         self.check_counters(reports, one, connected=25, failed=0)
         self.check_counters(reports, server, accepted=25, connected=0)
 
+    @live.on_any_kernel
     def test_in_a_container(self):
         podman = self.enter(engines.Podman())
         name, pid = podman.run("net-1")

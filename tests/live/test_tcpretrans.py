@@ -220,6 +220,8 @@ class Losses(Retrans):
         except AssertionError:
             self.skipTest("the kernel has no netem")
         for container, wire in ((one, near), (other, far)):
+            # A packet is one segment, for what counts packets.
+            container.ip(f"link set {wire.device} gso_max_segs 1")
             net.without_offloads(container, wire.device)
 
         def work():
