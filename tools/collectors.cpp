@@ -226,6 +226,14 @@ MemoryConfig memory_config(bool on, const SchedConfig& sched)
             .entities = sched.entities};
 }
 
+IrqConfig irq_config(const IrqParts& parts, const SchedConfig& sched)
+{
+    return {.parts = parts,
+            .by_vm = sched.by_vm,
+            .target_vm = sched.target_vm,
+            .entities = sched.entities};
+}
+
 // Whose hierarchy figures are charged to.
 std::string_view controller_of(const Measured& measured)
 {
@@ -256,7 +264,7 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, irq, hierarchy, with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -274,6 +282,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     KvmCollector::prepare(self->object_, kvm);
     BlockCollector::prepare(self->object_, block);
     MemoryCollector::prepare(self->object_, memory);
+    IrqCollector::prepare(self->object_, irq);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -340,6 +349,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->memory_ = std::move(*started);
     }
+    if (irq.parts.any()) {
+        auto started = IrqCollector::start(self->object_, irq);
+        if (!started)
+            return started.error();
+        self->irq_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -380,6 +395,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .kvm = kvm_config(measured.kvm, *config),
                     .block = *block,
                     .memory = memory_config(measured.memory, *config),
+                    .irq = irq_config(measured.irq, *config),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -509,6 +525,8 @@ void Collectors::release_cgroup(uint64_t id)
         block_->release_cgroup(id);
     if (memory_)
         memory_->release_cgroup(id);
+    if (irq_)
+        irq_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -520,6 +538,8 @@ void Collectors::release_vm(uint64_t vm)
         kvm_->release_vm(vm);
     if (memory_)
         memory_->release_vm(vm);
+    if (irq_)
+        irq_->release_vm(vm);
 }
 
 // The threads of VMs, and of the figures those that were asked for. The snapshot has its names already.
@@ -583,6 +603,8 @@ Result<Snapshot> Collectors::read()
     }
     if (memory_)
         memory_->read(snapshot);
+    if (irq_)
+        irq_->read(snapshot);
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)

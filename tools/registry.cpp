@@ -5,6 +5,7 @@
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/iotop.h"
+#include "tools/irqs.h"
 #include "tools/kvmexit.h"
 #include "tools/kvmio.h"
 #include "tools/kvmirq.h"
@@ -26,6 +27,7 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
 {
     Measured measured{
         .sched = tool.parts(options), .kvm = tool.kvm, .block = tool.block, .memory = tool.memory};
+    measured.irq = tool.irq;
     measured.block.pattern = options.pattern;
     return measured;
 }
@@ -33,10 +35,10 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(),  blame_tool(),      cpudist_tool(),    states_tool(),
-        throttle_tool(), runqlen_tool(),    offcputime_tool(), vmcost_tool(),
-        vcpu_tool(),     kvmexit_tool(),    kvmio_tool(),      kvmirq_tool(),
-        kvmmem_tool(),   biolatency_tool(), iotop_tool(),      memstall_tool(),
+        runqlat_tool(),  blame_tool(),      cpudist_tool(),  states_tool(),     throttle_tool(),
+        runqlen_tool(),  offcputime_tool(), vmcost_tool(),   vcpu_tool(),       kvmexit_tool(),
+        kvmio_tool(),    kvmirq_tool(),     kvmmem_tool(),   biolatency_tool(), iotop_tool(),
+        memstall_tool(), softirqs_tool(),   hardirqs_tool(),
     };
     return specs;
 }

@@ -461,6 +461,12 @@ struct bdi_writeback {
     struct cgroup_subsys_state *blkcg_css; /* CONFIG_CGROUP_WRITEBACK */
 };
 
+/* ---- interrupts: include/linux/interrupt.h ---- */
+
+struct irqaction {
+    const char *name; /* /proc/interrupts, the last columns */
+};
+
 /* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
 
 struct seq_file;

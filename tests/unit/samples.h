@@ -54,6 +54,10 @@ Snapshot block_snapshot();
 // waits for pages from swap and of files; batch (44) finds the host short of memory.
 Snapshot memory_snapshot();
 
+// Packets that interrupt a container web (cgroup 43), batch (44) and an idle CPU 1, and that ksoftirqd is left with;
+// timers on CPU 0; a disk and a network card, the latter with a handler of a hostile name on its line.
+Snapshot irq_snapshot();
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

@@ -658,6 +658,50 @@ MemorySnapshot memory_from(const Json& json)
     return memory;
 }
 
+Json to_json(const IrqKind& kind)
+{
+    return {kind.hard, kind.other, kind.number, latin1(kind.action)};
+}
+
+IrqKind irq_kind_from(const Json& json)
+{
+    return {.hard = json.at(0).get<bool>(),
+            .other = json.at(1).get<bool>(),
+            .number = number<uint32_t>(json.at(2)),
+            .action = bytes_of(json.at(3).get<std::string>())};
+}
+
+Json to_json(const IrqSnapshot& irq)
+{
+    Json times = Json::array();
+    for (const IrqTimes& t : irq.times)
+        times.push_back({to_json(t.kind), t.cpu, t.not_handled, to_json(t.time), to_json(t.delay)});
+    Json charges = Json::array();
+    for (const IrqCharge& c : irq.charges)
+        charges.push_back({to_json(c.kind), c.idle, to_json(c.owner), c.count, c.ns});
+    return {{"times", times}, {"charges", charges}};
+}
+
+IrqSnapshot irq_from(const Json& json)
+{
+    IrqSnapshot irq;
+    for (const Json& t : json.at("times")) {
+        irq.times.push_back({.kind = irq_kind_from(t.at(0)),
+                             .cpu = number<uint32_t>(t.at(1)),
+                             .not_handled = number<uint64_t>(t.at(2)),
+                             .time = histogram_from(t.at(3)),
+                             .delay = histogram_from(t.at(4))});
+    }
+    for (const Json& c : json.at("charges")) {
+        irq.charges.push_back({.kind = irq_kind_from(c.at(0)),
+                               .idle = c.at(1).get<bool>(),
+                               .owner = owner_from(c.at(2)),
+                               .count = number<uint64_t>(c.at(3)),
+                               .ns = number<uint64_t>(c.at(4))});
+    }
+    return irq;
+}
+
 Json to_json(const CgroupFacts& facts)
 {
     Json cgroups = Json::array();
@@ -770,6 +814,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"kvm", to_json(snapshot.kvm)},
         {"block", to_json(snapshot.block)},
         {"memory", to_json(snapshot.memory)},
+        {"irq", to_json(snapshot.irq)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -800,6 +845,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.kvm = kvm_from(json.at("kvm"));
         snapshot.block = block_from(json.at("block"));
         snapshot.memory = memory_from(json.at("memory"));
+        snapshot.irq = irq_from(json.at("irq"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;
