@@ -233,6 +233,14 @@ TcpConfig tcp_config(const ToolOptions& options, const TcpParts& parts)
             .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
 }
 
+IrqConfig irq_config(const IrqParts& parts, const SchedConfig& sched)
+{
+    return {.parts = parts,
+            .by_vm = sched.by_vm,
+            .target_vm = sched.target_vm,
+            .entities = sched.entities};
+}
+
 // Whose hierarchy figures are charged to.
 std::string_view controller_of(const Measured& measured)
 {
@@ -265,7 +273,7 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, tcp, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, tcp, irq, hierarchy, with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -284,6 +292,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     BlockCollector::prepare(self->object_, block);
     MemoryCollector::prepare(self->object_, memory);
     TcpCollector::prepare(self->object_, tcp);
+    IrqCollector::prepare(self->object_, irq);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -359,6 +368,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->tcp_ = std::move(*started);
     }
+    if (irq.parts.any()) {
+        auto started = IrqCollector::start(self->object_, irq);
+        if (!started)
+            return started.error();
+        self->irq_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -400,6 +415,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .block = *block,
                     .memory = memory_config(measured.memory, *config),
                     .tcp = tcp_config(options, measured.tcp),
+                    .irq = irq_config(measured.irq, *config),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -533,6 +549,8 @@ void Collectors::release_cgroup(uint64_t id)
         memory_->release_cgroup(id);
     if (tcp_)
         tcp_->release_cgroup(id);
+    if (irq_)
+        irq_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -544,6 +562,8 @@ void Collectors::release_vm(uint64_t vm)
         kvm_->release_vm(vm);
     if (memory_)
         memory_->release_vm(vm);
+    if (irq_)
+        irq_->release_vm(vm);
 }
 
 // The threads of VMs, and of the figures those that were asked for. The snapshot has its names already.
@@ -611,6 +631,8 @@ Result<Snapshot> Collectors::read()
         if (auto read = tcp_->read(snapshot); !read)
             return read.error();
     }
+    if (irq_)
+        irq_->read(snapshot);
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (quotas_)

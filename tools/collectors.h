@@ -6,6 +6,7 @@
 #include "collect/block_collector.h"
 #include "collect/cgroup_memory.h"
 #include "collect/cgroup_watcher.h"
+#include "collect/irq_collector.h"
 #include "collect/kvm_collector.h"
 #include "collect/memory_collector.h"
 #include "collect/quota_collector.h"
@@ -32,6 +33,7 @@ struct Measured {
     BlockParts block;
     bool memory = false; // stalls
     TcpParts tcp;
+    IrqParts irq;
 };
 
 // Single events above the threshold of --slower.
@@ -74,6 +76,7 @@ private:
         BlockConfig block;
         MemoryConfig memory;
         TcpConfig tcp;
+        IrqConfig irq;
         CgroupHierarchy hierarchy;
         bool with_entities = false;
     };
@@ -94,6 +97,7 @@ private:
     std::unique_ptr<MemoryCollector> memory_;   // null unless stalls are asked for
     std::unique_ptr<TcpCollector> tcp_;         // null unless TCP is asked for
     std::optional<CgroupMemory> cgroup_memory_; // with memory_
+    std::unique_ptr<IrqCollector> irq_;         // null unless interrupts are asked for
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;

@@ -5,6 +5,7 @@
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/iotop.h"
+#include "tools/irqs.h"
 #include "tools/kvmexit.h"
 #include "tools/kvmio.h"
 #include "tools/kvmirq.h"
@@ -32,6 +33,7 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
                       .kvm = tool.kvm,
                       .block = tool.block,
                       .memory = tool.memory,
+                      .irq = tool.irq,
                       .tcp = tool.tcp};
     measured.block.pattern = options.pattern;
     measured.tcp.first_bytes = options.ttfb;
@@ -45,6 +47,7 @@ std::span<const ToolSpec> tools()
         runqlen_tool(),  offcputime_tool(), vmcost_tool(),  vcpu_tool(),       kvmexit_tool(),
         kvmio_tool(),    kvmirq_tool(),     kvmmem_tool(),  biolatency_tool(), iotop_tool(),
         memstall_tool(), tcpconnlat_tool(), tcprtt_tool(),  tcpretrans_tool(), tcplife_tool(),
+        softirqs_tool(), hardirqs_tool(),
     };
     return specs;
 }

@@ -461,6 +461,12 @@ struct bdi_writeback {
     struct cgroup_subsys_state *blkcg_css; /* CONFIG_CGROUP_WRITEBACK */
 };
 
+/* ---- interrupts: include/linux/interrupt.h ---- */
+
+struct irqaction {
+    const char *name; /* /proc/interrupts, the last columns */
+};
+
 /* ---- sockets: include/net/sock.h, include/linux/cgroup-defs.h ---- */
 
 struct sock;
@@ -510,10 +516,6 @@ struct sock___since_5_15 {
     struct sock_cgroup_data___since_5_15 sk_cgrp_data;
 };
 
-/* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
-
-struct seq_file;
-
 /* ---- TCP: include/linux/tcp.h, include/net/inet_sock.h, inet_connection_sock.h, tcp.h ---- */
 
 struct inet_sock {
@@ -557,6 +559,10 @@ struct tcp_skb_cb___since_6_15 {
 struct sk_buff {
     char cb[48];
 };
+
+/* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
+
+struct seq_file;
 
 struct bpf_iter_meta {
     struct seq_file *seq;

@@ -532,6 +532,46 @@ Snapshot tcp_snapshot()
     return snapshot;
 }
 
+Snapshot irq_snapshot()
+{
+    Snapshot snapshot = with_containers("v2");
+    const OwnerId web{.cgroup_id = 43};
+    const OwnerId batch{.cgroup_id = 44};
+    const IrqKind timer{.number = 1};
+    const IrqKind packets{.number = 3};
+    const IrqKind disk{.hard = true, .number = 36, .action = "nvme0q1"};
+    const IrqKind card{.hard = true, .number = 41, .action = "eth0"};
+    const IrqKind beside{.hard = true, .number = 41, .action = "e\x1bvil"};
+    IrqSnapshot& irq = snapshot.irq;
+    const auto soft = [&](const IrqKind& kind, uint32_t cpu, const Histogram& time,
+                          const Histogram& delay) {
+        irq.times.push_back({.kind = kind, .cpu = cpu, .time = time, .delay = delay});
+    };
+    soft(packets, 0, histogram({{20 * kUs, 90'000}, {2 * kMs, 10}}),
+         histogram({{3 * kUs, 89'000}, {4 * kMs, 1'010}}));
+    soft(packets, 1, histogram({{10 * kUs, 10'000}}), histogram({{kUs, 10'000}}));
+    soft(timer, 0, histogram({{5 * kUs, 1'250}}), histogram({{2 * kUs, 1'249}}));
+    const auto hard = [&](const IrqKind& kind, uint32_t cpu, const Histogram& time,
+                          uint64_t not_handled = 0) {
+        irq.times.push_back({.kind = kind, .cpu = cpu, .not_handled = not_handled, .time = time});
+    };
+    hard(disk, 0, histogram({{4 * kUs, 500}}));
+    hard(disk, 1, histogram({{6 * kUs, 100}}));
+    hard(card, 1, histogram({{2 * kUs, 20'000}}));
+    hard(beside, 1, histogram({{kUs, 20'000}}), 19'999);
+    irq.charges = {
+        {.kind = packets, .owner = web, .count = 80'000, .ns = 1'600 * kMs},
+        {.kind = packets, .owner = batch, .count = 5'000, .ns = 100 * kMs},
+        {.kind = packets, .idle = true, .owner = {}, .count = 10'000, .ns = 100 * kMs},
+        {.kind = packets, .owner = {.kthread = "ksoftirqd"}, .count = 5'010, .ns = 120 * kMs},
+        {.kind = timer, .owner = web, .count = 1'000, .ns = 5 * kMs},
+        {.kind = {.other = true}, .owner = {}, .count = 250, .ns = 1'250 * kUs},
+        {.kind = disk, .owner = web, .count = 600, .ns = 2'600 * kUs},
+        {.kind = card, .idle = true, .owner = {}, .count = 20'000, .ns = 40 * kMs},
+        {.kind = beside, .owner = batch, .count = 20'000, .ns = 20 * kMs}};
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

@@ -149,6 +149,7 @@ TEST(Snapshot, LoadsWhatItSaved)
     snapshots.emplace_back("block", test::block_snapshot());
     snapshots.emplace_back("memory", test::memory_snapshot());
     snapshots.emplace_back("tcp", test::tcp_snapshot());
+    snapshots.emplace_back("irq", test::irq_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -166,6 +167,7 @@ TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
     snapshots.emplace_back("block", test::block_snapshot());
     snapshots.emplace_back("memory", test::memory_snapshot());
     snapshots.emplace_back("tcp", test::tcp_snapshot());
+    snapshots.emplace_back("irq", test::irq_snapshot());
     for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
@@ -482,6 +484,33 @@ TEST(Snapshot, RefusesDamagedTcp)
     for (const char* key : {"key", "figures", "connecting"}) {
         json without = good;
         without.at("tcp").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedInterrupts)
+{
+    const json good = json::parse(save_snapshot(test::irq_snapshot()));
+    const std::pair<const char*, json> changes[] = {
+        {"/irq/times", 1},
+        {"/irq/times/0/0/0", 1},
+        {"/irq/times/0/0/2", -1},
+        {"/irq/times/0/0/3", 5},
+        {"/irq/times/0/1", uint64_t{UINT32_MAX} + 1},
+        {"/irq/times/0/2", -1},
+        {"/irq/times/0/3", nullptr},
+        {"/irq/charges/0/1", 0},
+        {"/irq/charges/0/2", 7},
+        {"/irq/charges/0/4", 0.5},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"times", "charges"}) {
+        json without = good;
+        without.at("irq").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }

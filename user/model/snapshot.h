@@ -5,6 +5,7 @@
 #include "model/block.h"
 #include "model/cpu_quota.h"
 #include "model/histogram.h"
+#include "model/irq.h"
 #include "model/kvm.h"
 #include "model/memory.h"
 #include "model/owner.h"
@@ -272,6 +273,7 @@ struct Snapshot {
     BlockSnapshot block;
     MemorySnapshot memory;
     TcpSnapshot tcp;
+    IrqSnapshot irq;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;
