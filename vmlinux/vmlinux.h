@@ -461,6 +461,36 @@ struct bdi_writeback {
     struct cgroup_subsys_state *blkcg_css; /* CONFIG_CGROUP_WRITEBACK */
 };
 
+/* ---- sockets: include/net/sock.h, include/linux/cgroup-defs.h ---- */
+
+struct sock;
+
+struct sock_common {
+    volatile unsigned char skc_state; /* BPF_TCP_* */
+    struct sock *skc_listener;        /* of BPF_TCP_NEW_SYN_RECV only */
+};
+
+struct sock {
+    struct sock_common __sk_common;
+};
+
+/* In the default (v2) hierarchy; a pointer of its own since 8520e224f547. */
+struct sock_cgroup_data___until_5_14 {
+    __u64 val; /* struct cgroup *, unless one of the two lowest bits is set */
+};
+
+struct sock___until_5_14 {
+    struct sock_cgroup_data___until_5_14 sk_cgrp_data; /* CONFIG_SOCK_CGROUP_DATA */
+};
+
+struct sock_cgroup_data___since_5_15 {
+    struct cgroup *cgroup;
+};
+
+struct sock___since_5_15 {
+    struct sock_cgroup_data___since_5_15 sk_cgrp_data;
+};
+
 /* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
 
 struct seq_file;
