@@ -231,6 +231,8 @@ std::string_view controller_of(const Measured& measured)
 {
     if (measured.memory)
         return kMemoryController;
+    if (measured.drops)
+        return kOnlyV2;
     return measured.block.any() ? kBlockController : kCpuController;
 }
 
@@ -256,7 +258,7 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, drops, hierarchy, with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -274,6 +276,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     KvmCollector::prepare(self->object_, kvm);
     BlockCollector::prepare(self->object_, block);
     MemoryCollector::prepare(self->object_, memory);
+    DropCollector::prepare(self->object_, drops);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -340,6 +343,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->memory_ = std::move(*started);
     }
+    if (drops.on) {
+        auto started = DropCollector::start(self->object_, drops);
+        if (!started)
+            return started.error();
+        self->drops_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -380,6 +389,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .kvm = kvm_config(measured.kvm, *config),
                     .block = *block,
                     .memory = memory_config(measured.memory, *config),
+                    .drops = drop_config(measured.drops, *hierarchy),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -509,6 +519,8 @@ void Collectors::release_cgroup(uint64_t id)
         block_->release_cgroup(id);
     if (memory_)
         memory_->release_cgroup(id);
+    if (drops_)
+        drops_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -583,8 +595,14 @@ Result<Snapshot> Collectors::read()
     }
     if (memory_)
         memory_->read(snapshot);
+    if (drops_) {
+        if (auto read = drops_->read(snapshot); !read)
+            return read.error();
+    }
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
+    if (drops_ && target_cgroup_ != 0)
+        keep_drops_in(target_cgroup_, snapshot);
     if (quotas_)
         quotas_->read(snapshot);
     for (const uint64_t id : watcher_->forget_reported())

@@ -6,6 +6,7 @@
 #include "collect/block_collector.h"
 #include "collect/cgroup_memory.h"
 #include "collect/cgroup_watcher.h"
+#include "collect/drop_collector.h"
 #include "collect/kvm_collector.h"
 #include "collect/memory_collector.h"
 #include "collect/quota_collector.h"
@@ -30,6 +31,7 @@ struct Measured {
     KvmParts kvm;
     BlockParts block;
     bool memory = false; // stalls
+    bool drops = false;  // of packets
 };
 
 // Single events above the threshold of --slower.
@@ -70,6 +72,7 @@ private:
         KvmConfig kvm;
         BlockConfig block;
         MemoryConfig memory;
+        DropConfig drops;
         CgroupHierarchy hierarchy;
         bool with_entities = false;
     };
@@ -89,6 +92,7 @@ private:
     std::unique_ptr<BlockCollector> block_;     // null unless block I/O is asked for
     std::unique_ptr<MemoryCollector> memory_;   // null unless stalls are asked for
     std::optional<CgroupMemory> cgroup_memory_; // with memory_
+    std::unique_ptr<DropCollector> drops_;      // null unless dropped packets are asked for
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;

@@ -10,6 +10,7 @@
 #include "tools/kvmirq.h"
 #include "tools/kvmmem.h"
 #include "tools/memstall.h"
+#include "tools/netdrop.h"
 #include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
@@ -27,16 +28,17 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
     Measured measured{
         .sched = tool.parts(options), .kvm = tool.kvm, .block = tool.block, .memory = tool.memory};
     measured.block.pattern = options.pattern;
+    measured.drops = tool.drops;
     return measured;
 }
 
 std::span<const ToolSpec> tools()
 {
     static const std::array specs = {
-        runqlat_tool(),  blame_tool(),      cpudist_tool(),    states_tool(),
-        throttle_tool(), runqlen_tool(),    offcputime_tool(), vmcost_tool(),
-        vcpu_tool(),     kvmexit_tool(),    kvmio_tool(),      kvmirq_tool(),
-        kvmmem_tool(),   biolatency_tool(), iotop_tool(),      memstall_tool(),
+        runqlat_tool(),  blame_tool(),      cpudist_tool(), states_tool(),     throttle_tool(),
+        runqlen_tool(),  offcputime_tool(), vmcost_tool(),  vcpu_tool(),       kvmexit_tool(),
+        kvmio_tool(),    kvmirq_tool(),     kvmmem_tool(),  biolatency_tool(), iotop_tool(),
+        memstall_tool(), netdrop_tool(),    tcpdrop_tool(),
     };
     return specs;
 }

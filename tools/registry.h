@@ -34,6 +34,7 @@ struct ToolSpec {
     KvmParts kvm = {};                 // what has to be measured of KVM
     BlockParts block = {};             // and of block I/O; with a pattern if the options say so
     bool memory = false;               // and of stalls for memory
+    bool drops = false;                // and of packets that the kernel drops
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false;    // has --slower

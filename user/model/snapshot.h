@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "model/block.h"
 #include "model/cpu_quota.h"
+#include "model/drops.h"
 #include "model/histogram.h"
 #include "model/kvm.h"
 #include "model/memory.h"
@@ -270,6 +271,7 @@ struct Snapshot {
     KvmSnapshot kvm;
     BlockSnapshot block;
     MemorySnapshot memory;
+    DropSnapshot drops;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;
