@@ -98,6 +98,7 @@ std::string text_of(const Entity& kind)
 struct Dropped {
     Entity entity;
     Sum sum;
+    ListenDrops listeners;                               // of its network namespace
     std::map<std::string, std::pair<Entity, Sum>> kinds; // by text_of()
 };
 
@@ -116,6 +117,10 @@ Row row_of(const Dropped& dropped)
 {
     Row row{.entity = dropped.entity};
     add_sum(row, dropped.sum);
+    if (dropped.listeners.drops != 0) {
+        add_counter(row, "listen_drops", "1", dropped.listeners.drops);
+        add_counter(row, "listen_overflows", "1", dropped.listeners.overflows);
+    }
     for (const auto& [text, kind] : dropped.kinds) {
         Row& inner = row.rows.emplace_back(Row{.entity = kind.first});
         add_sum(inner, kind.second);
@@ -139,6 +144,13 @@ void add_rows(Report& report, const Snapshot& snapshot, bool tcp_only)
         auto& [known, sum] = dropped.kinds[text_of(kind)];
         known = std::move(kind);
         add_to(sum, drops);
+    }
+    for (const ListenDrops& listeners : snapshot.drops.listeners) {
+        Entity entity = entity_of(snapshot, entities, {.netns = listeners.netns}, report.group);
+        Dropped& dropped = all[key_of(entity)];
+        dropped.entity = std::move(entity);
+        dropped.listeners.drops += listeners.drops;
+        dropped.listeners.overflows += listeners.overflows;
     }
     for (const auto& [key, dropped] : all)
         report.rows.push_back(row_of(dropped));
@@ -190,18 +202,18 @@ ToolSpec netdrop_tool()
         .details =
             "Packets that the kernel dropped, with its own reason for it (since 5.17) and the\n"
             "function that did it, by whom they belong to:\n"
-            "  socket  the cgroup of the socket that sent them, or that they were for; it is the\n"
-            "          one of the task that made the socket\n"
+            "  socket  the cgroup of the socket that sent them, or that they were for: of the\n"
+            "          task that made it\n"
             "  netns   where no socket is known (before 6.11 of most that were received): the\n"
-            "          nearest cgroup that all processes of their network namespace are in; the\n"
-            "          host in its own; one without processes by its name in /run/netns\n"
+            "          nearest cgroup that all processes of their network namespace are in;\n"
+            "          the host in its own; one without processes by its name in /run/netns\n"
             "A packet is what the kernel handles as one: of segmentation offload the whole.\n"
-            "Messages of AF_UNIX and netlink are no packets. What is not seen: SYNs that meet a\n"
-            "full queue of a listener (the kernel counts ListenOverflows and frees them as if\n"
-            "they had done their work), and before 5.17 what TCP drops in a connection.\n"
-            "Kernels before 5.17 (and some later, as NOT_SPECIFIED) free some packets the same\n"
-            "way after their work: of TCP in TIME_WAIT, ICMPv6, those left in a socket at its\n"
-            "end.",
+            "Messages of AF_UNIX and netlink are no packets.\n"
+            "SYNs to a listener whose queue is full the kernel frees like packets that have\n"
+            "done their work: they are shown as the kernel counts them in the network\n"
+            "namespace (ListenDrops). Not seen before 5.17: what TCP drops in a connection.\n"
+            "Some packets are freed as if dropped after their work: of TCP in TIME_WAIT, what\n"
+            "a socket still had when it closed, and before 5.17 ICMPv6.",
         .examples = "  vtrace netdrop 10 1                  each cgroup, for 10 s\n"
                     "  vtrace netdrop --container 5         each container, every 5 s\n"
                     "  vtrace netdrop --pod=shop/web 5      one pod\n"
@@ -222,9 +234,10 @@ ToolSpec tcpdrop_tool()
         .name = "tcpdrop",
         .summary = "dropped TCP packets, by state of their socket",
         .details =
-            "What `vtrace netdrop` shows (its help says whose a packet is and what is not seen),\n"
-            "of TCP packets only, with the state of the socket that sent them or that they were\n"
-            "for: \"no socket\" where the kernel had found none, or (before 6.11) does not tell.",
+            "What `vtrace netdrop` shows (its help says whose a packet is and what is not\n"
+            "seen), of TCP packets only, with the state of the socket that sent them or that\n"
+            "they were for: \"no socket\" where the kernel had found none, or (before 6.11)\n"
+            "does not tell.",
         .examples =
             "  vtrace tcpdrop 10 1                  each cgroup, for 10 s\n"
             "  vtrace tcpdrop --container=web 5     one container, every 5 s\n"

@@ -24,6 +24,15 @@ class V2Cgroup(live.Cgroup):
     controller = "none but v2"
 
 
+class V2CgroupOf(live.CgroupOf):
+    """The one that a process is in."""
+
+    def __init__(self, pid):
+        text = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+        self.path = re.search(r"(?m)^0::(.*)$", text)[1]
+        self.directory = os.fsencode(live.hierarchy(V2Cgroup.controller).mount + self.path)
+
+
 def ran(*command):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -103,9 +112,21 @@ def new_namespace(cgroup):
         yield Net(holder.pid, cgroup)
 
 
+@contextlib.contextmanager
+def named_namespace(name):
+    """One without processes, as `ip netns` makes them."""
+    ran("ip", "netns", "add", name)
+    try:
+        ran("ip", "netns", "exec", name, "ip", "link", "set", "lo", "up")
+        yield name
+    finally:
+        ran("ip", "netns", "delete", name)
+
+
 def join(one, other, first="10.7.0.1", second="10.7.0.2"):
     """A pair of devices, veth0 in either namespace."""
-    ran("ip", "link", "add", "veth0", "netns", str(one.pid), "type", "veth", "peer", "name", "veth0", "netns", str(other.pid))
+    peer = ("peer", "name", "veth0", "netns", str(other.pid))
+    ran("ip", "link", "add", "veth0", "netns", str(one.pid), "type", "veth", *peer)
     for net, address in ((one, first), (other, second)):
         net.ip("ip", "address", "add", f"{address}/24", "dev", "veth0")
         net.ip("ip", "link", "set", "veth0", "up")
@@ -142,7 +163,8 @@ def transport(source, target, protocol, segment, at, wrong=0):
 
 def udp_packet(source, target, port, payload, wrong=0):
     segment = struct.pack("!HHHH", 4000, port, 8 + len(payload), 0) + payload
-    return ip_packet(source, target, socket.IPPROTO_UDP, transport(source, target, socket.IPPROTO_UDP, segment, 6, wrong))
+    segment = transport(source, target, socket.IPPROTO_UDP, segment, 6, wrong)
+    return ip_packet(source, target, socket.IPPROTO_UDP, segment)
 
 
 SYN = 0x02
@@ -150,7 +172,8 @@ SYN = 0x02
 
 def tcp_packet(source, source_port, target, port, flags=SYN, wrong=0):
     segment = struct.pack("!HHIIBBHHH", source_port, port, 1, 0, 5 << 4, flags, 1024, 0, 0)
-    return ip_packet(source, target, socket.IPPROTO_TCP, transport(source, target, socket.IPPROTO_TCP, segment, 16, wrong))
+    segment = transport(source, target, socket.IPPROTO_TCP, segment, 16, wrong)
+    return ip_packet(source, target, socket.IPPROTO_TCP, segment)
 
 
 def raw_socket():

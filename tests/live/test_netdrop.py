@@ -4,15 +4,18 @@
 
 import collections
 import errno
+import pathlib
 import re
 import socket
 import time
 import unittest
 
+import engines_live as engines
 import net_live as net
 import vtrace_live as live
 
 REASONS = live.kernel() >= (5, 17)  # the kernel gives some
+RECEIVERS = live.kernel() >= (6, 11)  # and the socket that a packet was for
 
 
 def sums(reports, path):
@@ -49,9 +52,9 @@ def listed(counted):
 class NetTest(live.TestCase):
     tool = "netdrop"
 
-    def traced(self, work, *arguments):
+    def traced(self, work, *arguments, prefix=()):
         """The reports on what `work` did meanwhile."""
-        with live.Tracer(self.tool, "--format", "json", *arguments, 0.5) as tracer:
+        with live.Tracer(self.tool, "--format", "json", *arguments, 0.5, prefix=prefix) as tracer:
             first = tracer.wait_report()
             work()
             tracer.stop()
@@ -85,12 +88,33 @@ def fill_udp(family, address, to, count):
 
 
 def to_closed_port(family, to, count):
+    """From a socket that does not hear that the port is closed."""
+
     def action():
         with socket.socket(family, socket.SOCK_DGRAM) as sender:
             for _ in range(count):
                 sender.sendto(b"x" * 100, (to, 5001))
 
     return action
+
+
+def sends_to_itself(child):
+    """Work for a Child: at ask() it sends 300 datagrams to a socket that it does not read, and keeps that open."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as full:
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        full.bind(("127.0.0.1", 5007))
+        child.hear()
+        for _ in range(300):
+            full.sendto(b"x" * 500, ("127.0.0.1", 5007))
+        child.tell()
+        live.sleep_for_ever(child)
+
+
+def drops_of_port(port):
+    for line in pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]:
+        if line.split()[1].endswith(f":{port:04X}"):
+            return int(line.split()[-1])
+    raise AssertionError(f"expected a socket of port {port}")
 
 
 class Udp(NetTest):
@@ -102,6 +126,7 @@ class Udp(NetTest):
         print(f"    {key} {lost}, reported {of_them}")
         self.assertEqual(of_them, lost, listed(counted))
         self.assertEqual(packets(counted), lost, "and nothing else: " + listed(counted))
+        self.assertEqual(packets(counted, owner="socket"), lost if RECEIVERS else 0, listed(counted))
 
     def test_full_buffer_ipv4(self):
         self.check_full(socket.AF_INET, "127.0.0.1", "127.0.0.1", "Udp.RcvbufErrors", "UDP")
@@ -166,6 +191,62 @@ class Udp(NetTest):
         reports = self.traced(work, f"--cgroup={one.cgroup.path}")
         self.assertEqual({row["entity"]["cgroup"] for report in reports for row in report["rows"]}, {one.cgroup.path})
         self.assertGreater(packets(sums(reports, one.cgroup.path)), 0)
+
+
+    def test_a_socket_in_the_namespace_of_the_host(self):
+        """Its own count of drops is in /proc/net/udp. Before 6.11 the kernel does not tell whose it was."""
+        cgroup = self.enter(net.V2Cgroup())
+        told = []
+
+        def work():
+            with live.Child(sends_to_itself, cgroup=cgroup) as child:
+                child.ask()
+                told.append(drops_of_port(5007))
+
+        counted = sums(self.traced(work), cgroup.path)
+        of_them = packets(counted, owner="socket", **because("SOCKET_RCVBUFF", ".*"))
+        print(f"    /proc/net/udp: {told[0]}, reported {of_them} of the cgroup")
+        self.assertGreater(told[0], 100)
+        self.assertEqual(of_them, told[0] if RECEIVERS else 0, listed(counted))
+
+    def test_a_namespace_without_processes(self):
+        there = self.namespace()
+        name = self.enter(net.named_namespace(f"vtrace-test-{there.pid}"))
+        peer = ("peer", "name", "veth0", "netns", name)
+        net.ran("ip", "link", "add", "veth0", "netns", str(there.pid), "type", "veth", *peer)
+        there.ip("ip", "address", "add", "10.7.0.1/24", "dev", "veth0")
+        there.ip("ip", "link", "set", "veth0", "up")
+        net.ran("ip", "-n", name, "address", "add", "10.7.0.2/24", "dev", "veth0")
+        net.ran("ip", "-n", name, "link", "set", "veth0", "up")
+
+        def no_ports():
+            text = net.ran("ip", "netns", "exec", name, "cat", "/proc/net/snmp")
+            names, values = (line.split() for line in text.splitlines() if line.startswith("Udp:"))
+            return int(values[names.index("NoPorts")])
+
+        before = no_ports()
+        reports = self.traced(lambda: there.run(to_closed_port(socket.AF_INET, "10.7.0.2", 60)))
+        lost = no_ports() - before
+        counted = sums(reports, f"netns {name}")
+        why = because("NO_SOCKET", "__udp.*_lib_rcv")
+        of_them = packets(counted, protocol="UDP", device="veth0", owner="netns", **why)
+        print(f"    Udp.NoPorts {lost}, reported {of_them} of {name}")
+        self.assertGreater(lost, 0)
+        self.assertEqual(of_them, lost, listed(counted))
+
+    def test_a_container(self):
+        docker = self.enter(engines.Docker())
+        _, pid = docker.run("web")
+        there = net.Net(pid, net.V2CgroupOf(pid))
+        before = there.counts()
+        host = ("env", f"DOCKER_HOST=unix://{docker.socket}")
+        work = fill_udp(socket.AF_INET, "127.0.0.1", "127.0.0.1", 300)
+        reports = self.traced(lambda: there.run(work), "--container=web", prefix=host)
+        lost = there.counts()["Udp.RcvbufErrors"] - before["Udp.RcvbufErrors"]
+        counted = sums(reports, "container web")
+        print(f"    Udp.RcvbufErrors {lost}, reported {packets(counted)} of the container")
+        self.assertGreater(lost, 100)
+        self.assertEqual(packets(counted), lost, listed(counted))
 
 
 class Qdisc(NetTest):
@@ -249,10 +330,16 @@ class Tcp(NetTest):
                 for caller in callers:
                     caller.close()
 
-        (overflows, drops), counted = self.grown(
-            there, lambda: there.run(action), "TcpExt.ListenOverflows", "TcpExt.ListenDrops"
-        )
-        print(f"    ListenOverflows {overflows}, ListenDrops {drops}, reported", listed(counted))
+        before = there.counts()
+        reports = self.traced(lambda: there.run(action))
+        after = there.counts()
+        rows = [live.row_of(report, there.cgroup.path) for report in reports]
+        for key, metric in (("TcpExt.ListenDrops", "listen_drops"), ("TcpExt.ListenOverflows", "listen_overflows")):
+            refused = after[key] - before[key]
+            told = sum(row["metrics"][metric]["value"] for row in rows if row and metric in row["metrics"])
+            print(f"    {key} {refused}, reported {told}")
+            self.assertGreater(refused, 0)
+            self.assertEqual(told, refused)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ Snapshot block_snapshot();
 // waits for pages from swap and of files; batch (44) finds the host short of memory.
 Snapshot memory_snapshot();
 
+// Of containers: db (42) has a socket that is full, web (43) lost packets by its network namespace, batch (44) sends
+// faster than its device; and there are a namespace that only has a name, one that has nothing, and the host's.
+Snapshot drop_snapshot();
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

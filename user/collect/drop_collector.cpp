@@ -60,10 +60,13 @@ DropConfig drop_config(bool on, const CgroupHierarchy& hierarchy)
 void keep_drops_in(uint64_t cgroup_id, Snapshot& snapshot)
 {
     const CgroupPaths paths(snapshot.cgroups);
-    std::erase_if(snapshot.drops.drops, [&](const PacketDrops& drops) {
+    const auto outside = [&](const PacketDrops& drops) {
         const auto above = paths.upwards(cgroup_of(snapshot.drops, drops));
         return std::ranges::find(above, cgroup_id) == above.end();
-    });
+    };
+    std::erase_if(snapshot.drops.drops, outside);
+    std::erase_if(snapshot.drops.listeners,
+                  [&](const ListenDrops& l) { return outside({.netns = l.netns}); });
 }
 
 void DropCollector::prepare(BpfObject& object, const DropConfig& config)
@@ -86,6 +89,8 @@ Result<std::unique_ptr<DropCollector>> DropCollector::start(BpfObject& object,
         return Error{.what = "cannot count the CPUs", .code = -cpus};
     self->cpus_ = static_cast<uint32_t>(cpus);
     self->namespaces_.look();
+    DropSnapshot before;
+    self->read_listeners(before);
     auto link = attach(object->progs.drop_packet);
     if (!link)
         return link.error();
@@ -200,8 +205,29 @@ Status DropCollector::read(Snapshot& snapshot)
             "packets that it frees so after their work");
     namespaces_.look();
     drops.namespaces = namespaces_.facts();
+    read_listeners(drops);
     make_room();
     return ok();
+}
+
+// Of a namespace from when it is seen first.
+void DropCollector::read_listeners(DropSnapshot& drops)
+{
+    std::map<uint32_t, ListenDrops> now;
+    for (const auto& [netns, pid] : namespaces_.processes()) {
+        const auto netstat = read_file("/proc/" + std::to_string(pid) + "/net/netstat");
+        if (!netstat)
+            continue;
+        const ListenDrops counts = listen_counts(*netstat);
+        now[netns] = counts;
+        const auto before = listeners_.find(netns);
+        if (before != listeners_.end() && counts.drops > before->second.drops &&
+            counts.overflows >= before->second.overflows)
+            drops.listeners.push_back({.netns = netns,
+                                       .drops = counts.drops - before->second.drops,
+                                       .overflows = counts.overflows - before->second.overflows});
+    }
+    listeners_ = std::move(now);
 }
 
 // Those of namespaces and devices that have gone come no more. What comes to one at that very moment is lost.

@@ -62,6 +62,7 @@ private:
     void add(const vt_drop_key& key, const vt_drop_count* counts, DropSnapshot& drops);
     void name_locations(const std::vector<uint64_t>& addresses);
     void name_devices(DropSnapshot& drops) const;
+    void read_listeners(DropSnapshot& drops);
     void make_room();
     void forget(const vt_drop_key& key);
 
@@ -72,6 +73,7 @@ private:
     uint32_t cpus_ = 0;
     std::map<vt_drop_key, Counted, Less> known_;
     std::unordered_map<uint64_t, std::string> locations_; // by address
+    std::map<uint32_t, ListenDrops> listeners_;           // by network namespace, since it was made
     uint64_t other_packets_ = 0;
     uint64_t other_bytes_ = 0;
 };

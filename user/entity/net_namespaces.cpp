@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <optional>
 #include <system_error>
@@ -84,14 +85,16 @@ NetNamespaces::NetNamespaces(CgroupHierarchy hierarchy, std::string proc, std::s
 {
 }
 
-NetNamespaces::Facts NetNamespaces::read() const
+NetNamespaces::Facts NetNamespaces::read()
 {
+    processes_.clear();
     Facts facts;
     std::map<uint32_t, std::string> paths; // of their cgroups
     const uint32_t host = namespace_at(proc_ + "/1/ns/net");
     if (host != 0) {
         facts[host] = {.inum = host, .host = true};
         paths.emplace(host, "/");
+        processes_[host] = 1;
     }
     for (const std::string& pid : names_in(proc_, is_pid)) {
         const std::string process = proc_ + "/" + pid;
@@ -102,6 +105,7 @@ NetNamespaces::Facts NetNamespaces::read() const
         if (!path)
             continue;
         facts.try_emplace(inum, NetNamespaceFact{.inum = inum});
+        std::from_chars(pid.data(), pid.data() + pid.size(), processes_[inum]);
         const auto [at, is_new] = paths.try_emplace(inum, *path);
         if (!is_new)
             at->second = common_cgroup(at->second, *path);

@@ -30,16 +30,20 @@ public:
     // By inode number, ascending.
     [[nodiscard]] std::vector<NetNamespaceFact> facts() const;
 
+    // A process in each of them, as the last look saw it; by inode number.
+    [[nodiscard]] const std::map<uint32_t, uint32_t>& processes() const { return processes_; }
+
 private:
     using Facts = std::map<uint32_t, NetNamespaceFact>; // by inode number
 
-    [[nodiscard]] Facts read() const;
+    Facts read();
 
     CgroupHierarchy hierarchy_;
     std::string proc_;
     std::string named_;
     Facts now_;
     Facts before_;
+    std::map<uint32_t, uint32_t> processes_;
 };
 
 } // namespace vtrace

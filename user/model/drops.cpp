@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "model/drops.h"
 
+#include "base/files.h"
+
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <iterator>
 #include <utility>
@@ -70,6 +73,28 @@ const NetNamespaceFact* find_namespace(const DropSnapshot& drops, uint32_t inum)
 {
     const auto found = std::ranges::find(drops.namespaces, inum, &NetNamespaceFact::inum);
     return inum == 0 || found == drops.namespaces.end() ? nullptr : &*found;
+}
+
+// Pairs of lines of a group: names, and below them numbers.
+ListenDrops listen_counts(std::string_view netstat)
+{
+    ListenDrops counts;
+    const auto lines = split(netstat, '\n');
+    for (size_t i = 0; i + 1 < lines.size(); i++) {
+        const auto names = split(lines[i], ' ');
+        const auto values = split(lines[i + 1], ' ');
+        if (names.front() != "TcpExt:" || values.front() != "TcpExt:")
+            continue;
+        for (size_t k = 1; k < std::min(names.size(), values.size()); k++) {
+            uint64_t* count = names[k] == "ListenDrops"       ? &counts.drops
+                              : names[k] == "ListenOverflows" ? &counts.overflows
+                                                              : nullptr;
+            if (count != nullptr)
+                std::from_chars(values[k].data(), values[k].data() + values[k].size(), *count);
+        }
+        break;
+    }
+    return counts;
 }
 
 uint64_t cgroup_of(const DropSnapshot& snapshot, const PacketDrops& drops)

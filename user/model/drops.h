@@ -35,8 +35,18 @@ struct NetNamespaceFact {
     bool operator==(const NetNamespaceFact&) const = default;
 };
 
+// What the kernel itself counted in a network namespace of what its listeners refused: TcpExt of /proc/net/netstat.
+// SYNs to a full listener are among it, which the kernel frees like packets that have done their work.
+struct ListenDrops {
+    uint32_t netns = 0;
+    uint64_t drops = 0;
+    uint64_t overflows = 0; // of them: as too many connections waited for accept()
+    bool operator==(const ListenDrops&) const = default;
+};
+
 struct DropSnapshot {
     std::vector<PacketDrops> drops;
+    std::vector<ListenDrops> listeners; // where there were any
     std::vector<NetNamespaceFact> namespaces;
     uint64_t other_packets = 0; // that found no room of their own
     uint64_t other_bytes = 0;
@@ -45,6 +55,9 @@ struct DropSnapshot {
 
 // Null if there is none.
 const NetNamespaceFact* find_namespace(const DropSnapshot& drops, uint32_t inum);
+
+// ListenDrops and ListenOverflows of a text like /proc/net/netstat; 0 of what is not there.
+ListenDrops listen_counts(std::string_view netstat);
 
 // The cgroup that they belong to: the socket's, or else that of the network namespace; 0: of none that is known.
 uint64_t cgroup_of(const DropSnapshot& snapshot, const PacketDrops& drops);

@@ -664,10 +664,14 @@ Json to_json(const DropSnapshot& snapshot)
     for (const PacketDrops& d : snapshot.drops)
         drops.push_back({d.cgroup_id, d.netns, d.reason, latin1(d.location), d.ifindex,
                          latin1(d.device), d.ether, d.protocol, d.tcp_state, d.packets, d.bytes});
+    Json listeners = Json::array();
+    for (const ListenDrops& l : snapshot.listeners)
+        listeners.push_back({l.netns, l.drops, l.overflows});
     Json namespaces = Json::array();
     for (const NetNamespaceFact& n : snapshot.namespaces)
         namespaces.push_back({n.inum, n.host, n.cgroup_id, latin1(n.name)});
     return {{"drops", drops},
+            {"listeners", listeners},
             {"namespaces", namespaces},
             {"other", {snapshot.other_packets, snapshot.other_bytes}}};
 }
@@ -687,6 +691,11 @@ DropSnapshot drops_from(const Json& json)
                                   .tcp_state = number<uint8_t>(d.at(8)),
                                   .packets = number<uint64_t>(d.at(9)),
                                   .bytes = number<uint64_t>(d.at(10))});
+    }
+    for (const Json& l : json.at("listeners")) {
+        snapshot.listeners.push_back({.netns = number<uint32_t>(l.at(0)),
+                                      .drops = number<uint64_t>(l.at(1)),
+                                      .overflows = number<uint64_t>(l.at(2))});
     }
     for (const Json& n : json.at("namespaces")) {
         snapshot.namespaces.push_back({.inum = number<uint32_t>(n.at(0)),

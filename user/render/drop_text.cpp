@@ -65,6 +65,13 @@ std::string block_of(const Report& report, const Row& row, const TextStyle& styl
         fmt::format("{}: {} {} dropped, {} bytes", culprit_name(row.entity), format_count(packets),
                     packets == 1 ? "packet" : "packets", format_bytes(value_of(row, "bytes"))),
         style);
+    if (const double refused = value_of(row, "listen_drops"); refused > 0)
+        text += wrapped(
+            fmt::format("the kernel counts in its network namespace: {} refused by "
+                        "listeners, {} of them as the queue for accept() was full",
+                        format_count(static_cast<uint64_t>(refused)),
+                        format_count(static_cast<uint64_t>(value_of(row, "listen_overflows")))),
+            style);
     if (row.rows.empty())
         return text;
     text += paint(fmt::format("{:>7} {:>7} {:>6}  ", "PACKETS", "/S", "BYTES") +
