@@ -33,6 +33,9 @@ struct {
 #define VT_ETH_P_IP 0x0800
 #define VT_ETH_P_IPV6 0x86dd
 #define VT_IPPROTO_TCP 6
+#define VT_IPPROTO_UDP 17
+#define VT_PROTOCOL_OF_IP 9 /* where it stands in the header */
+#define VT_PROTOCOL_OF_IPV6 6
 #define VT_NO_HEADER 0xffff    /* sk_buff.network_header that was not set */
 #define VT_DST_POINTER (~7ULL) /* SKB_DST_PTRMASK, without the bits below that it has had */
 
@@ -82,19 +85,16 @@ static __always_inline __u64 socket_cgroup_id(struct sock *sk)
     return BPF_CORE_READ(socket_cgroup(sk), kn, id);
 }
 
-/* The protocol in the IP header, if that is in place. */
+/* In the IP header. That takes as long as all else but the map: not of a socket that tells. */
 static __always_inline __u8 ip_protocol(struct sk_buff *skb, __u16 ether)
 {
     __u16 at = skb->network_header;
-    __u8 header[10];
+    __u8 protocol;
 
     if ((ether != VT_ETH_P_IP && ether != VT_ETH_P_IPV6) || at == VT_NO_HEADER)
         return 0;
-    if (bpf_probe_read_kernel(header, sizeof(header), skb->head + at))
-        return 0;
-    if (ether == VT_ETH_P_IPV6)
-        return header[0] >> 4 == 6 ? header[6] : 0;
-    return header[0] >> 4 == 4 ? header[9] : 0;
+    at += ether == VT_ETH_P_IP ? VT_PROTOCOL_OF_IP : VT_PROTOCOL_OF_IPV6;
+    return bpf_probe_read_kernel(&protocol, sizeof(protocol), skb->head + at) ? 0 : protocol;
 }
 
 static __noinline int count_new(struct vt_drop_key *key, struct sk_buff *skb, __u32 bytes)
@@ -151,12 +151,16 @@ int drop_packet(__u64 *ctx)
         if (!key.ether && !device && family != VT_AF_INET && family != VT_AF_INET6)
             return 0;
         state = sk->__sk_common.skc_state;
-        if (state == BPF_TCP_NEW_SYN_RECV)
+        if (state == BPF_TCP_NEW_SYN_RECV) {
             key.cgroup_id = BPF_CORE_READ(socket_cgroup(sk), kn, id);
-        else if (state != BPF_TCP_TIME_WAIT) {
+        } else if (state != BPF_TCP_TIME_WAIT) {
+            __u16 protocol = sk->sk_protocol;
+
             key.cgroup_id = socket_cgroup_id(sk);
+            if (protocol == VT_IPPROTO_TCP || protocol == VT_IPPROTO_UDP)
+                key.protocol = protocol;
             /* What TCP has received may have been in a tree: see device_of(). */
-            if (skb->skb_iif && sk->sk_protocol == VT_IPPROTO_TCP) {
+            if (skb->skb_iif && protocol == VT_IPPROTO_TCP) {
                 device = NULL;
                 key.ifindex = skb->skb_iif;
             }
@@ -164,7 +168,8 @@ int drop_packet(__u64 *ctx)
     } else if (!key.ether && !device) {
         return 0;
     }
-    key.protocol = ip_protocol(skb, key.ether);
+    if (!key.protocol)
+        key.protocol = ip_protocol(skb, key.ether);
     if (key.protocol == VT_IPPROTO_TCP)
         key.tcp_state = state;
     if (device) {

@@ -34,10 +34,14 @@ protected:
         dir.write("ns/" + name, "");
         return static_cast<uint32_t>(test::inode_of(dir.path() + "/ns/" + name));
     }
+    void make_directory(const std::string& name) const
+    {
+        std::filesystem::create_directories(dir.path() + "/" + name);
+    }
     void add_process(int pid, const std::string& space, const std::string& cgroup)
     {
         const std::string process = "proc/" + std::to_string(pid);
-        dir.mkdir(process + "/ns");
+        make_directory(process + "/ns");
         std::filesystem::create_symlink(dir.path() + "/ns/" + space,
                                         dir.path() + "/" + process + "/ns/net");
         dir.write(process + "/cgroup", "4:memory:/not/this\n0::" + cgroup + "\n");
@@ -123,11 +127,11 @@ TEST_F(NetNamespacesTest, OneThatHasGoneIsKeptForOneLook)
 TEST_F(NetNamespacesTest, WhatCannotBeReadIsNotThere)
 {
     add_process(1, "host", "/");
-    dir.mkdir("proc/70"); // it has gone meanwhile
+    make_directory("proc/70"); // it has gone meanwhile
     add_process(71, "missing", "/pod/one");
     const uint32_t damaged = make_namespace("damaged");
     add_process(72, "damaged", "/gone");
-    dir.mkdir("proc/self");
+    make_directory("proc/self");
     NetNamespaces all = namespaces();
     all.look();
     EXPECT_EQ(all.facts().size(), 2U);
