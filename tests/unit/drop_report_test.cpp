@@ -186,6 +186,7 @@ TEST(Drops, NamesOfProtocols)
     EXPECT_EQ(name(0x0806, 0), "ARP");
     EXPECT_EQ(name(0x88b5, 0), "0x88b5");
     EXPECT_EQ(name(0, 0), "-");
+    EXPECT_EQ(name(0, 6), "TCP") << "not made up yet";
 }
 
 TEST(Drops, NamesOfStates)

@@ -109,7 +109,9 @@ std::string protocol_name(const PacketDrops& drops)
 {
     if (drops.ether == kIpv6)
         return ip_name(drops.protocol) + "6";
-    return drops.ether == kIpv4 ? ip_name(drops.protocol) : ether_name(drops.ether);
+    // Of a packet that was not made up yet the socket tells.
+    const bool ip = drops.ether == kIpv4 || (drops.ether == 0 && drops.protocol != 0);
+    return ip ? ip_name(drops.protocol) : ether_name(drops.ether);
 }
 
 std::string_view family_name(const PacketDrops& drops)
