@@ -246,7 +246,7 @@ std::string_view controller_of(const Measured& measured)
 {
     if (measured.memory)
         return kMemoryController;
-    if (measured.tcp.any())
+    if (measured.tcp.any() || measured.drops)
         return kOnlyV2;
     return measured.block.any() ? kBlockController : kCpuController;
 }
@@ -273,7 +273,8 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, tcp, irq, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, tcp, irq, drops, hierarchy, with_entities] =
+        configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -293,6 +294,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     MemoryCollector::prepare(self->object_, memory);
     TcpCollector::prepare(self->object_, tcp);
     IrqCollector::prepare(self->object_, irq);
+    DropCollector::prepare(self->object_, drops);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -374,6 +376,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->irq_ = std::move(*started);
     }
+    if (drops.on) {
+        auto started = DropCollector::start(self->object_, drops);
+        if (!started)
+            return started.error();
+        self->drops_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -416,6 +424,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .memory = memory_config(measured.memory, *config),
                     .tcp = tcp_config(options, measured.tcp),
                     .irq = irq_config(measured.irq, *config),
+                    .drops = drop_config(measured.drops, *hierarchy),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -551,6 +560,8 @@ void Collectors::release_cgroup(uint64_t id)
         tcp_->release_cgroup(id);
     if (irq_)
         irq_->release_cgroup(id);
+    if (drops_)
+        drops_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -633,8 +644,14 @@ Result<Snapshot> Collectors::read()
     }
     if (irq_)
         irq_->read(snapshot);
+    if (drops_) {
+        if (auto read = drops_->read(snapshot); !read)
+            return read.error();
+    }
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
+    if (drops_ && target_cgroup_ != 0)
+        keep_drops_in(target_cgroup_, snapshot);
     if (quotas_)
         quotas_->read(snapshot);
     for (const uint64_t id : watcher_->forget_reported())

@@ -469,12 +469,25 @@ struct irqaction {
 
 /* ---- sockets: include/net/sock.h, include/linux/cgroup-defs.h ---- */
 
+struct ns_common {
+    unsigned int inum; /* equals st_ino of /proc/PID/ns/net */
+};
+
+struct net {
+    struct ns_common ns;
+};
+
+typedef struct {
+    struct net *net; /* CONFIG_NET_NS */
+} possible_net_t;
+
 struct sock;
 
 struct sock_common {
+    unsigned short skc_family;        /* AF_* */
     volatile unsigned char skc_state; /* BPF_TCP_* */
-    struct sock *skc_listener;        /* of BPF_TCP_NEW_SYN_RECV only */
-    unsigned short skc_family;
+    possible_net_t skc_net;
+    struct sock *skc_listener; /* of BPF_TCP_NEW_SYN_RECV only */
     __be32 skc_daddr;
     __be32 skc_rcv_saddr;
     __be16 skc_dport;
@@ -483,8 +496,9 @@ struct sock_common {
 };
 
 struct sock {
-    struct sock_common __sk_common;
-    __u16 sk_protocol;
+    struct sock_common __sk_common; /* all that short forms of a socket have */
+    __u16 sk_protocol;              /* IPPROTO_* */
+    __u8 sk_kern_sock : 1;
     int sk_err;
 };
 
@@ -556,7 +570,27 @@ struct tcp_skb_cb___since_6_15 {
     __u16 tcp_flags;
 };
 
+/* ---- packets: include/linux/skbuff.h, include/net/dst.h, include/linux/netdevice.h ---- */
+
+struct net_device {
+    char name[16];
+    int ifindex;
+    possible_net_t nd_net;
+};
+
+struct dst_entry {
+    struct net_device *dev;
+};
+
 struct sk_buff {
+    struct net_device *dev;
+    struct sock *sk;           /* that it is of, or for */
+    unsigned long _skb_refdst; /* struct dst_entry *, and flags in the lowest bits */
+    unsigned int len;          /* bytes */
+    int skb_iif;               /* number of the device that it came in by */
+    __be16 protocol;           /* ETH_P_* */
+    __u16 network_header;      /* from `head` on */
+    unsigned char *head;
     char cb[48];
 };
 

@@ -572,6 +572,64 @@ Snapshot irq_snapshot()
     return snapshot;
 }
 
+Snapshot drop_snapshot()
+{
+    constexpr uint16_t kIpv4 = 0x0800;
+    constexpr uint16_t kIpv6 = 0x86dd;
+    constexpr uint8_t kTcp = 6;
+    constexpr uint8_t kUdp = 17;
+    constexpr uint8_t kListen = 10;
+    constexpr uint32_t kHostNet = 4'026'531'840;
+    Snapshot snapshot = with_containers("v2");
+    DropSnapshot& drops = snapshot.drops;
+    drops.namespaces = {{.inum = kHostNet, .host = true, .cgroup_id = 1},
+                        {.inum = kHostNet + 1, .cgroup_id = 43},
+                        {.inum = kHostNet + 2, .name = "router\x1b"}};
+    const auto add = [&](uint64_t cgroup, uint32_t netns, const char* reason, const char* location,
+                         uint64_t packets, uint64_t bytes) -> PacketDrops& {
+        return drops.drops.emplace_back(PacketDrops{.cgroup_id = cgroup,
+                                                    .netns = netns,
+                                                    .reason = reason,
+                                                    .location = location,
+                                                    .ether = kIpv4,
+                                                    .packets = packets,
+                                                    .bytes = packets * bytes});
+    };
+    PacketDrops& full =
+        add(42, kHostNet + 3, "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb", 5'000, 528);
+    full.protocol = kUdp;
+    full.ifindex = 2;
+    full.device = "eth0";
+    PacketDrops& late = add(42, kHostNet + 3, "TCP_OLD_DATA", "tcp_data_queue", 12, 1'400);
+    late.protocol = kTcp;
+    late.tcp_state = 1;
+    late.ifindex = 2;
+    late.device = "eth0";
+    PacketDrops& closed = add(0, kHostNet + 1, "NO_SOCKET", "__udp6_lib_rcv", 300, 90);
+    closed.ether = kIpv6;
+    closed.protocol = kUdp;
+    closed.ifindex = 7;
+    PacketDrops& request = add(43, kHostNet + 1, "TCP_FLAGS", "tcp_v4_rcv", 4, 40);
+    request.protocol = kTcp;
+    request.tcp_state = kListen;
+    PacketDrops& fast = add(44, kHostNet, "QDISC_DROP", "__dev_queue_xmit", 2'000'000, 1'514);
+    fast.protocol = kUdp;
+    fast.ifindex = 3;
+    fast.device = "bond0";
+    add(0, kHostNet, "OTHERHOST", "ip_rcv_core", 20, 60).protocol = 1;
+    add(0, kHostNet + 2, "NETFILTER_DROP", "nf_hook_slow", 9, 60).protocol = 132;
+    PacketDrops& nobody = add(0, kHostNet + 9, "OPENVSWITCH:5", "0xffffffffc0123456", 2, 60);
+    nobody.ether = 0x0806;
+    nobody.ifindex = 4;
+    PacketDrops& unknown = add(0, 0, "NOT_SPECIFIED", "tcp_v4_do_rcv", 1, 40);
+    unknown.protocol = kTcp;
+    drops.listeners = {{.netns = kHostNet + 1, .drops = 40, .overflows = 38}};
+    drops.other_packets = 3;
+    drops.other_bytes = 180;
+    snapshot.loss.map_full = 3;
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

@@ -3,6 +3,7 @@
 
 // Variables of the programs are of these types.
 #include "vtrace/block.h"
+#include "vtrace/drop.h"
 #include "vtrace/irq.h"
 #include "vtrace/kvm.h"
 #include "vtrace/mem.h"

@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "model/block.h"
 #include "model/cpu_quota.h"
+#include "model/drops.h"
 #include "model/histogram.h"
 #include "model/irq.h"
 #include "model/kvm.h"
@@ -274,6 +275,7 @@ struct Snapshot {
     MemorySnapshot memory;
     TcpSnapshot tcp;
     IrqSnapshot irq;
+    DropSnapshot drops;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

@@ -658,7 +658,57 @@ MemorySnapshot memory_from(const Json& json)
     return memory;
 }
 
-Json to_json(const TcpPeer& peer)
+Json to_json(const DropSnapshot& snapshot)
+{
+    Json drops = Json::array();
+    for (const PacketDrops& d : snapshot.drops)
+        drops.push_back({d.cgroup_id, d.netns, d.reason, latin1(d.location), d.ifindex,
+                         latin1(d.device), d.ether, d.protocol, d.tcp_state, d.packets, d.bytes});
+    Json listeners = Json::array();
+    for (const ListenDrops& l : snapshot.listeners)
+        listeners.push_back({l.netns, l.drops, l.overflows});
+    Json namespaces = Json::array();
+    for (const NetNamespaceFact& n : snapshot.namespaces)
+        namespaces.push_back({n.inum, n.host, n.cgroup_id, latin1(n.name)});
+    return {{"drops", drops},
+            {"listeners", listeners},
+            {"namespaces", namespaces},
+            {"other", {snapshot.other_packets, snapshot.other_bytes}}};
+}
+
+DropSnapshot drops_from(const Json& json)
+{
+    DropSnapshot snapshot;
+    for (const Json& d : json.at("drops")) {
+        snapshot.drops.push_back({.cgroup_id = number<uint64_t>(d.at(0)),
+                                  .netns = number<uint32_t>(d.at(1)),
+                                  .reason = d.at(2).get<std::string>(),
+                                  .location = bytes_of(d.at(3).get<std::string>()),
+                                  .ifindex = number<uint32_t>(d.at(4)),
+                                  .device = bytes_of(d.at(5).get<std::string>()),
+                                  .ether = number<uint16_t>(d.at(6)),
+                                  .protocol = number<uint8_t>(d.at(7)),
+                                  .tcp_state = number<uint8_t>(d.at(8)),
+                                  .packets = number<uint64_t>(d.at(9)),
+                                  .bytes = number<uint64_t>(d.at(10))});
+    }
+    for (const Json& l : json.at("listeners")) {
+        snapshot.listeners.push_back({.netns = number<uint32_t>(l.at(0)),
+                                      .drops = number<uint64_t>(l.at(1)),
+                                      .overflows = number<uint64_t>(l.at(2))});
+    }
+    for (const Json& n : json.at("namespaces")) {
+        snapshot.namespaces.push_back({.inum = number<uint32_t>(n.at(0)),
+                                       .host = n.at(1).get<bool>(),
+                                       .cgroup_id = number<uint64_t>(n.at(2)),
+                                       .name = bytes_of(n.at(3).get<std::string>())});
+    }
+    snapshot.other_packets = number<uint64_t>(json.at("other").at(0));
+    snapshot.other_bytes = number<uint64_t>(json.at("other").at(1));
+    return snapshot;
+}
+
+Json to_json(const CgroupFacts& facts) Json to_json(const TcpPeer& peer)
 {
     return {to_json(peer.owner), peer.remote, peer.local, peer.port, peer.side, peer.others};
 }
@@ -929,6 +979,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"memory", to_json(snapshot.memory)},
         {"tcp", to_json(snapshot.tcp)},
         {"irq", to_json(snapshot.irq)},
+        {"drops", to_json(snapshot.drops)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -961,6 +1012,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.memory = memory_from(json.at("memory"));
         snapshot.tcp = tcp_from(json.at("tcp"));
         snapshot.irq = irq_from(json.at("irq"));
+        snapshot.drops = drops_from(json.at("drops"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;
