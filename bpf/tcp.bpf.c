@@ -576,10 +576,14 @@ int tcp_set_state(struct bpf_raw_tracepoint_args *args)
 static __always_inline bool has_bytes(struct sk_buff *skb)
 {
     struct tcp_skb_cb *cb = (void *)skb + bpf_core_field_offset(skb->cb);
+    struct tcp_skb_cb___until_6_14 *until_6_14 = (void *)cb;
+    __u8 flags = 0;
 
+    /* The lower ones are where they were, of a little-endian CPU. */
+    bpf_probe_read_kernel(&flags, sizeof(flags),
+                          (void *)cb + bpf_core_field_offset(until_6_14->tcp_flags));
     /* A FIN takes a number, too, and a SYN is never seen here. */
-    return BPF_CORE_READ(cb, end_seq) - BPF_CORE_READ(cb, seq) >
-           (BPF_CORE_READ(cb, tcp_flags) & TCP_FIN);
+    return BPF_CORE_READ(cb, end_seq) - BPF_CORE_READ(cb, seq) > (flags & TCP_FIN);
 }
 
 /* (sk, skb) */

@@ -233,12 +233,20 @@ TcpConfig tcp_config(const ToolOptions& options, const TcpParts& parts)
             .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
 }
 
+IrqConfig irq_config(const IrqParts& parts, const SchedConfig& sched)
+{
+    return {.parts = parts,
+            .by_vm = sched.by_vm,
+            .target_vm = sched.target_vm,
+            .entities = sched.entities};
+}
+
 // Whose hierarchy figures are charged to.
 std::string_view controller_of(const Measured& measured)
 {
     if (measured.memory)
         return kMemoryController;
-    if (measured.tcp.any())
+    if (measured.tcp.any() || measured.drops)
         return kOnlyV2;
     return measured.block.any() ? kBlockController : kCpuController;
 }
@@ -265,7 +273,8 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, tcp, hierarchy, with_entities] = configs;
+    const auto& [config, stacks, kvm, block, memory, tcp, irq, drops, hierarchy, with_entities] =
+        configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -284,6 +293,8 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     BlockCollector::prepare(self->object_, block);
     MemoryCollector::prepare(self->object_, memory);
     TcpCollector::prepare(self->object_, tcp);
+    IrqCollector::prepare(self->object_, irq);
+    DropCollector::prepare(self->object_, drops);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -359,6 +370,18 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->tcp_ = std::move(*started);
     }
+    if (irq.parts.any()) {
+        auto started = IrqCollector::start(self->object_, irq);
+        if (!started)
+            return started.error();
+        self->irq_ = std::move(*started);
+    }
+    if (drops.on) {
+        auto started = DropCollector::start(self->object_, drops);
+        if (!started)
+            return started.error();
+        self->drops_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -400,6 +423,8 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .block = *block,
                     .memory = memory_config(measured.memory, *config),
                     .tcp = tcp_config(options, measured.tcp),
+                    .irq = irq_config(measured.irq, *config),
+                    .drops = drop_config(measured.drops, *hierarchy),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -533,6 +558,10 @@ void Collectors::release_cgroup(uint64_t id)
         memory_->release_cgroup(id);
     if (tcp_)
         tcp_->release_cgroup(id);
+    if (irq_)
+        irq_->release_cgroup(id);
+    if (drops_)
+        drops_->release_cgroup(id);
 }
 
 void Collectors::release_vm(uint64_t vm)
@@ -544,6 +573,8 @@ void Collectors::release_vm(uint64_t vm)
         kvm_->release_vm(vm);
     if (memory_)
         memory_->release_vm(vm);
+    if (irq_)
+        irq_->release_vm(vm);
 }
 
 // The threads of VMs, and of the figures those that were asked for. The snapshot has its names already.
@@ -611,8 +642,16 @@ Result<Snapshot> Collectors::read()
         if (auto read = tcp_->read(snapshot); !read)
             return read.error();
     }
+    if (irq_)
+        irq_->read(snapshot);
+    if (drops_) {
+        if (auto read = drops_->read(snapshot); !read)
+            return read.error();
+    }
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
+    if (drops_ && target_cgroup_ != 0)
+        keep_drops_in(target_cgroup_, snapshot);
     if (quotas_)
         quotas_->read(snapshot);
     for (const uint64_t id : watcher_->forget_reported())

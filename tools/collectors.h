@@ -6,6 +6,8 @@
 #include "collect/block_collector.h"
 #include "collect/cgroup_memory.h"
 #include "collect/cgroup_watcher.h"
+#include "collect/drop_collector.h"
+#include "collect/irq_collector.h"
 #include "collect/kvm_collector.h"
 #include "collect/memory_collector.h"
 #include "collect/quota_collector.h"
@@ -32,6 +34,8 @@ struct Measured {
     BlockParts block;
     bool memory = false; // stalls
     TcpParts tcp;
+    IrqParts irq;
+    bool drops = false; // of packets
 };
 
 // Single events above the threshold of --slower.
@@ -74,6 +78,8 @@ private:
         BlockConfig block;
         MemoryConfig memory;
         TcpConfig tcp;
+        IrqConfig irq;
+        DropConfig drops;
         CgroupHierarchy hierarchy;
         bool with_entities = false;
     };
@@ -94,6 +100,8 @@ private:
     std::unique_ptr<MemoryCollector> memory_;   // null unless stalls are asked for
     std::unique_ptr<TcpCollector> tcp_;         // null unless TCP is asked for
     std::optional<CgroupMemory> cgroup_memory_; // with memory_
+    std::unique_ptr<IrqCollector> irq_;         // null unless interrupts are asked for
+    std::unique_ptr<DropCollector> drops_;      // null unless dropped packets are asked for
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;

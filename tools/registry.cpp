@@ -5,11 +5,13 @@
 #include "tools/blame.h"
 #include "tools/cpudist.h"
 #include "tools/iotop.h"
+#include "tools/irqs.h"
 #include "tools/kvmexit.h"
 #include "tools/kvmio.h"
 #include "tools/kvmirq.h"
 #include "tools/kvmmem.h"
 #include "tools/memstall.h"
+#include "tools/netdrop.h"
 #include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
@@ -32,9 +34,11 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
                       .kvm = tool.kvm,
                       .block = tool.block,
                       .memory = tool.memory,
+                      .irq = tool.irq,
                       .tcp = tool.tcp};
     measured.block.pattern = options.pattern;
     measured.tcp.first_bytes = options.ttfb;
+    measured.drops = tool.drops;
     return measured;
 }
 
@@ -45,6 +49,7 @@ std::span<const ToolSpec> tools()
         runqlen_tool(),  offcputime_tool(), vmcost_tool(),  vcpu_tool(),       kvmexit_tool(),
         kvmio_tool(),    kvmirq_tool(),     kvmmem_tool(),  biolatency_tool(), iotop_tool(),
         memstall_tool(), tcpconnlat_tool(), tcprtt_tool(),  tcpretrans_tool(), tcplife_tool(),
+        softirqs_tool(), hardirqs_tool(),   netdrop_tool(), tcpdrop_tool(),
     };
     return specs;
 }

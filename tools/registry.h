@@ -35,6 +35,8 @@ struct ToolSpec {
     BlockParts block = {};             // and of block I/O; with a pattern if the options say so
     bool memory = false;               // and of stalls for memory
     TcpParts tcp = {};                 // and of TCP; first bytes if the options say so
+    IrqParts irq = {};                 // and of interrupts
+    bool drops = false;                // and of packets that the kernel drops
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false;    // has --slower

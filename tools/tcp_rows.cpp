@@ -2,7 +2,6 @@
 #include "tools/tcp_rows.h"
 
 #include "entity/entities.h"
-#include "render/text_parts.h"
 #include "tools/report_parts.h"
 
 #include <algorithm>
@@ -12,14 +11,6 @@
 
 namespace vtrace {
 namespace {
-
-void sort_rows(std::vector<Row>& rows, std::string_view worst)
-{
-    std::ranges::stable_sort(rows, [&](const Row& a, const Row& b) {
-        return worst.empty() ? a.histogram.sum > b.histogram.sum
-                             : value_of(a, worst) > value_of(b, worst);
-    });
-}
 
 struct PeersOf {
     Row row;
@@ -47,7 +38,7 @@ Entity peer_entity(const TcpPeer& peer, const PeerKey& key)
 
 void add_peers(Report& report, const Snapshot& snapshot, const ToolOptions& options,
                const std::function<bool(const TcpFigure&)>& wanted, const AddFigure& add,
-               std::string_view worst)
+               const std::function<double(const Row&)>& weight)
 {
     report.nested = "peers";
     report.group = options.group;
@@ -70,10 +61,10 @@ void add_peers(Report& report, const Snapshot& snapshot, const ToolOptions& opti
     for (auto& [name, of] : all) {
         for (auto& [peer, row] : of.peers)
             of.row.rows.push_back(std::move(row));
-        sort_rows(of.row.rows, worst);
+        std::ranges::stable_sort(of.row.rows, std::greater{}, weight);
         report.rows.push_back(std::move(of.row));
     }
-    sort_rows(report.rows, worst);
+    std::ranges::stable_sort(report.rows, std::greater{}, weight);
 }
 
 } // namespace vtrace

@@ -20,10 +20,10 @@ inline constexpr std::string_view kNoGuestSockets =
 using AddFigure = std::function<void(Row& row, const TcpFigure& figure)>;
 
 // A row for each entity, and in it one for each peer; `add` is called for both with each figure that `wanted` says
-// yes to. Worst first: by the histogram's sum, or else by the counter `worst`.
+// yes to. Worst first: the heaviest.
 void add_peers(Report& report, const Snapshot& snapshot, const ToolOptions& options,
                const std::function<bool(const TcpFigure&)>& wanted, const AddFigure& add,
-               std::string_view worst = {});
+               const std::function<double(const Row&)>& weight);
 
 // Of kind peer, with its addresses as labels.
 Entity peer_entity(const TcpPeer& peer, const PeerKey& key);

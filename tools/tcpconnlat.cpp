@@ -49,8 +49,12 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     Report report = empty_report(snapshot, "tcpconnlat", "TCP connections: how long they took");
     report.event = "connection";
     report.metric = "connect";
-    add_peers(report, snapshot, options, is_wanted,
-              [&](Row& row, const TcpFigure& figure) { add_figure(row, figure, options.ttfb); });
+    add_peers(
+        report, snapshot, options, is_wanted,
+        [&](Row& row, const TcpFigure& figure) { add_figure(row, figure, options.ttfb); },
+        [](const Row& row) {
+            return static_cast<double>(row.histogram.sum + row.histograms.front().histogram.sum);
+        });
     const Entities entities(snapshot.cgroups, snapshot.entities);
     for (const OpenConnect& open : snapshot.tcp.connecting)
         report.connecting.push_back({entity_of(entities, open.peer.owner, options.group),

@@ -2,6 +2,7 @@
 #include "tools/tcplife.h"
 
 #include "render/tcp_text.h"
+#include "render/text_parts.h"
 #include "tools/report_parts.h"
 #include "tools/tcp_rows.h"
 #include "tools/vm_rows.h"
@@ -51,7 +52,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         [](const TcpFigure& figure) {
             return figure.sessions != 0 || figure.open != 0 || figure.volume != TcpVolume{};
         },
-        add_figure, "bytes");
+        add_figure, [](const Row& row) { return value_of(row, "bytes"); });
     finish(report, options);
     return report;
 }

@@ -69,7 +69,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
             for (const TcpRetransmits& again : figure.again)
                 add_kind(row, again);
         },
-        "retransmitted");
+        [](const Row& row) { return value_of(row, "retransmitted"); });
     for (Row& row : report.rows) {
         add_rate(row);
         for (Row& peer : row.rows) {

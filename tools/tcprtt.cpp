@@ -21,7 +21,8 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     add_peers(
         report, snapshot, options,
         [](const TcpFigure& figure) { return figure.round_trip.count() != 0; },
-        [](Row& row, const TcpFigure& figure) { row.histogram.merge(figure.round_trip); });
+        [](Row& row, const TcpFigure& figure) { row.histogram.merge(figure.round_trip); },
+        [](const Row& row) { return static_cast<double>(row.histogram.sum); });
     finish(report, options);
     return report;
 }

@@ -461,14 +461,33 @@ struct bdi_writeback {
     struct cgroup_subsys_state *blkcg_css; /* CONFIG_CGROUP_WRITEBACK */
 };
 
+/* ---- interrupts: include/linux/interrupt.h ---- */
+
+struct irqaction {
+    const char *name; /* /proc/interrupts, the last columns */
+};
+
 /* ---- sockets: include/net/sock.h, include/linux/cgroup-defs.h ---- */
+
+struct ns_common {
+    unsigned int inum; /* equals st_ino of /proc/PID/ns/net */
+};
+
+struct net {
+    struct ns_common ns;
+};
+
+typedef struct {
+    struct net *net; /* CONFIG_NET_NS */
+} possible_net_t;
 
 struct sock;
 
 struct sock_common {
+    unsigned short skc_family;        /* AF_* */
     volatile unsigned char skc_state; /* BPF_TCP_* */
-    struct sock *skc_listener;        /* of BPF_TCP_NEW_SYN_RECV only */
-    unsigned short skc_family;
+    possible_net_t skc_net;
+    struct sock *skc_listener; /* of BPF_TCP_NEW_SYN_RECV only */
     __be32 skc_daddr;
     __be32 skc_rcv_saddr;
     __be16 skc_dport;
@@ -477,8 +496,9 @@ struct sock_common {
 };
 
 struct sock {
-    struct sock_common __sk_common;
-    __u16 sk_protocol;
+    struct sock_common __sk_common; /* all that short forms of a socket have */
+    __u16 sk_protocol;              /* IPPROTO_* */
+    __u8 sk_kern_sock : 1;
     int sk_err;
 };
 
@@ -510,10 +530,6 @@ struct sock___since_5_15 {
     struct sock_cgroup_data___since_5_15 sk_cgrp_data;
 };
 
-/* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
-
-struct seq_file;
-
 /* ---- TCP: include/linux/tcp.h, include/net/inet_sock.h, inet_connection_sock.h, tcp.h ---- */
 
 struct inet_sock {
@@ -537,18 +553,50 @@ struct tcp_sock {
     __u32 snd_una;
     __u32 snd_nxt;
     __u32 write_seq; /* of the next byte that the application writes */
-    __u32 srtt_us; /* eighths of a microsecond; 0: there was no round trip yet */
+    __u32 srtt_us;   /* eighths of a microsecond; 0: there was no round trip yet */
 };
 
 struct tcp_skb_cb { /* in sk_buff::cb of what TCP has received */
     __u32 seq;
     __u32 end_seq;
-    __u8 tcp_flags; /* of 16 bits since 6.16; the lower ones are those of before */
+};
+
+/* As they are in the header, of 16 bits since 2c2f08d31d2f. */
+struct tcp_skb_cb___until_6_14 {
+    __u8 tcp_flags;
+};
+
+struct tcp_skb_cb___since_6_15 {
+    __u16 tcp_flags;
+};
+
+/* ---- packets: include/linux/skbuff.h, include/net/dst.h, include/linux/netdevice.h ---- */
+
+struct net_device {
+    char name[16];
+    int ifindex;
+    possible_net_t nd_net;
+};
+
+struct dst_entry {
+    struct net_device *dev;
 };
 
 struct sk_buff {
+    struct net_device *dev;
+    struct sock *sk;           /* that it is of, or for */
+    unsigned long _skb_refdst; /* struct dst_entry *, and flags in the lowest bits */
+    unsigned int len;          /* bytes */
+    int skb_iif;               /* number of the device that it came in by */
+    __be16 protocol;           /* ETH_P_* */
+    __u16 network_header;      /* from `head` on */
+    unsigned char *head;
     char cb[48];
 };
+
+/* ---- BPF iterators: kernel/bpf/task_iter.c ---- */
+
+struct seq_file;
 
 struct bpf_iter_meta {
     struct seq_file *seq;

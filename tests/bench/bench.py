@@ -23,8 +23,10 @@ try:
     from measure import Setup, log
     from part_block import part_block
     from part_cpu import part_cpu
+    from part_drop import part_drop
     from part_entities import part_entities
     from part_guest import part_guest
+    from part_irq import part_irq
     from part_kvm import part_kvm
     from part_net import part_net, part_traffic
     from part_offcpu import part_offcpu
@@ -37,7 +39,8 @@ except OSError as error:  # no libbpf.so.1, or a kernel without BTF
 README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
          "scale": part_scale, "entities": part_entities, "kvm": part_kvm,
-         "guest": part_guest, "block": part_block, "net": part_net, "traffic": part_traffic}
+         "guest": part_guest, "block": part_block, "net": part_net, "traffic": part_traffic,
+         "irq": part_irq, "drop": part_drop}
 
 
 def arguments() -> argparse.Namespace:

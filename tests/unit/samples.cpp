@@ -532,6 +532,104 @@ Snapshot tcp_snapshot()
     return snapshot;
 }
 
+Snapshot irq_snapshot()
+{
+    Snapshot snapshot = with_containers("v2");
+    const OwnerId web{.cgroup_id = 43};
+    const OwnerId batch{.cgroup_id = 44};
+    const IrqKind timer{.number = 1};
+    const IrqKind packets{.number = 3};
+    const IrqKind disk{.hard = true, .number = 36, .action = "nvme0q1"};
+    const IrqKind card{.hard = true, .number = 41, .action = "eth0"};
+    const IrqKind beside{.hard = true, .number = 41, .action = "e\x1bvil"};
+    IrqSnapshot& irq = snapshot.irq;
+    const auto soft = [&](const IrqKind& kind, uint32_t cpu, const Histogram& time,
+                          const Histogram& delay) {
+        irq.times.push_back({.kind = kind, .cpu = cpu, .time = time, .delay = delay});
+    };
+    soft(packets, 0, histogram({{20 * kUs, 90'000}, {2 * kMs, 10}}),
+         histogram({{3 * kUs, 89'000}, {4 * kMs, 1'010}}));
+    soft(packets, 1, histogram({{10 * kUs, 10'000}}), histogram({{kUs, 10'000}}));
+    soft(timer, 0, histogram({{5 * kUs, 1'250}}), histogram({{2 * kUs, 1'249}}));
+    const auto hard = [&](const IrqKind& kind, uint32_t cpu, const Histogram& time,
+                          uint64_t not_handled = 0) {
+        irq.times.push_back({.kind = kind, .cpu = cpu, .not_handled = not_handled, .time = time});
+    };
+    hard(disk, 0, histogram({{4 * kUs, 500}}));
+    hard(disk, 1, histogram({{6 * kUs, 100}}));
+    hard(card, 1, histogram({{2 * kUs, 20'000}}));
+    hard(beside, 1, histogram({{kUs, 20'000}}), 19'999);
+    irq.charges = {
+        {.kind = packets, .owner = web, .count = 80'000, .ns = 1'600 * kMs},
+        {.kind = packets, .owner = batch, .count = 5'000, .ns = 100 * kMs},
+        {.kind = packets, .idle = true, .owner = {}, .count = 10'000, .ns = 100 * kMs},
+        {.kind = packets, .owner = {.kthread = "ksoftirqd"}, .count = 5'010, .ns = 120 * kMs},
+        {.kind = timer, .owner = web, .count = 1'000, .ns = 5 * kMs},
+        {.kind = {.other = true}, .owner = {}, .count = 250, .ns = 1'250 * kUs},
+        {.kind = disk, .owner = web, .count = 600, .ns = 2'600 * kUs},
+        {.kind = card, .idle = true, .owner = {}, .count = 20'000, .ns = 40 * kMs},
+        {.kind = beside, .owner = batch, .count = 20'000, .ns = 20 * kMs}};
+    return snapshot;
+}
+
+Snapshot drop_snapshot()
+{
+    constexpr uint16_t kIpv4 = 0x0800;
+    constexpr uint16_t kIpv6 = 0x86dd;
+    constexpr uint8_t kTcp = 6;
+    constexpr uint8_t kUdp = 17;
+    constexpr uint8_t kListen = 10;
+    constexpr uint32_t kHostNet = 4'026'531'840;
+    Snapshot snapshot = with_containers("v2");
+    DropSnapshot& drops = snapshot.drops;
+    drops.namespaces = {{.inum = kHostNet, .host = true, .cgroup_id = 1},
+                        {.inum = kHostNet + 1, .cgroup_id = 43},
+                        {.inum = kHostNet + 2, .name = "router\x1b"}};
+    const auto add = [&](uint64_t cgroup, uint32_t netns, const char* reason, const char* location,
+                         uint64_t packets, uint64_t bytes) -> PacketDrops& {
+        return drops.drops.emplace_back(PacketDrops{.cgroup_id = cgroup,
+                                                    .netns = netns,
+                                                    .reason = reason,
+                                                    .location = location,
+                                                    .ether = kIpv4,
+                                                    .packets = packets,
+                                                    .bytes = packets * bytes});
+    };
+    PacketDrops& full =
+        add(42, kHostNet + 3, "SOCKET_RCVBUFF", "udp_queue_rcv_one_skb", 5'000, 528);
+    full.protocol = kUdp;
+    full.ifindex = 2;
+    full.device = "eth0";
+    PacketDrops& late = add(42, kHostNet + 3, "TCP_OLD_DATA", "tcp_data_queue", 12, 1'400);
+    late.protocol = kTcp;
+    late.tcp_state = 1;
+    late.ifindex = 2;
+    late.device = "eth0";
+    PacketDrops& closed = add(0, kHostNet + 1, "NO_SOCKET", "__udp6_lib_rcv", 300, 90);
+    closed.ether = kIpv6;
+    closed.protocol = kUdp;
+    closed.ifindex = 7;
+    PacketDrops& request = add(43, kHostNet + 1, "TCP_FLAGS", "tcp_v4_rcv", 4, 40);
+    request.protocol = kTcp;
+    request.tcp_state = kListen;
+    PacketDrops& fast = add(44, kHostNet, "QDISC_DROP", "__dev_queue_xmit", 2'000'000, 1'514);
+    fast.protocol = kUdp;
+    fast.ifindex = 3;
+    fast.device = "bond0";
+    add(0, kHostNet, "OTHERHOST", "ip_rcv_core", 20, 60).protocol = 1;
+    add(0, kHostNet + 2, "NETFILTER_DROP", "nf_hook_slow", 9, 60).protocol = 132;
+    PacketDrops& nobody = add(0, kHostNet + 9, "OPENVSWITCH:5", "0xffffffffc0123456", 2, 60);
+    nobody.ether = 0x0806;
+    nobody.ifindex = 4;
+    PacketDrops& unknown = add(0, 0, "NOT_SPECIFIED", "tcp_v4_do_rcv", 1, 40);
+    unknown.protocol = kTcp;
+    drops.listeners = {{.netns = kHostNet + 1, .drops = 40, .overflows = 38}};
+    drops.other_packets = 3;
+    drops.other_bytes = 180;
+    snapshot.loss.map_full = 3;
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

@@ -57,6 +57,12 @@ Snapshot memory_snapshot();
 // A container web (cgroup 43) that is connected to and connects to db (42), which sends again what was lost on its way to
 // web; one of web's connections was refused, another is not answered. What db had beyond its peers is in `other`.
 Snapshot tcp_snapshot();
+// Packets that interrupt a container web (cgroup 43), batch (44) and an idle CPU 1, and that ksoftirqd is left with;
+// timers on CPU 0; a disk and a network card, the latter with a handler of a hostile name on its line.
+Snapshot irq_snapshot();
+// Of containers: db (42) has a socket that is full, web (43) lost packets by its network namespace, batch (44) sends
+// faster than its device; and there are a namespace that only has a name, one that has nothing, and the host's.
+Snapshot drop_snapshot();
 
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);

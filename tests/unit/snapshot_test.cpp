@@ -149,6 +149,8 @@ TEST(Snapshot, LoadsWhatItSaved)
     snapshots.emplace_back("block", test::block_snapshot());
     snapshots.emplace_back("memory", test::memory_snapshot());
     snapshots.emplace_back("tcp", test::tcp_snapshot());
+    snapshots.emplace_back("irq", test::irq_snapshot());
+    snapshots.emplace_back("drops", test::drop_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -166,6 +168,8 @@ TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
     snapshots.emplace_back("block", test::block_snapshot());
     snapshots.emplace_back("memory", test::memory_snapshot());
     snapshots.emplace_back("tcp", test::tcp_snapshot());
+    snapshots.emplace_back("irq", test::irq_snapshot());
+    snapshots.emplace_back("drops", test::drop_snapshot());
     for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
@@ -482,6 +486,72 @@ TEST(Snapshot, RefusesDamagedTcp)
     for (const char* key : {"key", "figures", "connecting"}) {
         json without = good;
         without.at("tcp").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedInterrupts)
+{
+    const json good = json::parse(save_snapshot(test::irq_snapshot()));
+    const std::pair<const char*, json> changes[] = {
+        {"/irq/times", 1},
+        {"/irq/times/0/0/0", 1},
+        {"/irq/times/0/0/2", -1},
+        {"/irq/times/0/0/3", 5},
+        {"/irq/times/0/1", uint64_t{UINT32_MAX} + 1},
+        {"/irq/times/0/2", -1},
+        {"/irq/times/0/3", nullptr},
+        {"/irq/charges/0/1", 0},
+        {"/irq/charges/0/2", 7},
+        {"/irq/charges/0/4", 0.5},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"times", "charges"}) {
+        json without = good;
+        without.at("irq").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedDrops)
+{
+    const json good = json::parse(save_snapshot(test::drop_snapshot()));
+    const uint64_t too_large = uint64_t{UINT32_MAX} + 1;
+    const std::pair<const char*, json> changes[] = {
+        {"/drops/drops", 1},
+        {"/drops/drops/0/0", -1},
+        {"/drops/drops/0/1", too_large},
+        {"/drops/drops/0/2", 5},
+        {"/drops/drops/0/3", nullptr},
+        {"/drops/drops/0/4", too_large},
+        {"/drops/drops/0/5", 7},
+        {"/drops/drops/0/6", 65'536},
+        {"/drops/drops/0/7", 256},
+        {"/drops/drops/0/8", 256},
+        {"/drops/drops/0/9", -1},
+        {"/drops/drops/0/10", nullptr},
+        {"/drops/listeners/0/0", too_large},
+        {"/drops/listeners/0/1", -1},
+        {"/drops/listeners/0/2", nullptr},
+        {"/drops/namespaces/0/0", too_large},
+        {"/drops/namespaces/0/1", 1},
+        {"/drops/namespaces/0/2", "1"},
+        {"/drops/namespaces/0/3", nullptr},
+        {"/drops/other/0", -1},
+        {"/drops/other/1", 0.5},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"drops", "listeners", "namespaces", "other"}) {
+        json without = good;
+        without.at("drops").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }

@@ -70,7 +70,7 @@ TEST(Tcpconnlat, FirstBytesIfAskedFor)
         report_of("tcpconnlat", {.group = "container", .ttfb = true, .json = true});
     EXPECT_EQ(value(report.rows[0], "no_first_byte"), 2);
     EXPECT_THAT(text_of("tcpconnlat", {.group = "container", .ttfb = true}),
-                HasSubstr("first byte: 38 in 2.03ms (p50)"));
+                HasSubstr("first byte: 38 in 2.00ms (p50)"));
     EXPECT_THAT(text_of("tcpconnlat", {.group = "container"}), Not(HasSubstr("first byte")));
 }
 

@@ -3,6 +3,8 @@
 
 // Variables of the programs are of these types.
 #include "vtrace/block.h"
+#include "vtrace/drop.h"
+#include "vtrace/irq.h"
 #include "vtrace/kvm.h"
 #include "vtrace/mem.h"
 #include "vtrace/sched.h"

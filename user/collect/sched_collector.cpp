@@ -84,14 +84,6 @@ bool is_pair(const vt_owner& owner)
     return kind_of(owner) == VT_OWNER_PAIR || kind_of(owner) == VT_OWNER_WHOLE;
 }
 
-std::string kthread_name(const vt_owner& owner)
-{
-    std::array<char, VT_COMM_LEN> name{};
-    static_assert(sizeof(owner) == VT_COMM_LEN);
-    std::memcpy(name.data(), &owner, name.size());
-    return {name.data(), ::strnlen(name.data(), name.size() - 1)};
-}
-
 // Empty for a culprit's slot.
 std::string_view part_named(uint32_t code)
 {
@@ -116,6 +108,14 @@ std::string comm_string(const char (&comm)[VT_COMM_LEN])
 }
 
 } // namespace
+
+std::string kthread_name(const vt_owner& owner)
+{
+    std::array<char, VT_COMM_LEN> name{};
+    static_assert(sizeof(owner) == VT_COMM_LEN);
+    std::memcpy(name.data(), &owner, name.size());
+    return {name.data(), ::strnlen(name.data(), name.size() - 1)};
+}
 
 void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
 {

@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace vtrace {
@@ -42,6 +43,9 @@ struct SchedParts {
         return parts;
     }
 };
+
+// The name of a thread of the kernel's own (VT_OWNER_KTHREAD), raw bytes.
+std::string kthread_name(const vt_owner& owner);
 
 struct SchedConfig {
     SchedParts parts;

@@ -27,7 +27,7 @@ const std::vector<LossCounter>& loss_counters()
          "user stacks named late, if at all: the buffer was full"},
         {"samples_missed", &Loss::samples_missed,
          "samples not taken: a CPU was late for them, or offline"},
-        {"unseen", &Loss::unseen, "requests not seen, at least: /proc/diskstats has more"},
+        {"unseen", &Loss::unseen, "events not seen, at least: the kernel counts more"},
         {"unresolved", &Loss::unresolved, "cgroups without a known path"},
     };
     return counters;

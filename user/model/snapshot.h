@@ -4,7 +4,9 @@
 #include "base/result.h"
 #include "model/block.h"
 #include "model/cpu_quota.h"
+#include "model/drops.h"
 #include "model/histogram.h"
+#include "model/irq.h"
 #include "model/kvm.h"
 #include "model/memory.h"
 #include "model/owner.h"
@@ -272,6 +274,8 @@ struct Snapshot {
     BlockSnapshot block;
     MemorySnapshot memory;
     TcpSnapshot tcp;
+    IrqSnapshot irq;
+    DropSnapshot drops;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

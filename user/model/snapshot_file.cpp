@@ -658,7 +658,57 @@ MemorySnapshot memory_from(const Json& json)
     return memory;
 }
 
-Json to_json(const TcpPeer& peer)
+Json to_json(const DropSnapshot& snapshot)
+{
+    Json drops = Json::array();
+    for (const PacketDrops& d : snapshot.drops)
+        drops.push_back({d.cgroup_id, d.netns, d.reason, latin1(d.location), d.ifindex,
+                         latin1(d.device), d.ether, d.protocol, d.tcp_state, d.packets, d.bytes});
+    Json listeners = Json::array();
+    for (const ListenDrops& l : snapshot.listeners)
+        listeners.push_back({l.netns, l.drops, l.overflows});
+    Json namespaces = Json::array();
+    for (const NetNamespaceFact& n : snapshot.namespaces)
+        namespaces.push_back({n.inum, n.host, n.cgroup_id, latin1(n.name)});
+    return {{"drops", drops},
+            {"listeners", listeners},
+            {"namespaces", namespaces},
+            {"other", {snapshot.other_packets, snapshot.other_bytes}}};
+}
+
+DropSnapshot drops_from(const Json& json)
+{
+    DropSnapshot snapshot;
+    for (const Json& d : json.at("drops")) {
+        snapshot.drops.push_back({.cgroup_id = number<uint64_t>(d.at(0)),
+                                  .netns = number<uint32_t>(d.at(1)),
+                                  .reason = d.at(2).get<std::string>(),
+                                  .location = bytes_of(d.at(3).get<std::string>()),
+                                  .ifindex = number<uint32_t>(d.at(4)),
+                                  .device = bytes_of(d.at(5).get<std::string>()),
+                                  .ether = number<uint16_t>(d.at(6)),
+                                  .protocol = number<uint8_t>(d.at(7)),
+                                  .tcp_state = number<uint8_t>(d.at(8)),
+                                  .packets = number<uint64_t>(d.at(9)),
+                                  .bytes = number<uint64_t>(d.at(10))});
+    }
+    for (const Json& l : json.at("listeners")) {
+        snapshot.listeners.push_back({.netns = number<uint32_t>(l.at(0)),
+                                      .drops = number<uint64_t>(l.at(1)),
+                                      .overflows = number<uint64_t>(l.at(2))});
+    }
+    for (const Json& n : json.at("namespaces")) {
+        snapshot.namespaces.push_back({.inum = number<uint32_t>(n.at(0)),
+                                       .host = n.at(1).get<bool>(),
+                                       .cgroup_id = number<uint64_t>(n.at(2)),
+                                       .name = bytes_of(n.at(3).get<std::string>())});
+    }
+    snapshot.other_packets = number<uint64_t>(json.at("other").at(0));
+    snapshot.other_bytes = number<uint64_t>(json.at("other").at(1));
+    return snapshot;
+}
+
+Json to_json(const CgroupFacts& facts) Json to_json(const TcpPeer& peer)
 {
     return {to_json(peer.owner), peer.remote, peer.local, peer.port, peer.side, peer.others};
 }
@@ -769,100 +819,144 @@ TcpSnapshot tcp_from(const Json& json)
                                   .age_ns = number<uint64_t>(c.at(3))});
     }
     return tcp;
-}
 
-Json to_json(const CgroupFacts& facts)
-{
-    Json cgroups = Json::array();
-    for (const CgroupFact& c : facts.cgroups)
-        cgroups.push_back({c.id, c.parent, latin1(c.name), c.removed});
-    return {{"hierarchy", facts.hierarchy}, {"cgroups", cgroups}};
-}
-
-CgroupFacts cgroups_from(const Json& json)
-{
-    CgroupFacts facts;
-    facts.hierarchy = json.at("hierarchy").get<std::string>();
-    for (const Json& c : json.at("cgroups")) {
-        facts.cgroups.push_back({.id = number<uint64_t>(c.at(0)),
-                                 .parent = number<uint64_t>(c.at(1)),
-                                 .name = bytes_of(c.at(2).get<std::string>()),
-                                 .removed = c.at(3).get<bool>()});
+    Json to_json(const IrqKind& kind)
+    {
+        return {kind.hard, kind.other, kind.number, latin1(kind.action)};
     }
-    return facts;
-}
 
-Json to_json(const std::vector<EntityFact>& facts)
-{
-    Json entities = Json::array();
-    for (const EntityFact& e : facts)
-        entities.push_back({e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image),
-                            e.source, e.vm, e.pid, e.ended});
-    return entities;
-}
-
-std::vector<EntityFact> entities_from(const Json& json)
-{
-    if (!json.is_array()) // null is an empty range
-        throw Json::other_error::create(504, "entities are no list", nullptr);
-    std::vector<EntityFact> facts;
-    for (const Json& e : json) {
-        facts.push_back({.cgroup_id = number<uint64_t>(e.at(0)),
-                         .kind = e.at(1).get<std::string>(),
-                         .name = bytes_of(e.at(2).get<std::string>()),
-                         .id = bytes_of(e.at(3).get<std::string>()),
-                         .image = bytes_of(e.at(4).get<std::string>()),
-                         .source = e.at(5).get<std::string>(),
-                         .vm = number<uint64_t>(e.at(6)),
-                         .pid = number<uint32_t>(e.at(7)),
-                         .ended = e.at(8).get<bool>()});
+    IrqKind irq_kind_from(const Json& json)
+    {
+        return {.hard = json.at(0).get<bool>(),
+                .other = json.at(1).get<bool>(),
+                .number = number<uint32_t>(json.at(2)),
+                .action = bytes_of(json.at(3).get<std::string>())};
     }
-    return facts;
-}
 
-Json to_json(const Loss& loss)
-{
-    Json json = {{"fallbacks", loss.fallbacks}};
-    for (const LossCounter& counter : loss_counters())
-        json[std::string(counter.key)] = loss.*counter.count;
-    return json;
-}
-
-Loss loss_from(const Json& json)
-{
-    Loss loss;
-    loss.fallbacks = json.at("fallbacks").get<std::vector<std::string>>();
-    for (const LossCounter& counter : loss_counters())
-        loss.*counter.count = number<uint64_t>(json.at(std::string(counter.key)));
-    return loss;
-}
-
-Json to_json(const Overhead& overhead)
-{
-    Json programs = Json::array();
-    for (const ProgramCost& p : overhead.programs)
-        programs.push_back({p.name, p.run_cnt, p.run_time_ns});
-    return {{"timed", overhead.timed},
-            {"programs", programs},
-            {"cpu_ns", overhead.cpu_ns},
-            {"rss_bytes", overhead.rss_bytes},
-            {"startup_ns", overhead.startup_ns}};
-}
-
-Overhead overhead_from(const Json& json)
-{
-    Overhead overhead;
-    overhead.timed = json.at("timed").get<bool>();
-    for (const Json& p : json.at("programs")) {
-        overhead.programs.push_back({.name = p.at(0).get<std::string>(),
-                                     .run_cnt = number<uint64_t>(p.at(1)),
-                                     .run_time_ns = number<uint64_t>(p.at(2))});
+    Json to_json(const IrqSnapshot& irq)
+    {
+        Json times = Json::array();
+        for (const IrqTimes& t : irq.times)
+            times.push_back(
+                {to_json(t.kind), t.cpu, t.not_handled, to_json(t.time), to_json(t.delay)});
+        Json charges = Json::array();
+        for (const IrqCharge& c : irq.charges)
+            charges.push_back({to_json(c.kind), c.idle, to_json(c.owner), c.count, c.ns});
+        return {{"times", times}, {"charges", charges}};
     }
-    overhead.cpu_ns = number<uint64_t>(json.at("cpu_ns"));
-    overhead.rss_bytes = number<uint64_t>(json.at("rss_bytes"));
-    overhead.startup_ns = number<uint64_t>(json.at("startup_ns"));
-    return overhead;
-}
+
+    IrqSnapshot irq_from(const Json& json)
+    {
+        IrqSnapshot irq;
+        for (const Json& t : json.at("times")) {
+            irq.times.push_back({.kind = irq_kind_from(t.at(0)),
+                                 .cpu = number<uint32_t>(t.at(1)),
+                                 .not_handled = number<uint64_t>(t.at(2)),
+                                 .time = histogram_from(t.at(3)),
+                                 .delay = histogram_from(t.at(4))});
+        }
+        for (const Json& c : json.at("charges")) {
+            irq.charges.push_back({.kind = irq_kind_from(c.at(0)),
+                                   .idle = c.at(1).get<bool>(),
+                                   .owner = owner_from(c.at(2)),
+                                   .count = number<uint64_t>(c.at(3)),
+                                   .ns = number<uint64_t>(c.at(4))});
+        }
+        return irq;
+    }
+
+    Json to_json(const CgroupFacts& facts)
+    {
+        Json cgroups = Json::array();
+        for (const CgroupFact& c : facts.cgroups)
+            cgroups.push_back({c.id, c.parent, latin1(c.name), c.removed});
+        return {{"hierarchy", facts.hierarchy}, {"cgroups", cgroups}};
+    }
+
+    CgroupFacts cgroups_from(const Json& json)
+    {
+        CgroupFacts facts;
+        facts.hierarchy = json.at("hierarchy").get<std::string>();
+        for (const Json& c : json.at("cgroups")) {
+            facts.cgroups.push_back({.id = number<uint64_t>(c.at(0)),
+                                     .parent = number<uint64_t>(c.at(1)),
+                                     .name = bytes_of(c.at(2).get<std::string>()),
+                                     .removed = c.at(3).get<bool>()});
+        }
+        return facts;
+    }
+
+    Json to_json(const std::vector<EntityFact>& facts)
+    {
+        Json entities = Json::array();
+        for (const EntityFact& e : facts)
+            entities.push_back({e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image),
+                                e.source, e.vm, e.pid, e.ended});
+        return entities;
+    }
+
+    std::vector<EntityFact> entities_from(const Json& json)
+    {
+        if (!json.is_array()) // null is an empty range
+            throw Json::other_error::create(504, "entities are no list", nullptr);
+        std::vector<EntityFact> facts;
+        for (const Json& e : json) {
+            facts.push_back({.cgroup_id = number<uint64_t>(e.at(0)),
+                             .kind = e.at(1).get<std::string>(),
+                             .name = bytes_of(e.at(2).get<std::string>()),
+                             .id = bytes_of(e.at(3).get<std::string>()),
+                             .image = bytes_of(e.at(4).get<std::string>()),
+                             .source = e.at(5).get<std::string>(),
+                             .vm = number<uint64_t>(e.at(6)),
+                             .pid = number<uint32_t>(e.at(7)),
+                             .ended = e.at(8).get<bool>()});
+        }
+        return facts;
+    }
+
+    Json to_json(const Loss& loss)
+    {
+        Json json = {{"fallbacks", loss.fallbacks}};
+        for (const LossCounter& counter : loss_counters())
+            json[std::string(counter.key)] = loss.*counter.count;
+        return json;
+    }
+
+    Loss loss_from(const Json& json)
+    {
+        Loss loss;
+        loss.fallbacks = json.at("fallbacks").get<std::vector<std::string>>();
+        for (const LossCounter& counter : loss_counters())
+            loss.*counter.count = number<uint64_t>(json.at(std::string(counter.key)));
+        return loss;
+    }
+
+    Json to_json(const Overhead& overhead)
+    {
+        Json programs = Json::array();
+        for (const ProgramCost& p : overhead.programs)
+            programs.push_back({p.name, p.run_cnt, p.run_time_ns});
+        return {{"timed", overhead.timed},
+                {"programs", programs},
+                {"cpu_ns", overhead.cpu_ns},
+                {"rss_bytes", overhead.rss_bytes},
+                {"startup_ns", overhead.startup_ns}};
+    }
+
+    Overhead overhead_from(const Json& json)
+    {
+        Overhead overhead;
+        overhead.timed = json.at("timed").get<bool>();
+        for (const Json& p : json.at("programs")) {
+            overhead.programs.push_back({.name = p.at(0).get<std::string>(),
+                                         .run_cnt = number<uint64_t>(p.at(1)),
+                                         .run_time_ns = number<uint64_t>(p.at(2))});
+        }
+        overhead.cpu_ns = number<uint64_t>(json.at("cpu_ns"));
+        overhead.rss_bytes = number<uint64_t>(json.at("rss_bytes"));
+        overhead.startup_ns = number<uint64_t>(json.at("startup_ns"));
+        return overhead;
+    }
 
 } // namespace
 
@@ -884,6 +978,8 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"block", to_json(snapshot.block)},
         {"memory", to_json(snapshot.memory)},
         {"tcp", to_json(snapshot.tcp)},
+        {"irq", to_json(snapshot.irq)},
+        {"drops", to_json(snapshot.drops)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -915,6 +1011,8 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.block = block_from(json.at("block"));
         snapshot.memory = memory_from(json.at("memory"));
         snapshot.tcp = tcp_from(json.at("tcp"));
+        snapshot.irq = irq_from(json.at("irq"));
+        snapshot.drops = drops_from(json.at("drops"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;
