@@ -215,8 +215,9 @@ def part_traffic(setup: Setup) -> Section:
             at_most, limit = setup.targets.at_most, SLOWER_PERCENT
             verdict = at_most(f"slows TCP by ≤ {limit} %", percent[0], limit)
         section.rows.append([name, times(tcp), times(udp), *(spread(each, 1) for each in percent), verdict])
+    alone = [each for of in results.values() for each in of]
     section.remarks = [
-        f"CPU time of a round trip, untraced: of TCP {spread([each.tcp_alone_ns for of in results.values() for each in of])} ns, "
-        f"of UDP {spread([each.udp_alone_ns for of in results.values() for each in of])} ns."
+        f"CPU time of a round trip, untraced: of TCP {spread([each.tcp_alone_ns for each in alone])} ns, "
+        f"of UDP {spread([each.udp_alone_ns for each in alone])} ns."
     ]
     return section

@@ -235,7 +235,8 @@ def wire(near, far):
     number = next(_wires)
     device = f"w{number}"
     made = Wire(near, far, *addresses(number), device)
-    near.ip(f"link add {device} type veth peer name {device} netns {far.pid}", *configured(device, made.near_v4, made.near_v6))
+    near.ip(f"link add {device} type veth peer name {device} netns {far.pid}",
+            *configured(device, made.near_v4, made.near_v6))
     far.ip(*configured(device, made.far_v4, made.far_v6))
     return made
 
@@ -291,7 +292,8 @@ class Relay:
         self._delay = delay
         self._between = Namespace()
         self._between.sysctl("ipv6/conf/default/disable_ipv6", 1)
-        self._packets = [self._end(near, "near", self.near_v4, self.near_v6), self._end(far, "far", self.far_v4, self.far_v6)]
+        self._packets = [self._end(near, "near", self.near_v4, self.near_v6),
+                         self._end(far, "far", self.far_v4, self.far_v6)]
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._pass_on, daemon=True)
         self._thread.start()

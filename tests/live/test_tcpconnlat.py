@@ -113,34 +113,51 @@ class Counts(Connlat):
 
 
 class Latency(Connlat):
-    COUNT = 200 if live.EMULATED else 400
+    waited = False  # the client, for a CPU, as well as for an answer
+
+    def disturbed(self):
+        return self.waited or super().disturbed()
+
+    def timed(self, server, count, *clients):
+        """The reports on connects of clients, (container, address), to a server who does not wait for them: in the
+        last step of a connect() it would be woken up. And for each client [(what a connect() took, what round trip
+        the kernel has of it)]."""
+        listener = server.listener(80)
+        made = [container.sockets(count) for container, _ in clients]
+        took = [[] for _ in clients]
+        waited = live.schedstat("thread-self")[1]
+
+        def work():
+            for (_, address), sockets, times in zip(clients, made, took, strict=True):
+                for each in sockets:
+                    begin = time.monotonic_ns()
+                    each.connect((address, 80))
+                    times.append((time.monotonic_ns() - begin, 1000 * net.tcp_info(each).rtt))
+
+        with listener:
+            reports = self.traced(work)
+        waited = live.schedstat("thread-self")[1] - waited
+        self.waited = waited > 0.02 * sum(ns for times in took for ns, _ in times)
+        return reports, *took
+
+    def check_times(self, connect, took):
+        times, rtts = zip(*took, strict=True)
+        count = len(times)
+        self.assertEqual(connect.count, count)
+        self.check_near(connect.median, sorted(times)[count // 2], "median")
+        # It is a part of what connect() takes, and has the kernel's first round trip in it, of whole microseconds.
+        self.assertLessEqual(connect.sum, sum(times))
+        self.assertGreaterEqual(connect.sum, sum(rtts) - 1000 * count)
+        self.check_near(connect.sum / count, sum(rtts) / count, "mean, by the kernel's first round trips")
 
     @live.measured
     def test_of_a_fast_wire(self):
-        """Nobody waits to accept them: who connects would, in its last step, wake them up."""
         server, ((one, near),) = self.containers(1)
-        listener = self.enter(server.listener(80))
-        clients = one.sockets(self.COUNT)
-        took, rtts = [], []
-
-        def work():
-            for each in clients:
-                begin = time.monotonic_ns()
-                each.connect((near.near_v4, 80))
-                took.append(time.monotonic_ns() - begin)
-                rtts.append(1000 * net.tcp_info(each).rtt)
-
-        reports = self.traced(work)
-        connect, accept = net.histogram(reports, one, "connect"), net.histogram(reports, server, "accept")
-        self.assertEqual((connect.count, accept.count), (self.COUNT, self.COUNT))
-        self.check_near(connect.sum / connect.count, sum(took) / self.COUNT, "mean")
-        self.check_near(connect.median, sorted(took)[self.COUNT // 2], "median")
-        # It is a part of what connect() takes, and has the kernel's first round trip in it, of whole microseconds.
-        self.assertLessEqual(connect.sum, sum(took))
-        self.assertGreaterEqual(connect.sum, sum(rtts) - 1000 * self.COUNT)
-        self.check_near(connect.sum / self.COUNT, sum(rtts) / self.COUNT, "mean, beside the kernel's round trips")
-        self.assertLessEqual(accept.sum, sum(took) + 1000 * self.COUNT)
-        del listener
+        reports, took = self.timed(server, 200 if live.EMULATED else 400, (one, near.near_v4))
+        self.check_times(net.histogram(reports, one, "connect"), took)
+        accept = net.histogram(reports, server, "accept")
+        self.assertEqual(accept.count, len(took))
+        self.assertLessEqual(accept.sum, sum(ns + 1000 for ns, _ in took))
 
     @live.on_any_kernel
     @live.measured
@@ -148,20 +165,28 @@ class Latency(Connlat):
         """15 ms there and 15 ms back: for the client and, from its SYN-ACK to the ACK, for the server."""
         server, client = self.enter(net.Container()), self.enter(net.Container())
         relay = self.enter(Relay(client, server, 0.015))
-        said = {}
-
-        def work():
-            with server.serving(80):
-                said.update(client.connect(10, 0, 0, f"{relay.far_v4}:80")["connect"])
-
-        reports = self.traced(work)
+        reports, took = self.timed(server, 10, (client, relay.far_v4))
         connect, accept = net.histogram(reports, client, "connect"), net.histogram(reports, server, "accept")
-        self.assertEqual((connect.count, accept.count), (10, 10))
+        self.check_times(connect, took)
         self.assertGreater(connect.sum, 10 * 30e6)
-        self.check_near(connect.sum / 10, said["sum"] / 10, "mean")
-        # As long, but for what the two ends of the wire are held up by.
-        self.assertGreater(accept.sum, 10 * 30e6)
-        self.assertAlmostEqual(accept.sum / 10 / 1e6, 30, delta=30 if live.EMULATED else 5)
+        # As long, but for what the two ends of the wire are held up by; the last ACK may still be on its way.
+        self.assertGreaterEqual(accept.count, 9)
+        self.assertGreater(accept.sum, accept.count * 30e6)
+        self.assertAlmostEqual(accept.sum / accept.count / 1e6, 30, delta=30 if live.EMULATED else 5)
+
+    @live.measured
+    def test_netem(self):
+        """The same by the kernel's own emulator of networks, where there is one; of a sibling's wire not."""
+        server, ((one, near), (other, far)) = self.containers(2)
+        try:
+            one.tc(f"qdisc add dev {near.device} root netem delay 20ms")
+        except AssertionError:
+            self.skipTest("the kernel has no netem")
+        reports, took, _ = self.timed(server, 15, (one, near.near_v4), (other, far.near_v4))
+        connect = net.histogram(reports, one, "connect")
+        self.check_times(connect, took)
+        self.assertGreater(connect.sum, 15 * 20e6)
+        self.assertLess(net.histogram(reports, other, "connect").max, 20e6)
 
     @live.on_any_kernel
     @live.measured
@@ -192,27 +217,6 @@ class Latency(Connlat):
         self.assertGreater(took[0], 50e6)
         self.check_near(connect.sum, took[0], "behind 12 datagrams")
         self.assertLess(net.histogram(reports, other, "connect").sum, 50e6)
-
-    @live.measured
-    def test_netem(self):
-        """The same by the kernel's own emulator of networks, where there is one."""
-        server, ((one, near), (other, far)) = self.containers(2)
-        try:
-            one.tc(f"qdisc add dev {near.device} root netem delay 20ms")
-        except AssertionError:
-            self.skipTest("the kernel has no netem")
-        said = {}
-
-        def work():
-            with server.serving(80):
-                said.update(one.connect(15, 0, 0, f"{near.near_v4}:80")["connect"])
-                other.connect(15, 0, 0, f"{far.near_v4}:80")
-
-        reports = self.traced(work)
-        connect = net.histogram(reports, one, "connect")
-        self.assertGreater(connect.sum, 15 * 20e6)
-        self.check_near(connect.sum / 15, said["sum"] / 15, "mean")
-        self.assertLess(net.histogram(reports, other, "connect").max, 20e6)
 
     @live.measured
     def test_first_byte(self):
@@ -260,7 +264,8 @@ class Latency(Connlat):
                     each.close()
 
         found = net.counters(self.traced(work, "--ttfb"), one)
-        self.assertEqual((found["connected"], found["first_byte"] + found["untimed"], found["no_first_byte"]), (3, 3, 0))
+        self.assertEqual((found["connected"], found["first_byte"] + found["untimed"], found["no_first_byte"]),
+                         (3, 3, 0))
 
 
 class Failures(Connlat):

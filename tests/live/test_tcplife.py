@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""`vtrace tcplife` against clients and servers that count what they send and receive, and against the kernel's counts."""
+"""`vtrace tcplife` against clients and servers that count what they send and receive, and against the kernel."""
 
 import socket
 import time
@@ -9,8 +9,6 @@ import unittest
 import net_live as net
 import vtrace_live as live
 from net_live import SEGMENT, Hole
-
-VOLUME = ("bytes_sent", "bytes_received")
 
 
 class Life(net.TcpTestCase):
@@ -272,7 +270,7 @@ class Many(Life):
     @live.on_any_kernel
     @live.measured
     def test_more_peers_than_there_is_room_for(self):
-        """Together they are exact; those without a row of their own are one, and the ledger has how many did not fit."""
+        """Together they are exact; those without a row of their own are one, and the ledger has how many they are."""
         with self.client.serving(80, 1, 1):
             # One report: from one to the next, room that nobody uses is given away.
             with live.Tracer("tcplife", "--format", "json", "--by", "remote,local,port") as tracer:

@@ -11,6 +11,10 @@ import net_live as net
 import vtrace_live as live
 from net_live import SEGMENT, TCP_SYN, Hole, Relay, start_connect, wait_error
 
+# What the kernel counts.
+NAMES = ("RetransSegs TCPTimeouts TCPLossProbes TCPSynRetrans TCPFastRetrans TCPSlowStartRetrans"
+         " TCPRetransFail").split()
+
 
 class Retrans(net.TcpTestCase):
     TOOL = "tcpretrans"
@@ -27,8 +31,7 @@ class Retrans(net.TcpTestCase):
             by_kind = collections.Counter()
             for (kind, _), count in net.kinds(reports, container).items():
                 by_kind[kind] += count
-            names = "RetransSegs TCPTimeouts TCPLossProbes TCPSynRetrans TCPFastRetrans TCPSlowStartRetrans TCPRetransFail"
-            told = {name: kernel[name] for name in names.split() if kernel[name]}
+            told = {name: kernel[name] for name in NAMES if kernel[name]}
             print(f"    {dict(by_kind)}; the kernel: {told}", flush=True)
             self.assertEqual(by_kind.total(), kernel["RetransSegs"], container.path)
             self.assertEqual(net.counters(reports, container)["retransmitted"], kernel["RetransSegs"])

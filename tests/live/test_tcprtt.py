@@ -3,7 +3,6 @@
 """`vtrace tcprtt` against wires of known delay, and against what the kernel says of each socket."""
 
 import socket
-import time
 import unittest
 
 import net_live as net
