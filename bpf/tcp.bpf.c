@@ -274,38 +274,47 @@ static __always_inline bool has_sent_fin(struct sock *sk)
 }
 
 /* Of sequence numbers used: one for each byte of payload, for a SYN of its own and for a FIN. (bytes_sent has what the
- * queue of this host refused and TCP keeps for later, each time.) */
+ * queue of this host refused and TCP keeps for later, each time.) While the socket is in use elsewhere it is less than
+ * that for a moment, never more: by the order of reading, and by a difference that may be negative. */
 static __always_inline __u64 sent_by(struct sock *sk, __u32 side)
 {
     struct tcp_sock *tcp = (void *)sk;
-    __u64 numbers = BPF_CORE_READ(tcp, bytes_acked) +
-                    (__u32)(BPF_CORE_READ(tcp, snd_nxt) - BPF_CORE_READ(tcp, snd_una));
-    __u64 flags = (side == VT_TCP_OUT) + has_sent_fin(sk);
+    __s64 acked = BPF_CORE_READ(tcp, bytes_acked);
+    __u32 next = BPF_CORE_READ(tcp, snd_nxt);
+    __s32 on_the_way = next - BPF_CORE_READ(tcp, snd_una);
+    __s64 bytes = acked + on_the_way - (side == VT_TCP_OUT) - has_sent_fin(sk);
 
-    return numbers > flags ? numbers - flags : 0;
+    return bytes > 0 ? bytes : 0;
 }
 
 static __always_inline void read_volume(struct sock *sk, __u32 side, struct vt_tcp_volume *volume)
 {
     struct tcp_sock *tcp = (void *)sk;
-    __u64 fin = BPF_CORE_READ(sk, __sk_common.skc_flags) >> TCP_SOCK_DONE & 1;
+    __u64 fin;
 
     volume->sent = sent_by(sk, side);
     volume->received = BPF_CORE_READ(tcp, bytes_received);
+    fin = BPF_CORE_READ(sk, __sk_common.skc_flags) >> TCP_SOCK_DONE &
+          1; /* set after the FIN is counted */
     volume->received -= volume->received ? fin : 0;
     volume->segments_out = BPF_CORE_READ(tcp, segs_out);
     volume->segments_in = BPF_CORE_READ(tcp, segs_in);
     volume->retransmitted = BPF_CORE_READ(tcp, total_retrans);
 }
 
+static __always_inline void take_off(__u64 *count, __u64 before)
+{
+    *count = *count > before ? *count - before : 0;
+}
+
 static __always_inline void volume_since(struct vt_tcp_volume *volume,
                                          const struct vt_tcp_volume *before)
 {
-    volume->sent -= before->sent;
-    volume->received -= before->received;
-    volume->segments_out -= before->segments_out;
-    volume->segments_in -= before->segments_in;
-    volume->retransmitted -= before->retransmitted;
+    take_off(&volume->sent, before->sent);
+    take_off(&volume->received, before->received);
+    take_off(&volume->segments_out, before->segments_out);
+    take_off(&volume->segments_in, before->segments_in);
+    take_off(&volume->retransmitted, before->retransmitted);
 }
 
 static __always_inline void add_to(__u64 *counter, __u64 value)
@@ -731,9 +740,10 @@ int tcp_open_sockets(struct bpf_iter__bpf_map_elem *ctx)
     tcp_open.slot = state->slot;
     tcp_open.tgid = state->tgid;
     tcp_open.connecting = state->connecting;
-    tcp_open.state = BPF_CORE_READ(sk, __sk_common.skc_state);
     read_volume(sk, state->side, &tcp_open.volume);
     volume_since(&tcp_open.volume, &state->before);
+    /* After that: of one that has ended meanwhile, what was read is not to be relied on. */
+    tcp_open.state = BPF_CORE_READ(sk, __sk_common.skc_state);
     __builtin_memcpy(tcp_open.comm, state->comm, sizeof(tcp_open.comm));
     bpf_seq_write(ctx->meta->seq, &tcp_open, sizeof(tcp_open));
     return 0;
