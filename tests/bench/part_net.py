@@ -142,6 +142,7 @@ def pinging(setup: Setup, program: str, protocol: str):
 
 
 def ns_per_trip(setup: Setup, program: str, protocol: str) -> float:
+    """CPU time, in which programs that run for a packet are: the rest of the machine may be busy."""
     command = ping_command(setup, program, protocol, setup.seconds)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -150,7 +151,7 @@ def ns_per_trip(setup: Setup, program: str, protocol: str) -> float:
             stop(process)
     if process.returncode != 0:
         raise NotMeasured(f"{program} failed")
-    return json.loads(out)["ns_per_round_trip"]
+    return json.loads(out)["cpu_ns_per_round_trip"]
 
 
 @contextlib.contextmanager
@@ -169,7 +170,7 @@ def all_attached(tools: list[Tool], program: str):
 
 @dataclass(frozen=True)
 class Slower:
-    """Times of a round trip, of the times just before and after without a tracer."""
+    """CPU time of a round trip, of that just before and after without a tracer."""
 
     tcp: float
     udp: float
@@ -214,8 +215,9 @@ def part_traffic(setup: Setup) -> Section:
             at_most, limit = setup.targets.at_most, SLOWER_PERCENT
             verdict = at_most(f"slows TCP by ≤ {limit} %", percent[0], limit)
         section.rows.append([name, times(tcp), times(udp), *(spread(each, 1) for each in percent), verdict])
+    alone = [each for of in results.values() for each in of]
     section.remarks = [
-        f"A round trip, untraced: of TCP {spread([each.tcp_alone_ns for of in results.values() for each in of])} ns, "
-        f"of UDP {spread([each.udp_alone_ns for of in results.values() for each in of])} ns."
+        f"CPU time of a round trip, untraced: of TCP {spread([each.tcp_alone_ns for each in alone])} ns, "
+        f"of UDP {spread([each.udp_alone_ns for each in alone])} ns."
     ]
     return section

@@ -25,6 +25,7 @@ class Connlat(net.TcpTestCase):
 
 
 class Counts(Connlat):
+    @live.measured
     def test_who_connected_and_who_was_connected_to(self):
         """IPv4, IPv6 and mapped addresses, of two containers; nothing is a third one's."""
         server, ((one, near), (other, far), (idle, _)) = self.containers(3)
@@ -51,6 +52,7 @@ class Counts(Connlat):
                           ("in", f"{near.far_v6} to :443"): 20, ("in", f"{far.far_v4} to :443"): 7})
 
     @live.on_any_kernel
+    @live.measured
     def test_what_tells_peers_apart(self):
         server, ((one, near),) = self.containers(1)
 
@@ -63,16 +65,18 @@ class Counts(Connlat):
                 (("--by", "remote"), {v4: 8, v6: 4}),
                 (("--by", "port"), {"80": 8, "443": 4}),
                 (("--subnet", "16,16"), {"10.7.0.0/16:80": 4, "10.7.0.0/16:443": 4, None: 4})):
-            with self.subTest(options=options):
-                found = net.peers(self.traced(work, *options), one)
-                named = {name: n["connected"] for (_, name), n in found.items()}
-                self.assertEqual(sorted(named.values()), sorted(expected.values()), named)
-                for name in filter(None, expected):
-                    (match,) = [n for n in named if n.strip("[]*:") == name]
-                    self.assertEqual(named[match], expected[name])
+            print(f"    {options}", flush=True)
+            found = net.peers(self.traced(work, *options), one)
+            named = {name: n["connected"] for (_, name), n in found.items()}
+            self.assertEqual(sorted(named.values()), sorted(expected.values()), named)
+            for name in filter(None, expected):
+                (match,) = [n for n in named if n.strip("[]*:") == name]
+                self.assertEqual(named[match], expected[name])
         v6_subnet = [name for _, name in found if name.startswith("[")]
         self.assertEqual(v6_subnet, ["[fd07::/16]:80"], found)
 
+    @live.on_any_kernel
+    @live.measured
     def test_whoever_uses_a_socket_it_is_its_makers(self):
         """Processes that are gone when the report is made; and sockets that another process connects."""
         server, ((one, near),) = self.containers(1)
@@ -90,6 +94,7 @@ class Counts(Connlat):
         self.check_counters(reports, server, accepted=25, connected=0)
 
     @live.on_any_kernel
+    @live.measured
     def test_in_a_container(self):
         podman = self.enter(engines.Podman())
         name, pid = podman.run("net-1")
@@ -108,55 +113,82 @@ class Counts(Connlat):
 
 
 class Latency(Connlat):
-    COUNT = 200 if live.EMULATED else 400
+    waited = False  # the client, for a CPU, as well as for an answer
+
+    def disturbed(self):
+        return self.waited or super().disturbed()
+
+    def timed(self, server, count, *clients):
+        """The reports on connects of clients, (container, address), to a server who does not wait for them: in the
+        last step of a connect() it would be woken up. And for each client [(what a connect() took, what round trip
+        the kernel has of it)]."""
+        listener = server.listener(80)
+        made = [container.sockets(count) for container, _ in clients]
+        took = [[] for _ in clients]
+        waited = live.schedstat("thread-self")[1]
+
+        def work():
+            for (_, address), sockets, times in zip(clients, made, took, strict=True):
+                for each in sockets:
+                    begin = time.monotonic_ns()
+                    each.connect((address, 80))
+                    times.append((time.monotonic_ns() - begin, 1000 * net.tcp_info(each).rtt))
+
+        with listener:
+            reports = self.traced(work)
+        waited = live.schedstat("thread-self")[1] - waited
+        self.waited = waited > 0.02 * sum(ns for times in took for ns, _ in times)
+        return reports, *took
+
+    def check_times(self, connect, took):
+        times, rtts = zip(*took, strict=True)
+        count = len(times)
+        self.assertEqual(connect.count, count)
+        self.check_near(connect.median, sorted(times)[count // 2], "median")
+        # It is a part of what connect() takes, and has the kernel's first round trip in it, of whole microseconds.
+        self.assertLessEqual(connect.sum, sum(times))
+        self.assertGreaterEqual(connect.sum, sum(rtts) - 1000 * count)
+        self.check_near(connect.sum / count, sum(rtts) / count, "mean, by the kernel's first round trips")
 
     @live.measured
     def test_of_a_fast_wire(self):
-        """Nobody waits to accept them: who connects would, in its last step, wake them up."""
         server, ((one, near),) = self.containers(1)
-        listener = self.enter(server.listener(80))
-        clients = one.sockets(self.COUNT)
-        took, rtts = [], []
+        reports, took = self.timed(server, 200 if live.EMULATED else 400, (one, near.near_v4))
+        self.check_times(net.histogram(reports, one, "connect"), took)
+        accept = net.histogram(reports, server, "accept")
+        self.assertEqual(accept.count, len(took))
+        self.assertLessEqual(accept.sum, sum(ns + 1000 for ns, _ in took))
 
-        def work():
-            for each in clients:
-                begin = time.monotonic_ns()
-                each.connect((near.near_v4, 80))
-                took.append(time.monotonic_ns() - begin)
-                rtts.append(1000 * net.tcp_info(each).rtt)
-
-        reports = self.traced(work)
-        connect, accept = net.histogram(reports, one, "connect"), net.histogram(reports, server, "accept")
-        self.assertEqual((connect.count, accept.count), (self.COUNT, self.COUNT))
-        self.check_near(connect.sum / connect.count, sum(took) / self.COUNT, "mean")
-        self.check_near(connect.median, sorted(took)[self.COUNT // 2], "median")
-        # It is a part of what connect() takes, and has the kernel's first round trip in it, of whole microseconds.
-        self.assertLessEqual(connect.sum, sum(took))
-        self.assertGreaterEqual(connect.sum, sum(rtts) - 1000 * self.COUNT)
-        self.check_near(connect.sum / self.COUNT, sum(rtts) / self.COUNT, "mean, beside the kernel's round trips")
-        self.assertLessEqual(accept.sum, sum(took) + 1000 * self.COUNT)
-        del listener
-
+    @live.on_any_kernel
     @live.measured
     def test_of_a_slow_wire(self):
         """15 ms there and 15 ms back: for the client and, from its SYN-ACK to the ACK, for the server."""
         server, client = self.enter(net.Container()), self.enter(net.Container())
         relay = self.enter(Relay(client, server, 0.015))
-        said = {}
-
-        def work():
-            with server.serving(80):
-                said.update(client.connect(10, 0, 0, f"{relay.far_v4}:80")["connect"])
-
-        reports = self.traced(work)
+        reports, took = self.timed(server, 10, (client, relay.far_v4))
         connect, accept = net.histogram(reports, client, "connect"), net.histogram(reports, server, "accept")
-        self.assertEqual((connect.count, accept.count), (10, 10))
+        self.check_times(connect, took)
         self.assertGreater(connect.sum, 10 * 30e6)
-        self.check_near(connect.sum / 10, said["sum"] / 10, "mean")
-        # As long, but for what the two ends of the wire are held up by.
-        self.assertGreater(accept.sum, 10 * 30e6)
-        self.assertAlmostEqual(accept.sum / 10 / 1e6, 30, delta=30 if live.EMULATED else 5)
+        # As long, but for what the two ends of the wire are held up by; the last ACK may still be on its way.
+        self.assertGreaterEqual(accept.count, 9)
+        self.assertGreater(accept.sum, accept.count * 30e6)
+        self.assertAlmostEqual(accept.sum / accept.count / 1e6, 30, delta=30 if live.EMULATED else 5)
 
+    @live.measured
+    def test_netem(self):
+        """The same by the kernel's own emulator of networks, where there is one; of a sibling's wire not."""
+        server, ((one, near), (other, far)) = self.containers(2)
+        try:
+            one.tc(f"qdisc add dev {near.device} root netem delay 20ms")
+        except AssertionError:
+            self.skipTest("the kernel has no netem")
+        reports, took, _ = self.timed(server, 15, (one, near.near_v4), (other, far.near_v4))
+        connect = net.histogram(reports, one, "connect")
+        self.check_times(connect, took)
+        self.assertGreater(connect.sum, 15 * 20e6)
+        self.assertLess(net.histogram(reports, other, "connect").max, 20e6)
+
+    @live.on_any_kernel
     @live.measured
     def test_of_a_full_queue(self):
         """What waits before it in a token bucket, the SYN waits for."""
@@ -185,27 +217,6 @@ class Latency(Connlat):
         self.assertGreater(took[0], 50e6)
         self.check_near(connect.sum, took[0], "behind 12 datagrams")
         self.assertLess(net.histogram(reports, other, "connect").sum, 50e6)
-
-    @live.measured
-    def test_netem(self):
-        """The same by the kernel's own emulator of networks, where there is one."""
-        server, ((one, near), (other, far)) = self.containers(2)
-        try:
-            one.tc(f"qdisc add dev {near.device} root netem delay 20ms")
-        except AssertionError:
-            self.skipTest("the kernel has no netem")
-        said = {}
-
-        def work():
-            with server.serving(80):
-                said.update(one.connect(15, 0, 0, f"{near.near_v4}:80")["connect"])
-                other.connect(15, 0, 0, f"{far.near_v4}:80")
-
-        reports = self.traced(work)
-        connect = net.histogram(reports, one, "connect")
-        self.assertGreater(connect.sum, 15 * 20e6)
-        self.check_near(connect.sum / 15, said["sum"] / 15, "mean")
-        self.assertLess(net.histogram(reports, other, "connect").max, 20e6)
 
     @live.measured
     def test_first_byte(self):
@@ -237,6 +248,7 @@ class Latency(Connlat):
         self.check_counters(reports, one, connected=6, no_first_byte=1)
         self.check_counters(reports, server, first_byte=0, no_first_byte=0)
 
+    @live.measured
     def test_first_byte_of_who_has_nothing_more_to_say(self):
         """The answer comes when the connection is closed one way already, where the kernel tells of no segment: that
         there was one is known, and not when."""
@@ -252,7 +264,8 @@ class Latency(Connlat):
                     each.close()
 
         found = net.counters(self.traced(work, "--ttfb"), one)
-        self.assertEqual((found["connected"], found["first_byte"] + found["untimed"], found["no_first_byte"]), (3, 3, 0))
+        self.assertEqual((found["connected"], found["first_byte"] + found["untimed"], found["no_first_byte"]),
+                         (3, 3, 0))
 
 
 class Failures(Connlat):
@@ -303,6 +316,7 @@ class Failures(Connlat):
         self.check_counters(reports, server, failed=0, accepted=4)
         del listener
 
+    @live.measured
     def test_reset(self):
         """Both sides send a SYN at once, and then one thinks better of it: written by hand, as nobody does it."""
         server, ((one, near),) = self.containers(1)
@@ -324,6 +338,8 @@ class Failures(Connlat):
 
         self.check_counters(self.traced(work), one, failed=1, reset=1, refused=0, connected=0)
 
+    @live.on_any_kernel
+    @live.measured
     def test_a_socket_that_tries_again(self):
         server, ((one, near),) = self.containers(1)
         listener = self.enter(server.listener(80))
@@ -337,6 +353,8 @@ class Failures(Connlat):
 
         self.check_counters(self.traced(work), one, connected=3, connect=3, failed=3, refused=3)
 
+    @live.on_any_kernel
+    @live.measured
     def test_what_is_in_progress(self):
         """A connect that nobody answers is listed with its age, and is a failure when it is given up."""
         _, ((one, near),) = self.containers(1)
@@ -365,6 +383,7 @@ class Failures(Connlat):
 class Flood(Connlat):
     COUNT = 2_000 if live.EMULATED else 20_000
 
+    @live.on_any_kernel
     @live.measured
     def test_of_syns(self):
         """From random addresses, none of which answers: none is a connection, and those that are ones are exact."""

@@ -11,6 +11,10 @@ import net_live as net
 import vtrace_live as live
 from net_live import SEGMENT, TCP_SYN, Hole, Relay, start_connect, wait_error
 
+# What the kernel counts.
+NAMES = ("RetransSegs TCPTimeouts TCPLossProbes TCPSynRetrans TCPFastRetrans TCPSlowStartRetrans"
+         " TCPRetransFail").split()
+
 
 class Retrans(net.TcpTestCase):
     TOOL = "tcpretrans"
@@ -27,8 +31,7 @@ class Retrans(net.TcpTestCase):
             by_kind = collections.Counter()
             for (kind, _), count in net.kinds(reports, container).items():
                 by_kind[kind] += count
-            names = "RetransSegs TCPTimeouts TCPLossProbes TCPSynRetrans TCPFastRetrans TCPSlowStartRetrans TCPRetransFail"
-            told = {name: kernel[name] for name in names.split() if kernel[name]}
+            told = {name: kernel[name] for name in NAMES if kernel[name]}
             print(f"    {dict(by_kind)}; the kernel: {told}", flush=True)
             self.assertEqual(by_kind.total(), kernel["RetransSegs"], container.path)
             self.assertEqual(net.counters(reports, container)["retransmitted"], kernel["RetransSegs"])
@@ -50,6 +53,7 @@ class Kinds(Retrans):
         start = container.counts()["RetransSegs"]
         live.until(lambda: container.counts()["RetransSegs"] >= start + count, f"{count} segments are sent again")
 
+    @live.measured
     def test_timeouts(self):
         """Nothing arrives for a while, of three connections, one of which was there before: probes, then timeouts."""
         (old, old_other), = net.pair(self.client, self.server, self.wire.near_v4, 80)
@@ -85,6 +89,7 @@ class Kinds(Retrans):
     def check_nothing_again(self, reports, container):
         self.assertEqual((net.counters(reports, container)["retransmitted"], net.kinds(reports, container)), (0, {}))
 
+    @live.measured
     def test_of_a_handshake(self):
         """SYNs that nobody answers, IPv4 and IPv6; SYN-ACKs that do not arrive are the listener's."""
         listener = self.enter(self.server.listener(80))
@@ -112,6 +117,7 @@ class Kinds(Retrans):
         self.assertIn(("in", f"{self.wire.far_v4} to :80"), net.peers(reports, self.server))
         del listener
 
+    @live.measured
     def test_of_an_end(self):
         """A FIN that does not arrive, of a socket whose owner has closed it and is gone."""
         (one, other), = net.pair(self.client, self.server, self.wire.near_v4, 80)
@@ -127,6 +133,7 @@ class Kinds(Retrans):
         reports, _ = self.retransmits(work, self.client)
         self.assertEqual({state for _, state in net.kinds(reports, self.client)}, {"FIN_WAIT1"})
 
+    @live.measured
     def test_what_does_not_get_out(self):
         """The kernel counts segments that its own queue or route refuses as sent again, too; a program is told of them
         since 6.18 only."""
@@ -152,6 +159,8 @@ class Kinds(Retrans):
         _, (_, kernel) = self.retransmits(work, self.client)
         self.assertGreater(kernel["TCPRetransFail"], 0)
 
+    @live.on_any_kernel
+    @live.measured
     def test_of_a_flood(self):
         """SYN-ACKs that nobody answers are sent again: by the listener."""
         self.server.sysctl("ipv4/tcp_synack_retries", 1)

@@ -3,7 +3,6 @@
 """`vtrace tcprtt` against wires of known delay, and against what the kernel says of each socket."""
 
 import socket
-import time
 import unittest
 
 import net_live as net
@@ -37,6 +36,7 @@ class Rtt(net.TcpTestCase):
 
         return self.traced(work)
 
+    @live.measured
     def test_one_for_each_segment_received(self):
         """Of connections that were there before, and of new ones, by peer; IPv4, IPv6 and mapped addresses."""
         server, ((one, near), (idle, _)) = self.containers(2)
@@ -67,6 +67,7 @@ class Rtt(net.TcpTestCase):
             self.assertAlmostEqual(v4 / rtt.count, 2 / 3, delta=0.02)
         self.check_nothing(reports, idle)
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_slow_wire(self):
         """10 ms there and back, each; of its sibling not."""
@@ -103,6 +104,7 @@ class Rtt(net.TcpTestCase):
         self.assertLessEqual(rtt.median, (20e6 + base) * (1 + ERROR_BOUND) + 5e6)
         self.assertLess(net.histogram(reports, other, "rtt").median, 20e6)
 
+    @live.on_any_kernel
     @live.measured
     def test_of_a_full_queue(self):
         """What stands in a token bucket shows in the round trips of who sends through it."""

@@ -9,7 +9,8 @@
 //       As many connections, one after the other, to each address in turn ([v6]:port, ::ffff:a.b.c.d as well):
 //       REQUEST bytes there, REPLY back, then to the end. Prints what it did, and what connect() took.
 //   wl_net ping tcp|udp CPU SECONDS
-//       Two threads on one CPU send 64 bytes back and forth over loopback. Prints how long a round trip takes.
+//       Two threads on one CPU send 64 bytes back and forth over loopback. Prints how long a round trip takes,
+//       and how much CPU time of both.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -56,10 +57,10 @@ int g_listener = -1;
     std::exit(2);
 }
 
-std::uint64_t now_ns()
+std::uint64_t now_ns(clockid_t clock = CLOCK_MONOTONIC)
 {
     timespec t{};
-    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    ::clock_gettime(clock, &t);
     return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000U +
            static_cast<std::uint64_t>(t.tv_nsec);
 }
@@ -300,15 +301,16 @@ void round_trips(long count, int fd)
     }
 }
 
-int ping(std::string_view protocol, std::size_t cpu, double seconds)
+int ping(std::string_view protocol, std::size_t on_cpu, double seconds)
 {
-    if ((protocol != "tcp" && protocol != "udp") || cpu >= CPU_SETSIZE || seconds <= 0)
+    if ((protocol != "tcp" && protocol != "udp") || on_cpu >= CPU_SETSIZE || seconds <= 0)
         usage();
-    pin_to(cpu);
+    pin_to(on_cpu);
     const Pair pair = protocol == "tcp" ? make_tcp() : make_udp();
-    std::thread peer(echo, cpu, pair.far);
+    std::thread peer(echo, on_cpu, pair.far);
     round_trips(kWarmUpTrips, pair.near);
     const std::uint64_t start = now_ns();
+    const std::uint64_t cpu_start = now_ns(CLOCK_PROCESS_CPUTIME_ID);
     double elapsed = 0;
     long done = 0;
     while (elapsed < seconds * 1e9) {
@@ -316,13 +318,14 @@ int ping(std::string_view protocol, std::size_t cpu, double seconds)
         done += kTripsPerClockRead;
         elapsed = static_cast<double>(now_ns() - start);
     }
+    const auto cpu = static_cast<double>(now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_start);
     if (protocol == "tcp")
         ::shutdown(pair.near, SHUT_WR);
     else
         ::send(pair.near, nullptr, 0, 0);
     peer.join();
-    std::printf("{\"round_trips\":%ld,\"ns_per_round_trip\":%.1f}\n", done,
-                elapsed / static_cast<double>(done));
+    std::printf("{\"round_trips\":%ld,\"ns_per_round_trip\":%.1f,\"cpu_ns_per_round_trip\":%.1f}\n",
+                done, elapsed / static_cast<double>(done), cpu / static_cast<double>(done));
     return std::fflush(stdout) == 0 ? 0 : 1;
 }
 
