@@ -118,7 +118,7 @@ std::string_view family_name(const PacketDrops& drops)
     return drops.ether == kIpv4 ? "IPv4" : "";
 }
 
-std::string tcp_state_name(uint8_t state)
+std::string tcp_state_name(uint32_t state)
 {
     // include/net/tcp_states.h
     static constexpr std::string_view kStates[] = {
