@@ -34,11 +34,11 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
                       .kvm = tool.kvm,
                       .block = tool.block,
                       .memory = tool.memory,
+                      .tcp = tool.tcp,
                       .irq = tool.irq,
-                      .tcp = tool.tcp};
+                      .drops = tool.drops};
     measured.block.pattern = options.pattern;
     measured.tcp.first_bytes = options.ttfb;
-    measured.drops = tool.drops;
     return measured;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/tcpretrans.h"
 
+#include "model/drops.h"
 #include "render/tcp_text.h"
 #include "render/text_parts.h"
 #include "tools/report_parts.h"
@@ -27,7 +28,7 @@ void add_kind(Row& row, const TcpRetransmits& again)
 {
     const Entity entity{.kind = "retransmit",
                         .name = std::string(retransmit_name(again.kind)),
-                        .labels = {{"state", std::string(tcp_state_name(again.state))}}};
+                        .labels = {{"state", tcp_state_name(again.state)}}};
     auto known = std::ranges::find_if(row.rows, [&](const Row& r) {
         return r.entity.name == entity.name && r.entity.labels == entity.labels;
     });

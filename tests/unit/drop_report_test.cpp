@@ -195,6 +195,7 @@ TEST(Drops, NamesOfStates)
     EXPECT_EQ(tcp_state_name(6), "TIME_WAIT");
     EXPECT_EQ(tcp_state_name(12), "SYN_RECV");
     EXPECT_EQ(tcp_state_name(13), "13");
+    EXPECT_EQ(tcp_state_name(UINT32_MAX), "4294967295");
 }
 
 TEST(Netdrop, Golden)

@@ -8,13 +8,13 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
 #include <net/if.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -25,13 +25,6 @@ namespace {
 // Kinds of drops: 64 bytes for each, and 32 for each of them and each CPU.
 constexpr uint32_t kKinds = 4096;
 constexpr uint32_t kReasonArgument = 3; // the number of arguments from which on one is a reason
-
-std::string hex(uint64_t address)
-{
-    std::array<char, 20> text{};
-    std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(address));
-    return text.data();
-}
 
 // In the namespace that vtrace is in itself.
 std::string own_device(uint32_t netns, uint32_t ifindex)
@@ -138,7 +131,8 @@ void DropCollector::name_locations(const std::vector<uint64_t>& addresses)
     const SymbolTable symbols = text ? parse_kallsyms(*text) : SymbolTable{};
     for (const uint64_t address : addresses) {
         const std::string_view name = symbols.find(address);
-        locations_.try_emplace(address, name.empty() ? hex(address) : std::string(name));
+        locations_.try_emplace(address,
+                               name.empty() ? fmt::format("{:#x}", address) : std::string(name));
     }
 }
 

@@ -3,10 +3,10 @@
 
 #include "base/files.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <cstdio>
 #include <iterator>
 #include <utility>
 
@@ -24,11 +24,8 @@ std::string ether_name(uint16_t ether)
     case 0x0806: return "ARP";
     case 0x8100: return "VLAN";
     case 0x88cc: return "LLDP";
-    default: break;
+    default: return fmt::format("0x{:04x}", ether);
     }
-    std::array<char, 8> text{};
-    std::snprintf(text.data(), text.size(), "0x%04x", static_cast<unsigned>(ether));
-    return text.data();
 }
 
 // linux/in.h
@@ -121,7 +118,7 @@ std::string_view family_name(const PacketDrops& drops)
     return drops.ether == kIpv4 ? "IPv4" : "";
 }
 
-std::string tcp_state_name(uint8_t state)
+std::string tcp_state_name(uint32_t state)
 {
     // include/net/tcp_states.h
     static constexpr std::string_view kStates[] = {

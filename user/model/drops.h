@@ -69,7 +69,7 @@ std::string protocol_name(const PacketDrops& drops);
 std::string_view family_name(const PacketDrops& drops);
 
 // "ESTABLISHED" and the like, as /proc/net/tcp counts them; "no socket" of 0.
-std::string tcp_state_name(uint8_t state);
+std::string tcp_state_name(uint32_t state);
 
 // What the kernel says of a common reason (include/net/dropreason-core.h), in short; empty of others.
 std::string_view reason_meaning(std::string_view reason);

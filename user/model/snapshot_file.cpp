@@ -708,7 +708,7 @@ DropSnapshot drops_from(const Json& json)
     return snapshot;
 }
 
-Json to_json(const CgroupFacts& facts) Json to_json(const TcpPeer& peer)
+Json to_json(const TcpPeer& peer)
 {
     return {to_json(peer.owner), peer.remote, peer.local, peer.port, peer.side, peer.others};
 }
@@ -819,144 +819,144 @@ TcpSnapshot tcp_from(const Json& json)
                                   .age_ns = number<uint64_t>(c.at(3))});
     }
     return tcp;
+}
 
-    Json to_json(const IrqKind& kind)
-    {
-        return {kind.hard, kind.other, kind.number, latin1(kind.action)};
-    }
+Json to_json(const IrqKind& kind)
+{
+    return {kind.hard, kind.other, kind.number, latin1(kind.action)};
+}
 
-    IrqKind irq_kind_from(const Json& json)
-    {
-        return {.hard = json.at(0).get<bool>(),
-                .other = json.at(1).get<bool>(),
-                .number = number<uint32_t>(json.at(2)),
-                .action = bytes_of(json.at(3).get<std::string>())};
-    }
+IrqKind irq_kind_from(const Json& json)
+{
+    return {.hard = json.at(0).get<bool>(),
+            .other = json.at(1).get<bool>(),
+            .number = number<uint32_t>(json.at(2)),
+            .action = bytes_of(json.at(3).get<std::string>())};
+}
 
-    Json to_json(const IrqSnapshot& irq)
-    {
-        Json times = Json::array();
-        for (const IrqTimes& t : irq.times)
-            times.push_back(
-                {to_json(t.kind), t.cpu, t.not_handled, to_json(t.time), to_json(t.delay)});
-        Json charges = Json::array();
-        for (const IrqCharge& c : irq.charges)
-            charges.push_back({to_json(c.kind), c.idle, to_json(c.owner), c.count, c.ns});
-        return {{"times", times}, {"charges", charges}};
-    }
+Json to_json(const IrqSnapshot& irq)
+{
+    Json times = Json::array();
+    for (const IrqTimes& t : irq.times)
+        times.push_back({to_json(t.kind), t.cpu, t.not_handled, to_json(t.time), to_json(t.delay)});
+    Json charges = Json::array();
+    for (const IrqCharge& c : irq.charges)
+        charges.push_back({to_json(c.kind), c.idle, to_json(c.owner), c.count, c.ns});
+    return {{"times", times}, {"charges", charges}};
+}
 
-    IrqSnapshot irq_from(const Json& json)
-    {
-        IrqSnapshot irq;
-        for (const Json& t : json.at("times")) {
-            irq.times.push_back({.kind = irq_kind_from(t.at(0)),
-                                 .cpu = number<uint32_t>(t.at(1)),
-                                 .not_handled = number<uint64_t>(t.at(2)),
-                                 .time = histogram_from(t.at(3)),
-                                 .delay = histogram_from(t.at(4))});
-        }
-        for (const Json& c : json.at("charges")) {
-            irq.charges.push_back({.kind = irq_kind_from(c.at(0)),
-                                   .idle = c.at(1).get<bool>(),
-                                   .owner = owner_from(c.at(2)),
-                                   .count = number<uint64_t>(c.at(3)),
-                                   .ns = number<uint64_t>(c.at(4))});
-        }
-        return irq;
+IrqSnapshot irq_from(const Json& json)
+{
+    IrqSnapshot irq;
+    for (const Json& t : json.at("times")) {
+        irq.times.push_back({.kind = irq_kind_from(t.at(0)),
+                             .cpu = number<uint32_t>(t.at(1)),
+                             .not_handled = number<uint64_t>(t.at(2)),
+                             .time = histogram_from(t.at(3)),
+                             .delay = histogram_from(t.at(4))});
     }
+    for (const Json& c : json.at("charges")) {
+        irq.charges.push_back({.kind = irq_kind_from(c.at(0)),
+                               .idle = c.at(1).get<bool>(),
+                               .owner = owner_from(c.at(2)),
+                               .count = number<uint64_t>(c.at(3)),
+                               .ns = number<uint64_t>(c.at(4))});
+    }
+    return irq;
+}
 
-    Json to_json(const CgroupFacts& facts)
-    {
-        Json cgroups = Json::array();
-        for (const CgroupFact& c : facts.cgroups)
-            cgroups.push_back({c.id, c.parent, latin1(c.name), c.removed});
-        return {{"hierarchy", facts.hierarchy}, {"cgroups", cgroups}};
-    }
+Json to_json(const CgroupFacts& facts)
+{
+    Json cgroups = Json::array();
+    for (const CgroupFact& c : facts.cgroups)
+        cgroups.push_back({c.id, c.parent, latin1(c.name), c.removed});
+    return {{"hierarchy", facts.hierarchy}, {"cgroups", cgroups}};
+}
 
-    CgroupFacts cgroups_from(const Json& json)
-    {
-        CgroupFacts facts;
-        facts.hierarchy = json.at("hierarchy").get<std::string>();
-        for (const Json& c : json.at("cgroups")) {
-            facts.cgroups.push_back({.id = number<uint64_t>(c.at(0)),
-                                     .parent = number<uint64_t>(c.at(1)),
-                                     .name = bytes_of(c.at(2).get<std::string>()),
-                                     .removed = c.at(3).get<bool>()});
-        }
-        return facts;
+CgroupFacts cgroups_from(const Json& json)
+{
+    CgroupFacts facts;
+    facts.hierarchy = json.at("hierarchy").get<std::string>();
+    for (const Json& c : json.at("cgroups")) {
+        facts.cgroups.push_back({.id = number<uint64_t>(c.at(0)),
+                                 .parent = number<uint64_t>(c.at(1)),
+                                 .name = bytes_of(c.at(2).get<std::string>()),
+                                 .removed = c.at(3).get<bool>()});
     }
+    return facts;
+}
 
-    Json to_json(const std::vector<EntityFact>& facts)
-    {
-        Json entities = Json::array();
-        for (const EntityFact& e : facts)
-            entities.push_back({e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image),
-                                e.source, e.vm, e.pid, e.ended});
-        return entities;
-    }
+Json to_json(const std::vector<EntityFact>& facts)
+{
+    Json entities = Json::array();
+    for (const EntityFact& e : facts)
+        entities.push_back({e.cgroup_id, e.kind, latin1(e.name), latin1(e.id), latin1(e.image),
+                            e.source, e.vm, e.pid, e.ended});
+    return entities;
+}
 
-    std::vector<EntityFact> entities_from(const Json& json)
-    {
-        if (!json.is_array()) // null is an empty range
-            throw Json::other_error::create(504, "entities are no list", nullptr);
-        std::vector<EntityFact> facts;
-        for (const Json& e : json) {
-            facts.push_back({.cgroup_id = number<uint64_t>(e.at(0)),
-                             .kind = e.at(1).get<std::string>(),
-                             .name = bytes_of(e.at(2).get<std::string>()),
-                             .id = bytes_of(e.at(3).get<std::string>()),
-                             .image = bytes_of(e.at(4).get<std::string>()),
-                             .source = e.at(5).get<std::string>(),
-                             .vm = number<uint64_t>(e.at(6)),
-                             .pid = number<uint32_t>(e.at(7)),
-                             .ended = e.at(8).get<bool>()});
-        }
-        return facts;
+std::vector<EntityFact> entities_from(const Json& json)
+{
+    if (!json.is_array()) // null is an empty range
+        throw Json::other_error::create(504, "entities are no list", nullptr);
+    std::vector<EntityFact> facts;
+    for (const Json& e : json) {
+        facts.push_back({.cgroup_id = number<uint64_t>(e.at(0)),
+                         .kind = e.at(1).get<std::string>(),
+                         .name = bytes_of(e.at(2).get<std::string>()),
+                         .id = bytes_of(e.at(3).get<std::string>()),
+                         .image = bytes_of(e.at(4).get<std::string>()),
+                         .source = e.at(5).get<std::string>(),
+                         .vm = number<uint64_t>(e.at(6)),
+                         .pid = number<uint32_t>(e.at(7)),
+                         .ended = e.at(8).get<bool>()});
     }
+    return facts;
+}
 
-    Json to_json(const Loss& loss)
-    {
-        Json json = {{"fallbacks", loss.fallbacks}};
-        for (const LossCounter& counter : loss_counters())
-            json[std::string(counter.key)] = loss.*counter.count;
-        return json;
-    }
+Json to_json(const Loss& loss)
+{
+    Json json = {{"fallbacks", loss.fallbacks}};
+    for (const LossCounter& counter : loss_counters())
+        json[std::string(counter.key)] = loss.*counter.count;
+    return json;
+}
 
-    Loss loss_from(const Json& json)
-    {
-        Loss loss;
-        loss.fallbacks = json.at("fallbacks").get<std::vector<std::string>>();
-        for (const LossCounter& counter : loss_counters())
-            loss.*counter.count = number<uint64_t>(json.at(std::string(counter.key)));
-        return loss;
-    }
+Loss loss_from(const Json& json)
+{
+    Loss loss;
+    loss.fallbacks = json.at("fallbacks").get<std::vector<std::string>>();
+    for (const LossCounter& counter : loss_counters())
+        loss.*counter.count = number<uint64_t>(json.at(std::string(counter.key)));
+    return loss;
+}
 
-    Json to_json(const Overhead& overhead)
-    {
-        Json programs = Json::array();
-        for (const ProgramCost& p : overhead.programs)
-            programs.push_back({p.name, p.run_cnt, p.run_time_ns});
-        return {{"timed", overhead.timed},
-                {"programs", programs},
-                {"cpu_ns", overhead.cpu_ns},
-                {"rss_bytes", overhead.rss_bytes},
-                {"startup_ns", overhead.startup_ns}};
-    }
+Json to_json(const Overhead& overhead)
+{
+    Json programs = Json::array();
+    for (const ProgramCost& p : overhead.programs)
+        programs.push_back({p.name, p.run_cnt, p.run_time_ns});
+    return {{"timed", overhead.timed},
+            {"programs", programs},
+            {"cpu_ns", overhead.cpu_ns},
+            {"rss_bytes", overhead.rss_bytes},
+            {"startup_ns", overhead.startup_ns}};
+}
 
-    Overhead overhead_from(const Json& json)
-    {
-        Overhead overhead;
-        overhead.timed = json.at("timed").get<bool>();
-        for (const Json& p : json.at("programs")) {
-            overhead.programs.push_back({.name = p.at(0).get<std::string>(),
-                                         .run_cnt = number<uint64_t>(p.at(1)),
-                                         .run_time_ns = number<uint64_t>(p.at(2))});
-        }
-        overhead.cpu_ns = number<uint64_t>(json.at("cpu_ns"));
-        overhead.rss_bytes = number<uint64_t>(json.at("rss_bytes"));
-        overhead.startup_ns = number<uint64_t>(json.at("startup_ns"));
-        return overhead;
+Overhead overhead_from(const Json& json)
+{
+    Overhead overhead;
+    overhead.timed = json.at("timed").get<bool>();
+    for (const Json& p : json.at("programs")) {
+        overhead.programs.push_back({.name = p.at(0).get<std::string>(),
+                                     .run_cnt = number<uint64_t>(p.at(1)),
+                                     .run_time_ns = number<uint64_t>(p.at(2))});
     }
+    overhead.cpu_ns = number<uint64_t>(json.at("cpu_ns"));
+    overhead.rss_bytes = number<uint64_t>(json.at("rss_bytes"));
+    overhead.startup_ns = number<uint64_t>(json.at("startup_ns"));
+    return overhead;
+}
 
 } // namespace
 

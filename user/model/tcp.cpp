@@ -84,15 +84,6 @@ std::string_view retransmit_name(uint32_t kind)
     }
 }
 
-// Numbers as in include/net/tcp_states.h.
-std::string_view tcp_state_name(uint32_t state)
-{
-    static constexpr std::array<std::string_view, 13> kNames = {
-        "unknown", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",   "TIME_WAIT",
-        "CLOSE",   "CLOSE_WAIT",  "LAST_ACK", "LISTEN",   "CLOSING",   "NEW_SYN_RECV"};
-    return state < kNames.size() ? kNames.at(state) : kNames.front();
-}
-
 std::string_view failure_name(uint32_t cause)
 {
     switch (cause) {

@@ -62,7 +62,6 @@ struct TcpRetransmits {
 };
 
 std::string_view retransmit_name(uint32_t kind);
-std::string_view tcp_state_name(uint32_t state);
 std::string_view failure_name(uint32_t cause); // in JSON: "timed_out"
 
 // What one peer had in the window.
