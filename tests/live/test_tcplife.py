@@ -183,6 +183,23 @@ class Volume(Life):
         self.assertEqual(by_side, {("out", "80"): 111, ("out", "81"): 0, ("out", "82"): 777})
         self.end(old6, old6_other)
 
+    @live.measured
+    def test_a_busy_session_is_read_time_and_again(self):
+        """While its counts change: no report has more than the truth, nor have all of them."""
+        size = 20_000_000 if live.EMULATED else 300_000_000
+        with self.server.serving(80, size, size):
+            with live.Tracer("tcplife", "--format", "json", 0.02) as tracer:
+                tracer.wait_report()
+                self.client.connect(2, size, size, f"{self.wire.near_v4}:80")
+                tracer.stop()
+                reports = tracer.reports()
+        for end in (self.client, self.server):
+            for name in ("bytes_sent", "bytes_received"):
+                found = [row["metrics"][name]["value"] for row in net.rows(reports, end)]
+                self.assertLessEqual(max(found), 2 * size)
+                self.assertEqual(sum(found), 2 * size)
+        print(f"    {len(reports)} reports", flush=True)
+
     @live.on_any_kernel
     @live.measured
     def test_duration(self):
