@@ -532,7 +532,8 @@ static __always_inline bool of_session(__u32 state)
            state == BPF_TCP_LAST_ACK;
 }
 
-static __always_inline void closed(struct sock *sk, __u32 before)
+/* Apart from what begins connections: 512 bytes of stack are for the longest chain of calls. */
+static __noinline void closed(struct sock *sk, __u32 before)
 {
     __u64 at = (__u64)sk;
     struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
