@@ -145,26 +145,30 @@ static __always_inline __u64 interrupted(struct task_struct **task, __u32 *tgid)
     return (__u64)BPF_CORE_READ(*task, cgroups);
 }
 
-/* True if a slot was free for it. */
-static __always_inline bool charge(struct vt_irq_payer *last, __u32 kind, __u32 cpu, __u64 ns)
+/* The slot of the task that is interrupted, remembered in `last`. */
+static __always_inline __u32 payer(struct vt_irq_payer *last, __u32 kind, __u32 cpu)
 {
     __u32 tgid, changes = owner_changes;
     struct task_struct *task;
     __u64 css_set = interrupted(&task, &tgid);
-    struct vt_irq_charge *to;
-    __u32 slot = last->slot;
 
-    if (last->css_set != css_set || last->tgid != tgid || last->changes != changes + 1 ||
-        last->kind != kind) {
-        slot = find_payer(task, tgid, kind, cpu);
-        last->css_set = css_set;
-        last->tgid = tgid;
-        /* What found no slot is looked up anew each time. 0 is empty. */
-        last->changes = slot < 2 * irq_cpus ? 0 : changes + 1;
-        last->kind = kind;
-        last->slot = slot;
-    }
-    to = bpf_map_lookup_elem(&irq_charges, &slot);
+    if (last->css_set == css_set && last->tgid == tgid && last->changes == changes + 1 &&
+        last->kind == kind)
+        return last->slot;
+    last->slot = find_payer(task, tgid, kind, cpu);
+    last->css_set = css_set;
+    last->tgid = tgid;
+    /* What found no slot is looked up anew each time. 0 is empty. */
+    last->changes = last->slot < 2 * irq_cpus ? 0 : changes + 1;
+    last->kind = kind;
+    return last->slot;
+}
+
+/* True if a slot was free for it. */
+static __always_inline bool charge(__u32 slot, __u64 ns)
+{
+    struct vt_irq_charge *to = bpf_map_lookup_elem(&irq_charges, &slot);
+
     if (to) {
         to->ns += ns;
         to->count++;
@@ -221,6 +225,7 @@ int irq_soft_entry(struct bpf_raw_tracepoint_args *args)
         own->clock_anomaly++;
     else
         hist_add_in(&own->delay[vector], now - raised, 0, irq_epoch);
+    payer(&own->payers[vector], vector, cpu); /* here, as the exit has more to do */
     return 0;
 }
 
@@ -240,7 +245,7 @@ int irq_soft_exit(struct bpf_raw_tracepoint_args *args)
         return 0;
     }
     hist_add_in(&own->time[vector], ns, 0, irq_epoch);
-    if (!charge(&own->payers[vector], vector, cpu, ns))
+    if (!charge(own->payers[vector].slot, ns))
         own->map_full++;
     return 0;
 }
@@ -314,7 +319,7 @@ int BPF_PROG(irq_hard_exit, int number, struct irqaction *action, int result)
     hist_add_in(&hardirq->time, ns, 0, irq_epoch);
     if (!result)
         hardirq->not_handled++;
-    counted = charge(&last->payer, slot | VT_IRQ_HARD, cpu, ns);
+    counted = charge(payer(&last->payer, slot | VT_IRQ_HARD, cpu), ns);
     if (!counted || slot < irq_cpus)
         own->map_full++;
     return 0;
