@@ -25,7 +25,7 @@ inline constexpr std::string_view kCpuController = "cpu";
 inline constexpr std::string_view kBlockController = "blkio";
 inline constexpr std::string_view kMemoryController = "memory";
 // Sockets belong to cgroups of v2 only: sk_cgrp_data (kernel commit bd1060a1d671).
-inline constexpr std::string_view kOnlyV2 = "";
+inline constexpr std::string_view kOnlyV2{};
 
 // The hierarchy that what a controller accounts is charged to: v1's where that controller is mounted (v1 and
 // hybrid hosts), else v2; with kOnlyV2 v2 wherever it is mounted. A pure function of the texts of /proc/self/mountinfo and /proc/cgroups.
