@@ -587,11 +587,11 @@ static __always_inline bool has_bytes(struct sk_buff *skb)
 {
     struct tcp_skb_cb *cb = (void *)skb + bpf_core_field_offset(skb->cb);
     struct tcp_skb_cb___until_6_14 *until_6_14 = (void *)cb;
-    __u8 flags = 0;
+    struct tcp_skb_cb___since_6_15 *since_6_15 = (void *)cb;
+    __u32 flags = bpf_core_field_size(since_6_15->tcp_flags) == sizeof(since_6_15->tcp_flags)
+                      ? BPF_CORE_READ(since_6_15, tcp_flags)
+                      : BPF_CORE_READ(until_6_14, tcp_flags);
 
-    /* The lower ones are where they were, of a little-endian CPU. */
-    bpf_probe_read_kernel(&flags, sizeof(flags),
-                          (void *)cb + bpf_core_field_offset(until_6_14->tcp_flags));
     /* A FIN takes a number, too, and a SYN is never seen here. */
     return BPF_CORE_READ(cb, end_seq) - BPF_CORE_READ(cb, seq) > (flags & TCP_FIN);
 }

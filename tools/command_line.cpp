@@ -147,8 +147,7 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
             ->type_name("MS");
     }
     if (tool.peers) {
-        sub->add_option("--by", raw.by,
-                        "Tell peers apart by remote, local, port (default: remote,port)")
+        sub->add_option("--by", raw.by, "Peers by remote, local, port (default: remote,port)")
             ->type_name("LIST");
         sub->add_option("--subnet", raw.subnet, "Only N bits of IPv4 addresses, M of IPv6")
             ->type_name("N[,M]");

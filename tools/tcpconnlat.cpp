@@ -77,8 +77,8 @@ ToolSpec tcpconnlat_tool()
             "  in   from the SYN-ACK to its ACK, as the kernel times it: a round trip to the\n"
             "       client; none of a SYN-ACK that was sent again (\"untimed\")\n"
             "  --ttfb  from the SYN to the first byte received, of connections out\n"
-            "What failed: refused, timed out, unreachable, reset, not sent (no route or no free\n"
-            "port, after the socket began), closed (by its owner, before an answer came).\n"
+            "What failed: refused, timed out, unreachable, reset, not sent (no route or no\n"
+            "free port, after the socket began), closed (by its owner, before an answer).\n"
             "connect() that fails before that, for want of a route, is no connection.\n"
             "What nobody has answered yet is listed with its age.",
         .examples = "  vtrace tcpconnlat 10 1               each cgroup and peer, for 10 s\n"

@@ -91,8 +91,8 @@ ToolSpec tcpretrans_tool()
         .name = "tcpretrans",
         .summary = "what TCP sent again: why, to whom, how much of all",
         .details =
-            "Segments that TCP sent again, by the cgroup (container, pod, unit) of the socket,\n"
-            "by peer, by why and in which state:\n"
+            "Segments that TCP sent again, by the cgroup (container, pod, unit) of the\n"
+            "socket, by peer, by why and in which state:\n"
             "  timeout  the retransmission timer went off: nothing came back\n"
             "  fast     duplicate ACKs, SACK or RACK told of a loss\n"
             "  probe    a tail loss probe\n"

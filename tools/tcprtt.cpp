@@ -35,10 +35,10 @@ ToolSpec tcprtt_tool()
         .name = "tcprtt",
         .summary = "round trips of TCP, per container and peer",
         .details =
-            "The smoothed round-trip time that the kernel keeps for each TCP connection (srtt,\n"
-            "RFC 6298), taken at each segment that an established connection receives: busy\n"
-            "connections count more than idle ones. By the cgroup (container, pod, unit) of\n"
-            "the socket, and by peer: --by and --subnet say what tells peers apart.\n"
+            "The smoothed round-trip time that the kernel keeps of each TCP connection\n"
+            "(srtt, RFC 6298), at each segment that an established connection receives:\n"
+            "busy connections count more than idle ones. By the cgroup (container, pod,\n"
+            "unit) of the socket, and by peer: --by and --subnet say what tells peers apart.\n"
             "It has the delay of ACKs in it, and on loopback the time of the other process.",
         .examples = "  vtrace tcprtt 10 1                   each cgroup and peer, for 10 s\n"
                     "  vtrace tcprtt --container 5          each container, every 5 s\n"
