@@ -64,12 +64,11 @@ ToolSpec tcplife_tool()
     return {
         .name = "tcplife",
         .summary = "TCP sessions: with whom, how long, how many bytes",
-        .details =
-            "TCP sessions by the cgroup (container, pod, unit) of the socket and by peer:\n"
-            "bytes of payload each way and segments sent again, in the window, of open\n"
-            "sessions as well; how long those lasted that ended, from ESTABLISHED to CLOSE\n"
-            "(TIME-WAIT is not counted in). Sessions from before vtrace have no known age.\n"
-            "All is what the kernel counts in each socket: nothing is done per packet.",
+        .details = "TCP sessions by the cgroup (container, pod, unit) of the socket and by peer:\n"
+                   "bytes of payload each way and segments sent again, in the window, of open\n"
+                   "sessions as well; how long those lasted that ended, from ESTABLISHED to CLOSE\n"
+                   "(TIME-WAIT is not counted in). Sessions from before vtrace have no known age.\n"
+                   "All is what the kernel counts in each socket: nothing is done per packet.",
         .examples = "  vtrace tcplife 10 1                  each cgroup and peer, for 10 s\n"
                     "  vtrace tcplife --container 5         each container, every 5 s\n"
                     "  vtrace tcplife --slower 1000         each session above 1 s as it ends\n"
