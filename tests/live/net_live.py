@@ -93,6 +93,16 @@ class Namespace:
     def tc(self, line):
         return self._run("tc", *line.split())
 
+    def add_netem(self, device, how):
+        """False where the kernel has no netem."""
+        try:
+            self.tc(f"qdisc add dev {device} root netem {how}")
+        except AssertionError as error:
+            if "qdisc kind is unknown" not in str(error):
+                raise
+            return False
+        return True
+
     def _run(self, *command, lines=""):
         with self.inside():
             done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)

@@ -269,6 +269,8 @@ class Many(Life):
         reports = self.traced(work, losses=("map_full", "clock_anomaly", "ring_dropped"))
         print(f"    {self.COUNT} in {time.monotonic() - begun:.1f} s", flush=True)
         unseen = sum(live.losses(reports, key) for key in ("missed_start", "recursion_misses"))
+        # There are kernels that run no program while their first process is on the CPU.
+        self.assertLessEqual(unseen, self.COUNT // 200)
         self.assertEqual(truth["server"]["sessions"], self.COUNT)
         for container, sent, received in ((self.client, 1, 2), (self.server, 2, 1)):
             found = net.counters(reports, container)

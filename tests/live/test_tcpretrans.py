@@ -224,9 +224,7 @@ class Losses(Retrans):
     def test_netem(self):
         """2 % of what a container sends are lost: sent again by it, and nothing by its sibling."""
         server, ((one, near), (other, far)) = self.containers(2)
-        try:
-            one.tc(f"qdisc add dev {near.device} root netem delay 20ms loss 2% limit 10000")
-        except AssertionError:
+        if not one.add_netem(near.device, "delay 20ms loss 2% limit 10000"):
             self.skipTest("the kernel has no netem")
         for container, wire in ((one, near), (other, far)):
             # A packet is one segment, for what counts packets.
