@@ -173,6 +173,7 @@ Status DropCollector::read_counts(DropSnapshot& drops)
         counts.resize(keys.size() * cpus_);
     }
     std::vector<uint64_t> addresses;
+    addresses.reserve(keys.size());
     for (const vt_drop_key& key : keys)
         addresses.push_back(key.location);
     name_locations(addresses);
@@ -227,7 +228,7 @@ void DropCollector::read_listeners(DropSnapshot& drops)
 // Those of namespaces and devices that have gone come no more. What comes to one at that very moment is lost.
 void DropCollector::make_room()
 {
-    constexpr size_t kMany = kKinds / 4 * 3;
+    constexpr size_t kMany = size_t{kKinds} / 4 * 3;
     if (known_.size() > kMany) {
         std::vector<vt_drop_key> idle;
         for (const auto& [key, counted] : known_) {

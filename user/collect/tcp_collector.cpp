@@ -33,7 +33,7 @@ uint32_t slots(const TcpConfig& config)
         return kSlots;
     const auto cpus = static_cast<uint64_t>(libbpf_num_possible_cpus());
     const uint64_t room = kRoundTripBytes / (cpus * sizeof(vt_hist));
-    return static_cast<uint32_t>(std::clamp<uint64_t>(room, 2 * kSpareSlots, kSlots));
+    return static_cast<uint32_t>(std::clamp<uint64_t>(room, uint64_t{2} * kSpareSlots, kSlots));
 }
 
 // There are no more than open files, but for those that are being closed. Each takes about 130 bytes.

@@ -236,7 +236,7 @@ std::string with_port(const std::string& address, uint16_t port)
 
 std::string tcpconnlat_text(const Report& report, const TextStyle& style)
 {
-    static const Table kTable = {
+    static const Table table = {
         .none = "no TCP connection came about or failed",
         .summary = connect_summary,
         .heading = fmt::format("{:>5}{:>8}{:>7}{:>8}{:>8}{:>8}", "SIDE", "COUNT", "FAILED", "P50",
@@ -244,44 +244,44 @@ std::string tcpconnlat_text(const Report& report, const TextStyle& style)
         .figures = connect_figures,
         .below = first_byte,
     };
-    return table_text(report, kTable, style) + worst_histogram(report, style) +
+    return table_text(report, table, style) + worst_histogram(report, style) +
            unanswered(report, style);
 }
 
 std::string tcprtt_text(const Report& report, const TextStyle& style)
 {
-    static const Table kTable = {
+    static const Table table = {
         .none = "no TCP connection received anything",
         .summary = rtt_summary,
         .heading = fmt::format("{:>5}{:>10}{:>8}{:>8}{:>8}{:>8}", "SIDE", "SEGMENTS", "MEAN", "P50",
                                "P99", "MAX"),
         .figures = rtt_figures,
     };
-    return table_text(report, kTable, style) + worst_histogram(report, style);
+    return table_text(report, table, style) + worst_histogram(report, style);
 }
 
 std::string tcpretrans_text(const Report& report, const TextStyle& style)
 {
-    static const Table kTable = {
+    static const Table table = {
         .none = "TCP sent nothing",
         .summary = retransmit_summary,
         .heading = fmt::format("{:>5}{:>9}{:>10}{:>9}", "SIDE", "AGAIN", "SENT", "RATE"),
         .figures = retransmit_figures,
         .below = retransmit_kinds,
     };
-    return table_text(report, kTable, style);
+    return table_text(report, table, style);
 }
 
 std::string tcplife_text(const Report& report, const TextStyle& style)
 {
-    static const Table kTable = {
+    static const Table table = {
         .none = "no TCP session was there",
         .summary = life_summary,
         .heading = fmt::format("{:>5}{:>7}{:>6}{:>7}{:>7}{:>6}{:>8}{:>8}", "SIDE", "ENDED", "OPEN",
                                "SENT", "RECVD", "AGAIN", "P50", "MAX"),
         .figures = life_figures,
     };
-    return table_text(report, kTable, style) + worst_histogram(report, style);
+    return table_text(report, table, style) + worst_histogram(report, style);
 }
 
 std::string slow_session_heading(const std::string& kind, const TextStyle& style)
