@@ -43,6 +43,7 @@ __u64 tcp_clock_anomaly = 0;
 __u64 tcp_sockets_lost = 0; /* no room for them */
 __u64 tcp_missed_start = 0; /* ends of what was not seen to begin */
 __u64 tcp_ring_dropped = 0;
+__u64 tcp_unseen = 0; /* ends of sockets: seen by what came after */
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -254,7 +255,7 @@ static __noinline bool find_slot(struct sock *sk, __u32 side, __u32 *slot)
     view_addresses(&view, &key.remote, &key.local);
     cut(&key.remote, &tcp_remote_mask4, &tcp_remote_mask6);
     cut(&key.local, &tcp_local_mask4, &tcp_local_mask6);
-    if (tcp_by_port)
+    if (tcp_by_port && side != VT_TCP_SIDE_UNKNOWN)
         key.port = side == VT_TCP_OUT ? remote_port(&view) : local_port(&view);
     *slot = take_slot(&key);
     return true;
@@ -345,10 +346,17 @@ static __always_inline bool add_since(__u32 slot, enum vt_tcp_hist which, __u64 
 
 /* ---- connections and sessions ---- */
 
+/* One that is there still was another socket at that address: its end was not seen. */
 static __always_inline void keep(struct sock *sk, struct vt_tcp_socket *state)
 {
     __u64 at = (__u64)sk;
 
+    if (!bpf_map_update_elem(&tcp_sockets, &at, state, BPF_NOEXIST))
+        return;
+    if (bpf_map_lookup_elem(&tcp_sockets, &at)) {
+        __sync_fetch_and_add(&tcp_unseen, 1);
+        state->replaces = 1;
+    }
     if (bpf_map_update_elem(&tcp_sockets, &at, state, BPF_ANY))
         __sync_fetch_and_add(&tcp_sockets_lost, 1);
 }
@@ -360,13 +368,17 @@ static __always_inline void forget(struct sock *sk)
     bpf_map_delete_elem(&tcp_sockets, &at);
 }
 
+/* Functions of their own from here on: 512 bytes of stack are for the longest chain of calls. */
+
 /* In the task that connects. The socket counts from 0, even one that is used again: tcp_disconnect(). */
-static __always_inline void connects(struct sock *sk)
+static __noinline void connects(struct sock *sk)
 {
     struct vt_tcp_socket state = {.side = VT_TCP_OUT, .connecting = 1};
 
-    if (!find_slot(sk, VT_TCP_OUT, &state.slot))
+    if (!find_slot(sk, VT_TCP_OUT, &state.slot)) {
+        forget(sk); /* another one, the end of which was not seen */
         return;
+    }
     state.wants_byte = tcp_first_bytes;
     state.tgid = bpf_get_current_pid_tgid() >> 32;
     bpf_get_current_comm(state.comm, sizeof(state.comm));
@@ -396,14 +408,16 @@ static __always_inline void connected(struct sock *sk, struct vt_tcp_socket *sta
 }
 
 /* Of the kernel's own measure, in the last step of the handshake; none of a SYN-ACK that was sent again. */
-static __always_inline void accepted(struct sock *sk)
+static __noinline void accepted(struct sock *sk)
 {
     struct vt_tcp_socket state = {.side = VT_TCP_IN};
     struct vt_tcp_stat *stat;
     __u64 rtt;
 
-    if (!find_slot(sk, VT_TCP_IN, &state.slot))
+    if (!find_slot(sk, VT_TCP_IN, &state.slot)) {
+        forget(sk);
         return;
+    }
     stat = bpf_map_lookup_elem(&tcp_stats, &state.slot);
     if (!stat)
         return;
@@ -417,6 +431,22 @@ static __always_inline void accepted(struct sock *sk)
         return;
     /* Its SYN-ACKs that were sent again are the listener's. */
     state.before.retransmitted = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
+    state.retransmitted = state.before.retransmitted;
+    state.start = bpf_ktime_get_ns();
+    keep(sk, &state);
+}
+
+/* Of one whose SYN was not seen. */
+static __noinline void found_connected(struct sock *sk)
+{
+    struct vt_tcp_socket state = {.side = VT_TCP_OUT};
+
+    if (!find_slot(sk, VT_TCP_OUT, &state.slot))
+        return;
+    __sync_fetch_and_add(&tcp_missed_start, 1);
+    if (!needs_sessions())
+        return;
+    read_volume(sk, VT_TCP_OUT, &state.before);
     state.retransmitted = state.before.retransmitted;
     state.start = bpf_ktime_get_ns();
     keep(sk, &state);
@@ -509,6 +539,7 @@ static __always_inline void ended(struct sock *sk, struct vt_tcp_socket *state, 
     if (!needs_sessions())
         return;
     volume_since(&volume, &state->before);
+    state->ending = 1; /* a reader that comes by has it in the sum of those that have ended */
     add_to(&stat->volume.sent, volume.sent);
     add_to(&stat->volume.received, volume.received);
     add_to(&stat->volume.segments_out, volume.segments_out);
@@ -532,7 +563,6 @@ static __always_inline bool of_session(__u32 state)
            state == BPF_TCP_LAST_ACK;
 }
 
-/* Apart from what begins connections: 512 bytes of stack are for the longest chain of calls. */
 static __noinline void closed(struct sock *sk, __u32 before)
 {
     __u64 at = (__u64)sk;
@@ -543,12 +573,15 @@ static __noinline void closed(struct sock *sk, __u32 before)
             __sync_fetch_and_add(&tcp_missed_start, 1);
         return;
     }
-    if (!state->connecting)
-        ended(sk, state, before);
-    else if (!of_session(before))
+    if (state->connecting && !of_session(before)) {
         failed(sk, state);
-    else
-        __sync_fetch_and_add(&tcp_missed_start, 1); /* when it was established */
+    } else {
+        if (state->connecting) { /* when it was established was not seen */
+            __sync_fetch_and_add(&tcp_missed_start, 1);
+            state->start = 0;
+        }
+        ended(sk, state, before);
+    }
     forget(sk);
 }
 
@@ -575,8 +608,8 @@ int tcp_set_state(struct bpf_raw_tracepoint_args *args)
             connected(sk, state);
         else if (before == BPF_TCP_SYN_RECV)
             accepted(sk);
-        else if (is_selected(socket_cgroup(sk)))
-            __sync_fetch_and_add(&tcp_missed_start, 1);
+        else
+            found_connected(sk);
     }
     return 0;
 }
@@ -741,10 +774,12 @@ int tcp_open_sockets(struct bpf_iter__bpf_map_elem *ctx)
     tcp_open.slot = state->slot;
     tcp_open.tgid = state->tgid;
     tcp_open.connecting = state->connecting;
+    tcp_open.replaces = state->replaces;
     read_volume(sk, state->side, &tcp_open.volume);
     volume_since(&tcp_open.volume, &state->before);
     /* After that: of one that has ended meanwhile, what was read is not to be relied on. */
     tcp_open.state = BPF_CORE_READ(sk, __sk_common.skc_state);
+    tcp_open.ending = state->ending;
     __builtin_memcpy(tcp_open.comm, state->comm, sizeof(tcp_open.comm));
     bpf_seq_write(ctx->meta->seq, &tcp_open, sizeof(tcp_open));
     return 0;

@@ -103,7 +103,9 @@ struct vt_tcp_socket {
     __u8 side;
     __u8 connecting; /* its SYN was not answered yet */
     __u8 wants_byte; /* none was received yet */
-    __u8 zero;
+    __u8 ending;     /* what it had is in the sum of sessions that have ended */
+    __u8 replaces;   /* another one, which was at that address, and whose end was not seen */
+    __u8 zero[7];
     char comm[VT_TCP_COMM_LEN];
 };
 
@@ -116,7 +118,9 @@ struct vt_tcp_open {
     __u32 tgid;
     __u8 connecting;
     __u8 state;
-    __u8 zero[6];
+    __u8 ending;
+    __u8 replaces;
+    __u8 zero[4];
     char comm[VT_TCP_COMM_LEN];
 };
 

@@ -56,8 +56,7 @@ std::vector<std::string> net_namespaces()
 size_t in_each_net_namespace(const std::function<void()>& run)
 {
     size_t missed = 0;
-    // The namespace of a thread is its own.
-    std::thread walker([&] {
+    const auto walk = [&] {
         for (const std::string& path : net_namespaces()) {
             const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
             if (fd && ::setns(fd.get(), CLONE_NEWNET) == 0)
@@ -65,8 +64,13 @@ size_t in_each_net_namespace(const std::function<void()>& run)
             else if (::access(path.c_str(), F_OK) == 0)
                 missed++; // or its processes have ended meanwhile
         }
-    });
-    walker.join();
+    };
+    // The namespace of a thread is its own. There may be no room for one more.
+    try {
+        std::thread(walk).join();
+    } catch (const std::system_error&) {
+        missed++;
+    }
     return missed;
 }
 

@@ -155,6 +155,13 @@ bool is_dead(const vt_tcp_open& socket)
     return socket.state == BPF_TCP_CLOSE || socket.state == BPF_TCP_LISTEN;
 }
 
+// By its state, too: that it was answered may not have been seen.
+bool is_connecting(const vt_tcp_open& socket)
+{
+    return socket.connecting != 0 &&
+           (socket.state == BPF_TCP_SYN_SENT || socket.state == BPF_TCP_SYN_RECV);
+}
+
 std::string comm_of(const char (&comm)[VT_TCP_COMM_LEN])
 {
     return {comm, ::strnlen(comm, sizeof(comm))};
@@ -314,21 +321,33 @@ void TcpCollector::slow_session(const vt_tcp_session& session)
               .comm = comm_of(session.comm)});
 }
 
-// There are kernels that run no program while their first process is on the CPU: the end of a session may be
-// missed. One that is about to be taken off the list is not there the next time.
-void TcpCollector::forget_dead(const std::vector<vt_tcp_open>& sockets)
+// What a socket had that went without its end being seen: it is in no sum any more, and was reported.
+void TcpCollector::take_back(const vt_tcp_open& socket)
 {
-    std::set<uint64_t> dead;
-    const int listed = bpf_map__fd((*object_)->maps.tcp_sockets);
-    for (const vt_tcp_open& socket : sockets) {
-        if (!is_dead(socket))
-            continue;
-        if (!dead_.contains(socket.socket))
-            dead.insert(socket.socket);
-        else if (bpf_map_delete_elem(listed, &socket.socket) == 0)
-            unseen_++;
+    Slot& slot = slots_[socket.slot];
+    if (!slot.before || socket.connecting != 0)
+        return;
+    const auto less = [](__u64& count, __u64 by) { count -= std::min(count, by); };
+    vt_tcp_volume& before = slot.before->stat.volume;
+    less(before.sent, socket.volume.sent);
+    less(before.received, socket.volume.received);
+    less(before.segments_out, socket.volume.segments_out);
+    less(before.segments_in, socket.volume.segments_in);
+    less(before.retransmitted, socket.volume.retransmitted);
+}
+
+// There are kernels that run no program while their first process is on the CPU: the end of a session may be
+// missed. One that is about to be taken off the list is not there the next time. False once it is forgotten.
+bool TcpCollector::keep_dead(const vt_tcp_open& socket)
+{
+    if (dead_before_.contains(socket.socket)) {
+        bpf_map_delete_elem(bpf_map__fd((*object_)->maps.tcp_sockets), &socket.socket);
+        unseen_++;
+        take_back(socket);
+        return false;
     }
-    dead_ = std::move(dead);
+    dead_.insert(socket.socket);
+    return true;
 }
 
 Status TcpCollector::read_open(TcpSnapshot& tcp, std::vector<vt_tcp_volume>& volumes)
@@ -337,25 +356,38 @@ Status TcpCollector::read_open(TcpSnapshot& tcp, std::vector<vt_tcp_volume>& vol
     const auto text = run_iterator(open_sockets_.get(), "bpf_map_elem");
     if (!text)
         return text.error();
-    std::vector<vt_tcp_open> sockets(text->size() / sizeof(vt_tcp_open));
-    std::memcpy(sockets.data(), text->data(), sockets.size() * sizeof(vt_tcp_open));
+    const std::map<uint64_t, vt_tcp_open> before = std::exchange(open_, {});
+    dead_before_ = std::exchange(dead_, {});
+    for (size_t at = 0; at + sizeof(vt_tcp_open) <= text->size(); at += sizeof(vt_tcp_open)) {
+        vt_tcp_open socket = {};
+        std::memcpy(&socket, text->data() + at, sizeof(socket));
+        // What is in the sum of those that have ended is left out, and what is listed twice, as others came and went.
+        if (socket.slot < slots_.size() && socket.ending == 0)
+            open_.try_emplace(socket.socket, socket);
+    }
     for (Slot& slot : slots_)
         slot.sockets = 0;
-    for (const vt_tcp_open& socket : sockets) {
-        if (socket.slot >= slots_.size())
-            continue;
+    for (auto& [address, socket] : open_) {
         slots_[socket.slot].sockets++;
-        if (is_dead(socket))
-            continue;
-        if (socket.connecting == 0)
+        const auto known = before.find(address);
+        const bool same = known != before.end() && known->second.start == socket.start;
+        if (!same && socket.replaces != 0 && known != before.end())
+            take_back(known->second);
+        if (is_dead(socket)) {
+            // What it has by now is not to be relied on.
+            socket.volume = same ? known->second.volume : vt_tcp_volume{};
+            if (keep_dead(socket))
+                add(volumes[socket.slot], socket.volume);
+        } else if (is_connecting(socket)) {
+            if (socket.start <= now)
+                tcp.connecting.push_back({.peer = peer_of(keys_.values()[socket.slot]),
+                                          .tgid = socket.tgid,
+                                          .comm = comm_of(socket.comm),
+                                          .age_ns = now - socket.start});
+        } else {
             add(volumes[socket.slot], socket.volume);
-        else if (socket.start <= now)
-            tcp.connecting.push_back({.peer = peer_of(keys_.values()[socket.slot]),
-                                      .tgid = socket.tgid,
-                                      .comm = comm_of(socket.comm),
-                                      .age_ns = now - socket.start});
+        }
     }
-    forget_dead(sockets);
     std::ranges::stable_sort(tcp.connecting, std::greater{}, &OpenConnect::age_ns);
     return ok();
 }
@@ -493,6 +525,7 @@ void TcpCollector::read_losses(Loss& loss)
     since(bss->tcp_clock_anomaly, &Loss::clock_anomaly);
     since(bss->tcp_missed_start, &Loss::missed_start);
     since(bss->tcp_ring_dropped, &Loss::ring_dropped);
+    since(bss->tcp_unseen, &Loss::unseen);
     loss.unseen += std::exchange(unseen_, 0);
     const uint64_t lost = load_relaxed(bss->tcp_sockets_lost);
     const uint64_t added = lost - std::exchange(sockets_lost_, lost);

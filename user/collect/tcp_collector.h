@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -82,7 +83,8 @@ private:
     void add_sockets();
     void slow_session(const vt_tcp_session& session);
     Status read_open(TcpSnapshot& tcp, std::vector<vt_tcp_volume>& volumes);
-    void forget_dead(const std::vector<vt_tcp_open>& sockets);
+    void take_back(const vt_tcp_open& socket);
+    bool keep_dead(const vt_tcp_open& socket);
     bool read_slot(uint32_t slot, const vt_tcp_volume& open, uint32_t epoch, TcpFigure& figure);
     void read_round_trips(uint32_t slot, Totals& before, uint32_t epoch, Histogram& added) const;
     void retire(uint32_t slot);
@@ -103,8 +105,10 @@ private:
     std::vector<Slot> slots_;
     Ring ring_; // of single sessions
     std::vector<std::string> missing_;
-    std::set<uint64_t> dead_; // sockets that were closed at the last read, and still listed
-    uint64_t unseen_ = 0;     // since the last read
+    std::map<uint64_t, vt_tcp_open> open_; // at the last read, by address
+    std::set<uint64_t> dead_;              // of them: closed, and listed still
+    std::set<uint64_t> dead_before_;
+    uint64_t unseen_ = 0; // since the last read
     uint64_t sockets_lost_ = 0;
     Loss counted_;
 };
