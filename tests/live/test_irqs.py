@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import socket
+import tempfile
 import time
 import unittest
 
@@ -315,13 +316,18 @@ class Hardirqs(IrqTest):
     def test_each_interrupt_that_the_kernel_counts(self):
         path = live.VTRACE
 
-        def read_a_file():
-            for _ in range(100):
-                with open(path, "rb", buffering=0) as file:
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                    file.read(1 << 20)
+        def use_disks():
+            """Some file systems are asked by reads, some by what has to be written."""
+            with tempfile.NamedTemporaryFile() as written:
+                for _ in range(100):
+                    with open(path, "rb", buffering=0) as file:
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                        file.read(1 << 20)
+                    written.write(b"x" * 4096)
+                    written.flush()
+                    os.fsync(written.fileno())
 
-        window = measured_while(read_a_file, interrupts, "hardirqs")
+        window = measured_while(use_disks, interrupts, "hardirqs")
         self.check_losses(window.reports)
         seen = collections.Counter()
         names = {}

@@ -23,7 +23,9 @@ class Retrans(net.TcpTestCase):
         """The reports on what `work` did, and for each container {kind: segments} and the kernel's counts; together
         with those of each kind they are as many as the kernel has."""
         before = [each.counts_at_rest() for each in containers]
-        reports = self.traced(work, **options)
+        # Sockets of namespaces that nobody is in any more, of other tests, say, send again, too: not seen to begin.
+        losses = [key for key in net.LOSSES if key != "missed_start"]
+        reports = self.traced(work, **{"losses": losses, **options})
         found = []
         for container, was in zip(containers, before, strict=True):
             kernel = container.counts()
