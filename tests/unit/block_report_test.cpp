@@ -18,6 +18,7 @@ namespace {
 
 using test::block_snapshot;
 using test::kSda;
+using test::names_of;
 using test::value;
 using testing::Contains;
 using testing::ElementsAre;
@@ -37,15 +38,6 @@ std::string text_of(std::string_view tool, const ToolOptions& options,
                     const Snapshot& snapshot = block_snapshot())
 {
     return render_text(report_of(tool, options, snapshot), {}, false, test::tool(tool).text);
-}
-
-std::vector<std::string> names_of(const std::vector<Row>& rows)
-{
-    std::vector<std::string> names;
-    names.reserve(rows.size());
-    for (const Row& row : rows)
-        names.push_back(row.entity.kind + " " + row.entity.name);
-    return names;
 }
 
 const Row& row_named(const Report& report, const std::string& name)

@@ -20,6 +20,7 @@ namespace vtrace {
 namespace {
 
 using test::drop_snapshot;
+using test::names_of;
 using test::value;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -36,15 +37,6 @@ std::string text_of(std::string_view tool, const ToolOptions& options,
                     const Snapshot& snapshot = drop_snapshot())
 {
     return render_text(report_of(tool, options, snapshot), {}, false, netdrop_text);
-}
-
-std::vector<std::string> names_of(const std::vector<Row>& rows)
-{
-    std::vector<std::string> names;
-    names.reserve(rows.size());
-    for (const Row& row : rows)
-        names.push_back(row.entity.kind + " " + row.entity.name);
-    return names;
 }
 
 std::string told(const Row& row, std::string_view kind)

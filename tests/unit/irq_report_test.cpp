@@ -18,6 +18,7 @@ namespace vtrace {
 namespace {
 
 using test::irq_snapshot;
+using test::names_of;
 using test::value;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -38,15 +39,6 @@ std::string text_of(const char* tool, const ToolOptions& options = {},
                     const Snapshot& snapshot = irq_snapshot())
 {
     return render_text(report_of(tool, options, snapshot), {}, false, irq_text);
-}
-
-std::vector<std::string> names_of(const std::vector<Row>& rows)
-{
-    std::vector<std::string> names;
-    names.reserve(rows.size());
-    for (const Row& row : rows)
-        names.push_back(row.entity.kind + " " + row.entity.name);
-    return names;
 }
 
 TEST(Softirqs, EachKindWithItsCpusAndWhoPaid)

@@ -16,6 +16,7 @@ namespace vtrace {
 namespace {
 
 using test::memory_snapshot;
+using test::names_of;
 using test::value;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -32,15 +33,6 @@ Report report_of(const ToolOptions& options, const Snapshot& snapshot = memory_s
 std::string text_of(const ToolOptions& options, const Snapshot& snapshot = memory_snapshot())
 {
     return render_text(report_of(options, snapshot), {}, false, memstall_text);
-}
-
-std::vector<std::string> names_of(const std::vector<Row>& rows)
-{
-    std::vector<std::string> names;
-    names.reserve(rows.size());
-    for (const Row& row : rows)
-        names.push_back(row.entity.kind + " " + row.entity.name);
-    return names;
 }
 
 TEST(Memstall, WorstFirst)

@@ -642,6 +642,15 @@ std::vector<std::pair<std::string, Snapshot>> all_snapshots()
             {"huge", huge_snapshot()}};
 }
 
+std::vector<std::string> names_of(const std::vector<Row>& rows)
+{
+    std::vector<std::string> names;
+    names.reserve(rows.size());
+    for (const Row& row : rows)
+        names.push_back(row.entity.kind + " " + row.entity.name);
+    return names;
+}
+
 double value(const Row& row, const std::string& name)
 {
     return find_value(row, name).value_or(-1);

@@ -64,6 +64,9 @@ Snapshot irq_snapshot();
 // faster than its device; and there are a namespace that only has a name, one that has nothing, and the host's.
 Snapshot drop_snapshot();
 
+// The kind and the name of each: "container db".
+std::vector<std::string> names_of(const std::vector<Row>& rows);
+
 // Of a metric; -1 if the row has none of that name.
 double value(const Row& row, const std::string& name);
 

@@ -15,6 +15,7 @@
 namespace vtrace {
 namespace {
 
+using test::names_of;
 using test::tcp_snapshot;
 using test::value;
 using testing::ElementsAre;
@@ -33,15 +34,6 @@ std::string text_of(const char* tool, const ToolOptions& options,
                     const Snapshot& snapshot = tcp_snapshot())
 {
     return render_text(report_of(tool, options, snapshot), {}, false, test::tool(tool).text);
-}
-
-std::vector<std::string> names_of(const std::vector<Row>& rows)
-{
-    std::vector<std::string> names;
-    names.reserve(rows.size());
-    for (const Row& row : rows)
-        names.push_back(row.entity.kind + " " + row.entity.name);
-    return names;
 }
 
 const std::vector<const char*> kTools = {"tcpconnlat", "tcprtt", "tcpretrans", "tcplife"};

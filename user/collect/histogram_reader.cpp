@@ -39,4 +39,14 @@ uint64_t max_of(const Histogram& added, uint64_t in_epoch, uint64_t in_next)
     return std::clamp(in_epoch < low ? in_next : in_epoch, low, high - 1);
 }
 
+Histogram read_new(const vt_hist& hist, HistogramTotals& before, uint32_t epoch)
+{
+    HistogramTotals now;
+    now.add(hist);
+    Histogram added = now.since(before);
+    added.max = max_of(added, max_in(hist, epoch), max_in(hist, epoch + 1));
+    before = now;
+    return added;
+}
+
 } // namespace vtrace

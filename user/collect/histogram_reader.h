@@ -27,4 +27,7 @@ uint64_t max_in(const vt_hist& hist, uint32_t epoch);
 // and the other way round at the last read. The highest bucket decides.
 uint64_t max_of(const Histogram& added, uint64_t in_epoch, uint64_t in_next);
 
+// What came to one since `before`, which becomes what it holds by now. `epoch`: the one that ends with this read.
+Histogram read_new(const vt_hist& hist, HistogramTotals& before, uint32_t epoch);
+
 } // namespace vtrace

@@ -71,17 +71,6 @@ std::vector<bpf_program*> hooks(BpfObject& object, const IrqParts& parts)
     return found;
 }
 
-// Of what a CPU has counted since the last read.
-Histogram newly(const vt_hist& hist, HistogramTotals& before, uint32_t epoch)
-{
-    HistogramTotals now;
-    now.add(hist);
-    Histogram added = now.since(before);
-    added.max = max_of(added, max_in(hist, epoch), max_in(hist, epoch + 1));
-    before = now;
-    return added;
-}
-
 } // namespace
 
 void IrqCollector::prepare(BpfObject& object, const IrqConfig& config)
@@ -198,8 +187,8 @@ void IrqCollector::read_softirqs(Snapshot& snapshot, uint32_t epoch)
         SoftCpu& before = soft_before_[cpu];
         for (uint32_t vector = 0; vector < VT_SOFTIRQS; vector++) {
             IrqTimes times{.kind = {.number = vector}, .cpu = cpu};
-            times.delay = newly(now.delay[vector], before.delay.at(vector), epoch);
-            times.time = newly(now.time[vector], before.time.at(vector), epoch);
+            times.delay = read_new(now.delay[vector], before.delay.at(vector), epoch);
+            times.time = read_new(now.time[vector], before.time.at(vector), epoch);
             if (times.time.buckets.empty() && times.delay.buckets.empty())
                 continue;
             before.seen.at(vector) += times.time.count();
@@ -243,7 +232,7 @@ void IrqCollector::read_hardirqs(Snapshot& snapshot, uint32_t epoch)
     for (uint32_t slot = 0; slot < hard_before_.size(); slot++) {
         const vt_hardirq& now = hard_.values()[slot];
         Hard& before = hard_before_[slot];
-        const Histogram time = newly(now.time, before.time, epoch);
+        const Histogram time = read_new(now.time, before.time, epoch);
         if (time.buckets.empty())
             continue;
         const uint32_t cpu = slot < cpus_ ? slot : now.key.cpu;

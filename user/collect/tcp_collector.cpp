@@ -133,16 +133,6 @@ std::vector<TcpRetransmits> grown(vt_tcp_retransmits& before, const vt_tcp_retra
     return added;
 }
 
-Histogram grown(HistogramTotals& before, const vt_hist& now, uint32_t epoch)
-{
-    HistogramTotals totals;
-    totals.add(now);
-    Histogram added = totals.since(before);
-    added.max = max_of(added, max_in(now, epoch), max_in(now, epoch + 1));
-    before = totals;
-    return added;
-}
-
 bool is_empty(const TcpFigure& figure)
 {
     TcpFigure none;
@@ -434,7 +424,7 @@ bool TcpCollector::read_slot(uint32_t slot, const vt_tcp_volume& open, uint32_t 
         const std::array<Histogram*, VT_TCP_HISTS> of = {&figure.connect, &figure.accept,
                                                          &figure.first_byte, &figure.duration};
         for (size_t i = 0; i < VT_TCP_HISTS; i++)
-            *of.at(i) = grown(before.hists.at(i), hists[i], epoch);
+            *of.at(i) = read_new(hists[i], before.hists.at(i), epoch);
     }
     if (parts.round_trips)
         read_round_trips(slot, before, epoch, figure.round_trip);
