@@ -9,6 +9,7 @@
 #include "common/hist_add.bpf.h"
 #include "common/kernel.bpf.h"
 #include "common/kthread.bpf.h"
+#include "common/softirq.bpf.h"
 #include "common/vm.bpf.h"
 #include "vtrace/irq.h"
 
@@ -21,13 +22,7 @@ extern __u64 owner_changes; /* bpf/kvm.bpf.c */
 
 __u32 irq_epoch = 1; /* counts reports */
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct vt_softirq_cpu);
-} softirq_cpus SEC(".maps");
+struct vt_softirq_cpus softirq_cpus SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -216,15 +211,18 @@ int irq_soft_entry(struct bpf_raw_tracepoint_args *args)
     if (!own || vector >= VT_SOFTIRQS)
         return 0;
     own->start[vector] = now;
+    own->late[vector] = 0;
     raised = own->raised[vector].time;
     before = own->raised[vector].runs;
     own->runs[vector]++;
-    if (!raised || before + 1 != own->runs[vector])
+    if (!raised || before + 1 != own->runs[vector]) {
         own->missed_start++;
-    else if (now < raised)
+    } else if (now < raised) {
         own->clock_anomaly++;
-    else
+    } else {
+        own->late[vector] = now - raised;
         hist_add_in(&own->delay[vector], now - raised, 0, irq_epoch);
+    }
     payer(&own->payers[vector], vector, cpu); /* here, as the exit has more to do */
     return 0;
 }

@@ -246,7 +246,7 @@ std::string_view controller_of(const Measured& measured)
 {
     if (measured.memory)
         return kMemoryController;
-    if (measured.tcp.any() || measured.drops)
+    if (measured.tcp.any() || measured.drops || measured.netq)
         return kOnlyV2;
     return measured.block.any() ? kBlockController : kCpuController;
 }
@@ -273,8 +273,8 @@ Error explain_refusal(const Error& error)
 
 Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
 {
-    const auto& [config, stacks, kvm, block, memory, tcp, irq, drops, hierarchy, with_entities] =
-        configs;
+    const auto& [config, stacks, kvm, block, memory, tcp, irq, drops, netq, hierarchy,
+                 with_entities] = configs;
     auto object = BpfObject::open();
     if (!object)
         return object.error();
@@ -295,6 +295,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
     TcpCollector::prepare(self->object_, tcp);
     IrqCollector::prepare(self->object_, irq);
     DropCollector::prepare(self->object_, drops);
+    NetqCollector::prepare(self->object_, netq);
     CgroupWatcher::prepare(self->object_, hierarchy);
     if (config.by_vm)
         VmWatcher::prepare(self->object_);
@@ -382,6 +383,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const Configs& configs)
             return started.error();
         self->drops_ = std::move(*started);
     }
+    if (netq.on) {
+        auto started = NetqCollector::start(self->object_, netq);
+        if (!started)
+            return started.error();
+        self->netq_ = std::move(*started);
+    }
     if (self->stacks_) {
         if (auto begun = self->stacks_->begin(); !begun)
             return begun.error();
@@ -425,6 +432,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .tcp = tcp_config(options, measured.tcp),
                     .irq = irq_config(measured.irq, *config),
                     .drops = drop_config(measured.drops, *hierarchy),
+                    .netq = netq_config(measured.netq, *hierarchy),
                     .hierarchy = *hierarchy,
                     .with_entities = !options.group.empty() && options.group != "cgroup"};
     auto self = start(configs);
@@ -648,6 +656,8 @@ Result<Snapshot> Collectors::read()
         if (auto read = drops_->read(snapshot); !read)
             return read.error();
     }
+    if (netq_)
+        netq_->read(snapshot);
     // Names after figures: a cgroup that has a figure has been made before.
     watcher_->read(snapshot);
     if (drops_ && target_cgroup_ != 0)
@@ -664,6 +674,8 @@ Result<Snapshot> Collectors::read()
         for (const uint64_t vm : vms_->forget_reported())
             release_vm(vm);
     }
+    if (netq_ && (target_cgroup_ != 0 || target_vm_ != 0))
+        select_devices_in(target_cgroup_, target_vm_, snapshot);
     if (cgroup_memory_)
         cgroup_memory_->read(snapshot);
     if (block_)

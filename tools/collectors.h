@@ -10,6 +10,7 @@
 #include "collect/irq_collector.h"
 #include "collect/kvm_collector.h"
 #include "collect/memory_collector.h"
+#include "collect/netq_collector.h"
 #include "collect/quota_collector.h"
 #include "collect/runq_collector.h"
 #include "collect/sched_collector.h"
@@ -36,6 +37,7 @@ struct Measured {
     TcpParts tcp;
     IrqParts irq;
     bool drops = false; // of packets
+    bool netq = false;  // packets in network devices; with soft interrupts
 };
 
 // Single events above the threshold of --slower.
@@ -80,6 +82,7 @@ private:
         TcpConfig tcp;
         IrqConfig irq;
         DropConfig drops;
+        NetqConfig netq;
         CgroupHierarchy hierarchy;
         bool with_entities = false;
     };
@@ -102,6 +105,7 @@ private:
     std::optional<CgroupMemory> cgroup_memory_; // with memory_
     std::unique_ptr<IrqCollector> irq_;         // null unless interrupts are asked for
     std::unique_ptr<DropCollector> drops_;      // null unless dropped packets are asked for
+    std::unique_ptr<NetqCollector> netq_;       // null unless network devices are asked for
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;

@@ -30,7 +30,7 @@ Entity entity_of(const Snapshot& snapshot, const Entities& entities, const Packe
         return entities.owner(drops.cgroup_id, 0, kind);
     if (drops.netns == 0)
         return {.kind = "other", .name = "unknown"};
-    const NetNamespaceFact* fact = find_namespace(snapshot.drops, drops.netns);
+    const NetNamespaceFact* fact = find_namespace(snapshot.drops.namespaces, drops.netns);
     if (fact != nullptr && fact->host)
         return {.kind = "host", .name = snapshot.host.name};
     if (fact != nullptr && fact->cgroup_id != 0)

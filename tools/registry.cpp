@@ -12,6 +12,7 @@
 #include "tools/kvmmem.h"
 #include "tools/memstall.h"
 #include "tools/netdrop.h"
+#include "tools/netq.h"
 #include "tools/offcputime.h"
 #include "tools/runqlat.h"
 #include "tools/runqlen.h"
@@ -36,7 +37,9 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
                       .memory = tool.memory,
                       .tcp = tool.tcp,
                       .irq = tool.irq,
-                      .drops = tool.drops};
+                      .drops = tool.drops,
+                      .netq = tool.netq};
+    measured.irq.soft |= measured.netq; // how late polls are
     measured.block.pattern = options.pattern;
     measured.tcp.first_bytes = options.ttfb;
     return measured;
@@ -49,7 +52,7 @@ std::span<const ToolSpec> tools()
         runqlen_tool(),  offcputime_tool(), vmcost_tool(),  vcpu_tool(),       kvmexit_tool(),
         kvmio_tool(),    kvmirq_tool(),     kvmmem_tool(),  biolatency_tool(), iotop_tool(),
         memstall_tool(), tcpconnlat_tool(), tcprtt_tool(),  tcpretrans_tool(), tcplife_tool(),
-        softirqs_tool(), hardirqs_tool(),   netdrop_tool(), tcpdrop_tool(),
+        softirqs_tool(), hardirqs_tool(),   netdrop_tool(), tcpdrop_tool(),    netq_tool(),
     };
     return specs;
 }

@@ -37,6 +37,7 @@ struct ToolSpec {
     TcpParts tcp = {};                 // and of TCP; first bytes if the options say so
     IrqParts irq = {};                 // and of interrupts
     bool drops = false;                // and of packets that the kernel drops
+    bool netq = false;                 // and of packets in network devices
     std::string_view group = {};       // the kind of the rows unless a target says it
     std::vector<ToolFlag> flags = {};
     bool single_waits = false;    // has --slower

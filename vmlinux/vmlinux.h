@@ -570,12 +570,25 @@ struct tcp_skb_cb___since_6_15 {
     __u16 tcp_flags;
 };
 
-/* ---- packets: include/linux/skbuff.h, include/net/dst.h, include/linux/netdevice.h ---- */
+/* ---- packets: include/linux/{skbuff,netdevice}.h, include/net/{dst,sch_generic}.h ---- */
+
+struct Qdisc {
+    void *enqueue; /* NULL of `noqueue` */
+};
 
 struct net_device {
     char name[16];
     int ifindex;
+    struct Qdisc *qdisc;
     possible_net_t nd_net;
+};
+
+struct netdev_queue {
+    struct net_device *dev;
+};
+
+struct napi_struct {
+    struct net_device *dev; /* NULL: the backlog of a CPU */
 };
 
 struct dst_entry {

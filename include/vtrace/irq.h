@@ -37,6 +37,7 @@ struct vt_softirq_cpu {
     __u64 clock_anomaly;      /* times not measured: a clock ran backwards */
     __u64 map_full;           /* charged to nobody: no slot was free */
     __u64 start[VT_SOFTIRQS]; /* of a run; 0: none, or not seen to begin */
+    __u64 late[VT_SOFTIRQS];  /* from the first raise to the entry of that run; 0: not known */
     struct vt_raised raised[VT_SOFTIRQS];
     __u32 runs[VT_SOFTIRQS];
     struct vt_irq_payer payers[VT_SOFTIRQS];

@@ -7,6 +7,7 @@
 #include "vtrace/irq.h"
 #include "vtrace/kvm.h"
 #include "vtrace/mem.h"
+#include "vtrace/netq.h"
 #include "vtrace/sched.h"
 #include "vtrace/stacks.h"
 #include "vtrace/states.h"

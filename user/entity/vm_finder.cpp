@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "entity/vm_finder.h"
 
-#include "base/files.h"
+#include "entity/process_cgroup.h"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <optional>
-#include <string_view>
 
 namespace vtrace {
 namespace {
@@ -15,18 +14,10 @@ namespace {
 constexpr std::chrono::seconds kStarts{15};
 constexpr const char* kFromProcess = "process";
 
-// The path of a process's cgroup: of the line "HIERARCHY:CONTROLLERS:PATH". Empty if it has gone.
+// Empty if it has gone.
 std::string cgroup_path(const std::string& proc, uint32_t pid, int hierarchy)
 {
-    const auto text = read_file(proc + "/" + std::to_string(pid) + "/cgroup");
-    if (!text)
-        return "";
-    const std::string wanted = std::to_string(hierarchy) + ":";
-    for (const std::string_view line : split(*text, '\n')) {
-        if (line.starts_with(wanted))
-            return std::string(line.substr(line.find(':', wanted.size()) + 1));
-    }
-    return "";
+    return process_cgroup(proc + "/" + std::to_string(pid), hierarchy).value_or("");
 }
 
 } // namespace

@@ -66,10 +66,11 @@ constexpr Meaning kMeanings[] = {
 
 } // namespace
 
-const NetNamespaceFact* find_namespace(const DropSnapshot& drops, uint32_t inum)
+const NetNamespaceFact* find_namespace(const std::vector<NetNamespaceFact>& namespaces,
+                                       uint32_t inum)
 {
-    const auto found = std::ranges::find(drops.namespaces, inum, &NetNamespaceFact::inum);
-    return inum == 0 || found == drops.namespaces.end() ? nullptr : &*found;
+    const auto found = std::ranges::find(namespaces, inum, &NetNamespaceFact::inum);
+    return inum == 0 || found == namespaces.end() ? nullptr : &*found;
 }
 
 // Pairs of lines of a group: names, and below them numbers.
@@ -98,7 +99,7 @@ uint64_t cgroup_of(const DropSnapshot& snapshot, const PacketDrops& drops)
 {
     if (drops.cgroup_id != 0)
         return drops.cgroup_id;
-    const NetNamespaceFact* fact = find_namespace(snapshot, drops.netns);
+    const NetNamespaceFact* fact = find_namespace(snapshot.namespaces, drops.netns);
     return fact == nullptr ? 0 : fact->cgroup_id;
 }
 

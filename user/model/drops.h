@@ -54,7 +54,8 @@ struct DropSnapshot {
 };
 
 // Null if there is none.
-const NetNamespaceFact* find_namespace(const DropSnapshot& drops, uint32_t inum);
+const NetNamespaceFact* find_namespace(const std::vector<NetNamespaceFact>& namespaces,
+                                       uint32_t inum);
 
 // ListenDrops and ListenOverflows of a text like /proc/net/netstat; 0 of what is not there.
 ListenDrops listen_counts(std::string_view netstat);

@@ -9,6 +9,7 @@
 #include "model/irq.h"
 #include "model/kvm.h"
 #include "model/memory.h"
+#include "model/netq.h"
 #include "model/owner.h"
 #include "model/states.h"
 #include "model/tcp.h"
@@ -276,6 +277,7 @@ struct Snapshot {
     TcpSnapshot tcp;
     IrqSnapshot irq;
     DropSnapshot drops;
+    NetqSnapshot netq;
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

@@ -658,6 +658,26 @@ MemorySnapshot memory_from(const Json& json)
     return memory;
 }
 
+Json to_json(const std::vector<NetNamespaceFact>& facts)
+{
+    Json namespaces = Json::array();
+    for (const NetNamespaceFact& n : facts)
+        namespaces.push_back({n.inum, n.host, n.cgroup_id, latin1(n.name)});
+    return namespaces;
+}
+
+std::vector<NetNamespaceFact> net_namespaces_from(const Json& json)
+{
+    std::vector<NetNamespaceFact> namespaces;
+    for (const Json& n : json) {
+        namespaces.push_back({.inum = number<uint32_t>(n.at(0)),
+                              .host = n.at(1).get<bool>(),
+                              .cgroup_id = number<uint64_t>(n.at(2)),
+                              .name = bytes_of(n.at(3).get<std::string>())});
+    }
+    return namespaces;
+}
+
 Json to_json(const DropSnapshot& snapshot)
 {
     Json drops = Json::array();
@@ -667,12 +687,9 @@ Json to_json(const DropSnapshot& snapshot)
     Json listeners = Json::array();
     for (const ListenDrops& l : snapshot.listeners)
         listeners.push_back({l.netns, l.drops, l.overflows});
-    Json namespaces = Json::array();
-    for (const NetNamespaceFact& n : snapshot.namespaces)
-        namespaces.push_back({n.inum, n.host, n.cgroup_id, latin1(n.name)});
     return {{"drops", drops},
             {"listeners", listeners},
-            {"namespaces", namespaces},
+            {"namespaces", to_json(snapshot.namespaces)},
             {"other", {snapshot.other_packets, snapshot.other_bytes}}};
 }
 
@@ -697,14 +714,96 @@ DropSnapshot drops_from(const Json& json)
                                       .drops = number<uint64_t>(l.at(1)),
                                       .overflows = number<uint64_t>(l.at(2))});
     }
-    for (const Json& n : json.at("namespaces")) {
-        snapshot.namespaces.push_back({.inum = number<uint32_t>(n.at(0)),
-                                       .host = n.at(1).get<bool>(),
-                                       .cgroup_id = number<uint64_t>(n.at(2)),
-                                       .name = bytes_of(n.at(3).get<std::string>())});
-    }
+    snapshot.namespaces = net_namespaces_from(json.at("namespaces"));
     snapshot.other_packets = number<uint64_t>(json.at("other").at(0));
     snapshot.other_bytes = number<uint64_t>(json.at("other").at(1));
+    return snapshot;
+}
+
+Json to_json(const NetDeviceId& id)
+{
+    return {id.netns, id.ifindex};
+}
+
+NetDeviceId net_device_id_from(const Json& json)
+{
+    return {.netns = number<uint32_t>(json.at(0)), .ifindex = number<uint32_t>(json.at(1))};
+}
+
+Json to_json(const NetPoint& point)
+{
+    return {to_json(point.device), static_cast<uint32_t>(point.where)};
+}
+
+NetPoint net_point_from(const Json& json)
+{
+    const auto where = number<uint8_t>(json.at(1));
+    if (where > static_cast<uint8_t>(NetPoint::Where::kReceived))
+        throw Json::other_error::create(502, "no such point of a path", nullptr);
+    return {.device = net_device_id_from(json.at(0)), .where = static_cast<NetPoint::Where>(where)};
+}
+
+Json to_json(const std::optional<NetCounts>& counts)
+{
+    if (!counts)
+        return nullptr;
+    return {counts->rx_packets, counts->rx_bytes, counts->rx_lost,
+            counts->tx_packets, counts->tx_bytes, counts->tx_lost};
+}
+
+std::optional<NetCounts> net_counts_from(const Json& json)
+{
+    if (json.is_null())
+        return std::nullopt;
+    return NetCounts{.rx_packets = number<uint64_t>(json.at(0)),
+                     .rx_bytes = number<uint64_t>(json.at(1)),
+                     .rx_lost = number<uint64_t>(json.at(2)),
+                     .tx_packets = number<uint64_t>(json.at(3)),
+                     .tx_bytes = number<uint64_t>(json.at(4)),
+                     .tx_lost = number<uint64_t>(json.at(5))};
+}
+
+Json to_json(const NetqSnapshot& snapshot)
+{
+    Json devices = Json::array();
+    for (const NetDevice& d : snapshot.devices)
+        devices.push_back({to_json(d.id), latin1(d.name), latin1(d.kind), latin1(d.queue),
+                           to_json(d.peer), d.holder_pid, d.holder_cgroup, to_json(d.counts),
+                           d.not_timed, d.polls, d.exhausted, d.selected, to_json(d.wait),
+                           to_json(d.sent), to_json(d.late)});
+    Json hops = Json::array();
+    for (const NetHop& h : snapshot.hops)
+        hops.push_back({to_json(h.from), to_json(h.to), latin1(h.name), to_json(h.time)});
+    return {{"devices", devices}, {"hops", hops}, {"namespaces", to_json(snapshot.namespaces)}};
+}
+
+NetqSnapshot netq_from(const Json& json)
+{
+    NetqSnapshot snapshot;
+    for (const Json& d : json.at("devices")) {
+        snapshot.devices.push_back({.id = net_device_id_from(d.at(0)),
+                                    .name = bytes_of(d.at(1).get<std::string>()),
+                                    .kind = bytes_of(d.at(2).get<std::string>()),
+                                    .queue = bytes_of(d.at(3).get<std::string>()),
+                                    .peer = net_device_id_from(d.at(4)),
+                                    .holder_pid = number<uint32_t>(d.at(5)),
+                                    .holder_cgroup = number<uint64_t>(d.at(6)),
+                                    .counts = net_counts_from(d.at(7)),
+                                    .not_timed = number<uint64_t>(d.at(8)),
+                                    .polls = number<uint64_t>(d.at(9)),
+                                    .exhausted = number<uint64_t>(d.at(10)),
+                                    .selected = d.at(11).get<bool>(),
+                                    .wait = histogram_from(d.at(12)),
+                                    .sent = histogram_from(d.at(13)),
+                                    .late = histogram_from(d.at(14))});
+    }
+    for (const Json& h : json.at("hops")) {
+        snapshot.hops.push_back({.from = net_point_from(h.at(0)),
+                                 .to = net_point_from(h.at(1)),
+                                 .name = bytes_of(h.at(2).get<std::string>()),
+                                 .time = histogram_from(h.at(3))});
+    }
+    snapshot.namespaces = net_namespaces_from(json.at("namespaces"));
     return snapshot;
 }
 
@@ -980,6 +1079,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"tcp", to_json(snapshot.tcp)},
         {"irq", to_json(snapshot.irq)},
         {"drops", to_json(snapshot.drops)},
+        {"netq", to_json(snapshot.netq)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -1013,6 +1113,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.tcp = tcp_from(json.at("tcp"));
         snapshot.irq = irq_from(json.at("irq"));
         snapshot.drops = drops_from(json.at("drops"));
+        snapshot.netq = netq_from(json.at("netq"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

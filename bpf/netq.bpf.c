@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where packets wait on a host: how long they are in the queues of devices and in their drivers, the path that they take
+ * from device to device, and NAPI polls that were late, or that their budget was too small for. Bytes and packets are the
+ * devices' own counters.
+ *
+ * The network stack runs all of this with softirqs off: state of a CPU needs no atomics.
+ */
+#include "common/hist_add.bpf.h"
+#include "common/kernel.bpf.h"
+#include "common/softirq.bpf.h"
+#include "vtrace/netq.h"
+
+extern struct vt_softirq_cpus softirq_cpus SEC(".maps");
+
+const volatile __u32 netq_cpus = 1; /* possible ones */
+
+__u32 netq_epoch = 1;   /* counts reports */
+__u32 netq_changes = 1; /* counts reports that took slots back */
+__u64 netq_clock_anomaly = 0;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1 << VT_NETQ_QUEUED_BITS);
+    __type(key, __u32);
+    __type(value, struct vt_netq_queued);
+} netq_queued SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1 << VT_NETQ_PACKETS_BITS);
+    __type(key, __u32);
+    __type(value, struct vt_netq_packet);
+} netq_packets SEC(".maps");
+
+struct vt_netq_device_key {
+    __u64 device;
+    __u64 cpu;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct vt_netq_device_key);
+    __type(value, __u32);
+} netq_device_slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct vt_netq_hop_key);
+    __type(value, __u32);
+} netq_hop_slots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 1);
+    __type(value, __u32);
+} netq_free_devices SEC(".maps"), netq_free_hops SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_netq_device);
+} netq_devices SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_netq_hop);
+} netq_hops SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct vt_netq_known);
+} netq_known SEC(".maps");
+
+static __always_inline struct vt_netq_known *known_here(void)
+{
+    __u32 zero = 0;
+
+    return bpf_map_lookup_elem(&netq_known, &zero);
+}
+
+/* Fibonacci's: the upper bits of the product depend on all of the value. */
+static __always_inline __u32 place_of(__u64 value)
+{
+    return (value * 0x9e3779b97f4a7c15ULL >> 56) & (VT_NETQ_CACHE - 1);
+}
+
+/* Of the lower half, which the verifier lets go as a number. */
+static __always_inline __u32 place_of_skb(struct sk_buff *skb, __u32 bits)
+{
+    __u32 low;
+
+    asm volatile("%0 = %1" : "=w"(low) : "w"((__u32)(__u64)skb));
+    return low * 0x9e3779b1U >> (32 - bits);
+}
+
+static __always_inline __u64 number_of(struct net_device *device)
+{
+    return (__u64)device->nd_net.net->ns.inum << 32 | (__u32)device->ifindex;
+}
+
+/* ---- devices ---- */
+
+static __noinline __u32 take_device(struct net_device *device, __u64 number)
+{
+    struct vt_netq_device_key key = {.device = number, .cpu = bpf_get_smp_processor_id()};
+    __u32 slot, *taken = bpf_map_lookup_elem(&netq_device_slots, &key);
+    struct vt_netq_device *own;
+
+    if (taken)
+        return *taken;
+    if (bpf_map_pop_elem(&netq_free_devices, &slot))
+        return key.cpu;
+    own = bpf_map_lookup_elem(&netq_devices, &slot);
+    if (!own)
+        return key.cpu;
+    own->device = number;
+    own->cpu = key.cpu;
+    own->taken = 1;
+    if (device)
+        bpf_probe_read_kernel_str(own->name, sizeof(own->name), (void *)device->name);
+    if (!bpf_map_update_elem(&netq_device_slots, &key, &slot, BPF_NOEXIST))
+        return slot;
+    bpf_map_push_elem(&netq_free_devices, &slot, 0);
+    return key.cpu;
+}
+
+/* `device` may be NULL: then it has no name. */
+static __always_inline struct vt_netq_device *own_device(struct net_device *device, __u64 number)
+{
+    struct vt_netq_known *known = known_here();
+    __u32 changes = netq_changes, slot;
+    struct vt_netq_known_device *last;
+
+    if (!known)
+        return NULL;
+    last = &known->devices[place_of(number)];
+    slot = last->slot;
+    if (last->changes != changes || last->device != number) {
+        slot = take_device(device, number);
+        last->slot = slot;
+        last->device = number;
+        /* What found no slot is looked up anew each time. */
+        last->changes = slot < netq_cpus ? 0 : changes;
+    }
+    return bpf_map_lookup_elem(&netq_devices, &slot);
+}
+
+/* ---- queues ---- */
+
+static __always_inline int enqueue(struct sk_buff *skb)
+{
+    __u32 at = place_of_skb(skb, VT_NETQ_QUEUED_BITS);
+    struct vt_netq_queued *packet = bpf_map_lookup_elem(&netq_queued, &at);
+
+    if (!packet)
+        return 0;
+    packet->time = bpf_ktime_get_ns();
+    packet->skb = (__u64)skb;
+    return 0;
+}
+
+/* Since 6.0. */
+SEC("tp_btf/qdisc_enqueue")
+int BPF_PROG(netq_enqueue, struct Qdisc *qdisc, struct netdev_queue *txq, struct sk_buff *skb)
+{
+    return enqueue(skb);
+}
+
+/* Before: each packet to a device with a queue, also those that go past it. */
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(netq_come, struct sk_buff *skb)
+{
+    return skb->dev->qdisc->enqueue ? enqueue(skb) : 0;
+}
+
+SEC("tp_btf/qdisc_dequeue")
+int BPF_PROG(netq_dequeue, struct Qdisc *qdisc, struct netdev_queue *txq, int packets,
+             struct sk_buff *skb)
+{
+    struct vt_netq_queued *packet;
+    struct vt_netq_device *own;
+    __u64 now;
+    __u32 at;
+
+    if (!skb)
+        return 0; /* the queue was asked, and has none */
+    at = place_of_skb(skb, VT_NETQ_QUEUED_BITS);
+    packet = bpf_map_lookup_elem(&netq_queued, &at);
+    own = own_device(txq->dev, number_of(txq->dev));
+    if (!packet || !own)
+        return 0;
+    if (packet->skb != (__u64)skb) {
+        own->not_timed++;
+        return 0;
+    }
+    packet->skb = 0;
+    now = bpf_ktime_get_ns();
+    if (now < packet->time)
+        __sync_fetch_and_add(&netq_clock_anomaly, 1);
+    else
+        hist_add_in(&own->wait, now - packet->time, 0, netq_epoch);
+    return 0;
+}
+
+/* ---- paths ---- */
+
+static __noinline __u32 take_hop(struct vt_netq_hop_key *key, struct net_device *device)
+{
+    __u32 slot, *taken;
+    struct vt_netq_hop *own;
+
+    if (!key || !device)
+        return 0;
+    taken = bpf_map_lookup_elem(&netq_hop_slots, key);
+    if (taken)
+        return *taken;
+    if (bpf_map_pop_elem(&netq_free_hops, &slot))
+        return key->cpu;
+    own = bpf_map_lookup_elem(&netq_hops, &slot);
+    if (!own)
+        return key->cpu;
+    own->key = *key;
+    bpf_probe_read_kernel_str(own->name, sizeof(own->name), (void *)device->name);
+    if (!bpf_map_update_elem(&netq_hop_slots, key, &slot, BPF_NOEXIST))
+        return slot;
+    bpf_map_push_elem(&netq_free_hops, &slot, 0);
+    return key->cpu;
+}
+
+static __always_inline __u32 points_of(const struct vt_netq_hop_key *key)
+{
+    return (__u32)key->from_point << 2 | key->to_point;
+}
+
+static __always_inline __u32 hop_slot(struct vt_netq_hop_key *key, struct net_device *device)
+{
+    struct vt_netq_known *known = known_here();
+    __u32 changes = netq_changes;
+    struct vt_netq_known_hop *last;
+
+    if (!known)
+        return 0;
+    last = &known->hops[place_of(key->from * 31 + key->to + points_of(key))];
+    if (last->changes == changes && last->key.from == key->from && last->key.to == key->to &&
+        points_of(&last->key) == points_of(key))
+        return last->slot;
+    key->cpu = bpf_get_smp_processor_id();
+    last->slot = take_hop(key, device);
+    last->key = *key;
+    last->changes = last->slot < netq_cpus ? 0 : changes;
+    return last->slot;
+}
+
+#define VT_POINT_MASK 7ULL
+
+static __always_inline int pass(struct sk_buff *skb, struct net_device *device, __u32 point)
+{
+    struct vt_netq_hop_key key = {.to = number_of(device), .to_point = point};
+    __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS), before, slot;
+    struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
+    __u64 now = bpf_ktime_get_ns(), ns = 0;
+    struct vt_netq_hop *hop;
+
+    if (!packet)
+        return 0;
+    before = packet->skb & VT_POINT_MASK;
+    /*
+     * What a socket has received is let go without a word, and its struct sk_buff is used again. The kernel notes in
+     * each, and in its clones, what it came in by (skb_iif), and forgets that as it gives it to another namespace.
+     */
+    if ((packet->skb & ~VT_POINT_MASK) == (__u64)skb &&
+        (before == VT_NETQ_SENT || (skb->skb_iif && packet->device >> 32 == key.to >> 32))) {
+        key.from = packet->device;
+        key.from_point = before;
+        ns = now - packet->time;
+    }
+    packet->time = now;
+    packet->device = key.to;
+    packet->skb = (__u64)skb | point;
+    if ((__s64)ns < 0) {
+        __sync_fetch_and_add(&netq_clock_anomaly, 1);
+        ns = 0;
+    }
+    slot = hop_slot(&key, device);
+    hop = bpf_map_lookup_elem(&netq_hops, &slot);
+    if (hop)
+        hist_add_in(&hop->time, ns, 0, netq_epoch);
+    return 0;
+}
+
+SEC("tp_btf/net_dev_start_xmit")
+int BPF_PROG(netq_sent, struct sk_buff *skb, struct net_device *device)
+{
+    return pass(skb, device, VT_NETQ_SENT);
+}
+
+SEC("tp_btf/netif_receive_skb")
+int BPF_PROG(netq_received, struct sk_buff *skb)
+{
+    return pass(skb, skb->dev, VT_NETQ_RECEIVED);
+}
+
+/* The end of a path. A driver that lets go of a packet has sent it. */
+static __always_inline int ends(struct sk_buff *skb, bool sent)
+{
+    __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS);
+    struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
+    struct vt_netq_device *own;
+    __u32 point;
+    __u64 now;
+
+    if (!packet || (packet->skb & ~VT_POINT_MASK) != (__u64)skb)
+        return 0;
+    point = packet->skb & VT_POINT_MASK;
+    packet->skb = 0;
+    if (!sent || point != VT_NETQ_SENT)
+        return 0;
+    own = own_device(NULL, packet->device);
+    if (!own)
+        return 0;
+    now = bpf_ktime_get_ns();
+    if (now < packet->time)
+        __sync_fetch_and_add(&netq_clock_anomaly, 1);
+    else
+        hist_add_in(&own->sent, now - packet->time, 0, netq_epoch);
+    return 0;
+}
+
+/* (skb, …) of both. */
+SEC("raw_tp/consume_skb")
+int netq_consumed(struct bpf_raw_tracepoint_args *args)
+{
+    return ends((void *)args->args[0], true);
+}
+
+SEC("raw_tp/kfree_skb")
+int netq_dropped(struct bpf_raw_tracepoint_args *args)
+{
+    return ends((void *)args->args[0], false);
+}
+
+/* ---- NAPI ---- */
+
+SEC("tp_btf/napi_poll")
+int BPF_PROG(netq_napi_poll, struct napi_struct *napi, int work, int budget)
+{
+    struct net_device *device = napi->dev;
+    __u32 cpu = bpf_get_smp_processor_id();
+    struct vt_softirq_cpu *softirqs;
+    struct vt_netq_device *own;
+
+    /* Without: the backlog of a CPU, of loopback, veth and RPS. */
+    own = own_device(device, device ? number_of(device) : 0);
+    if (!own)
+        return 0;
+    own->polls++;
+    own->exhausted += budget && work >= budget;
+    softirqs = bpf_map_lookup_elem(&softirq_cpus, &cpu);
+    if (softirqs && softirqs->start[VT_NET_RX] && softirqs->late[VT_NET_RX])
+        hist_add_in(&own->late, softirqs->late[VT_NET_RX], 0, netq_epoch);
+    return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

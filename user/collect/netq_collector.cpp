@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collect/netq_collector.h"
+
+#include "entity/cgroup_paths.h"
+#include "entity/process_cgroup.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace vtrace {
+namespace {
+
+// Beside a slot for each CPU: of devices 3.1 KiB each, for each CPU that polls or sends by one …
+constexpr uint32_t kDevices = 1024;
+constexpr uint32_t kDevicesPerCpu = 16;
+// … and of hops 1.1 KiB each, for each CPU that packets take one on.
+constexpr uint32_t kHops = 4096;
+constexpr uint32_t kHopsPerCpu = 128;
+
+uint32_t possible_cpus()
+{
+    return static_cast<uint32_t>(libbpf_num_possible_cpus());
+}
+
+NetDeviceId id_of(uint64_t device)
+{
+    return {.netns = static_cast<uint32_t>(device >> 32), .ifindex = static_cast<uint32_t>(device)};
+}
+
+NetPoint point_of(uint64_t device, uint16_t point)
+{
+    if (point != VT_NETQ_SENT && point != VT_NETQ_RECEIVED)
+        return {};
+    return {.device = id_of(device),
+            .where = point == VT_NETQ_SENT ? NetPoint::Where::kSent : NetPoint::Where::kReceived};
+}
+
+template <size_t N> std::string text_of(const char (&name)[N])
+{
+    return {name, ::strnlen(name, N)};
+}
+
+// Since `before`; all of them if the device is another one by now.
+NetCounts since(const NetCounts& now, const NetCounts& before)
+{
+    NetCounts came;
+    for (const auto field : {&NetCounts::rx_packets, &NetCounts::rx_bytes, &NetCounts::rx_lost,
+                             &NetCounts::tx_packets, &NetCounts::tx_bytes, &NetCounts::tx_lost}) {
+        if (now.*field < before.*field)
+            return now;
+        came.*field = now.*field - before.*field;
+    }
+    return came;
+}
+
+std::vector<bpf_program*> hooks(BpfObject& object, const NetqConfig& config)
+{
+    auto& progs = object->progs;
+    // What ends something before what begins it.
+    return {progs.netq_napi_poll,
+            progs.netq_consumed,
+            progs.netq_dropped,
+            progs.netq_dequeue,
+            progs.netq_received,
+            progs.netq_sent,
+            config.has_enqueue ? progs.netq_enqueue : progs.netq_come};
+}
+
+// 0 if it has gone.
+uint64_t cgroup_of_process(uint32_t pid, const CgroupHierarchy& hierarchy)
+{
+    const auto path = process_cgroup("/proc/" + std::to_string(pid), hierarchy.kernel_id);
+    struct stat st = {};
+    return path && ::stat((hierarchy.mount_point + *path).c_str(), &st) == 0 ? st.st_ino : 0;
+}
+
+} // namespace
+
+NetqConfig netq_config(bool on, const CgroupHierarchy& hierarchy)
+{
+    NetqConfig config{.on = on, .hierarchy = hierarchy};
+    if (!on)
+        return config;
+    btf* types = btf__load_vmlinux_btf();
+    config.has_enqueue =
+        types != nullptr &&
+        btf__find_by_name_kind(types, "btf_trace_qdisc_enqueue", BTF_KIND_TYPEDEF) > 0;
+    btf__free(types);
+    return config;
+}
+
+void select_devices_in(uint64_t cgroup_id, uint64_t vm, Snapshot& snapshot)
+{
+    const CgroupPaths paths(snapshot.cgroups);
+    for (NetDevice& device : snapshot.netq.devices) {
+        const NetOwner owner = owner_of(snapshot.netq, device);
+        const auto above = paths.upwards(owner.cgroup_id);
+        const auto is_vm = [&](const EntityFact& f) { return f.vm == vm && f.pid == owner.pid; };
+        device.selected = vm != 0 ? owner.pid != 0 && std::ranges::any_of(snapshot.entities, is_vm)
+                                  : std::ranges::find(above, cgroup_id) != above.end();
+    }
+}
+
+void NetqCollector::prepare(BpfObject& object, const NetqConfig& config)
+{
+    auto& maps = object->maps;
+    for (bpf_map* map : {maps.netq_queued, maps.netq_packets, maps.netq_device_slots,
+                         maps.netq_hop_slots, maps.netq_free_devices, maps.netq_free_hops,
+                         maps.netq_devices, maps.netq_hops, maps.netq_known})
+        bpf_map__set_autocreate(map, config.on);
+    if (!config.on)
+        return;
+    const uint32_t cpus = possible_cpus();
+    for (bpf_map* map : {maps.netq_device_slots, maps.netq_free_devices, maps.netq_devices})
+        bpf_map__set_max_entries(map, kDevices + kDevicesPerCpu * cpus);
+    for (bpf_map* map : {maps.netq_hop_slots, maps.netq_free_hops, maps.netq_hops})
+        bpf_map__set_max_entries(map, kHops + kHopsPerCpu * cpus);
+    object->rodata->netq_cpus = cpus;
+    for (bpf_program* program : hooks(object, config))
+        bpf_program__set_autoload(program, true);
+}
+
+Result<std::unique_ptr<NetqCollector>> NetqCollector::start(BpfObject& object,
+                                                            const NetqConfig& config)
+{
+    std::unique_ptr<NetqCollector> self(new NetqCollector(object, config));
+    self->cpus_ = possible_cpus();
+    if (auto mapped = self->map_all(); !mapped)
+        return mapped.error();
+    self->namespaces_.look();
+    if (auto attached = self->attach_all(); !attached)
+        return attached.error();
+    // What came between two attachments is of no window.
+    Snapshot before;
+    self->read(before);
+    return self;
+}
+
+Status NetqCollector::map_all()
+{
+    auto& maps = (*object_)->maps;
+    auto devices = MappedArray<vt_netq_device>::map(bpf_map__fd(maps.netq_devices),
+                                                    bpf_map__max_entries(maps.netq_devices));
+    if (!devices)
+        return devices.error();
+    devices_ = std::move(*devices);
+    device_before_.resize(devices_.values().size());
+    auto hops = MappedArray<vt_netq_hop>::map(bpf_map__fd(maps.netq_hops),
+                                              bpf_map__max_entries(maps.netq_hops));
+    if (!hops)
+        return hops.error();
+    hops_ = std::move(*hops);
+    hop_before_.resize(hops_.values().size());
+    const auto hand_out = [&](const bpf_map* queue, size_t slots) -> Status {
+        for (uint32_t slot = cpus_; slot < slots; slot++) {
+            if (bpf_map_update_elem(bpf_map__fd(queue), nullptr, &slot, BPF_ANY) != 0)
+                return errno_error("cannot hand out slots for network devices");
+        }
+        return ok();
+    };
+    if (auto done = hand_out(maps.netq_free_devices, device_before_.size()); !done)
+        return done;
+    return hand_out(maps.netq_free_hops, hop_before_.size());
+}
+
+Status NetqCollector::attach_all()
+{
+    for (bpf_program* program : hooks(*object_, config_)) {
+        auto link = attach(program);
+        if (!link)
+            return link.error();
+        links_.push_back(std::move(*link));
+    }
+    return ok();
+}
+
+NetqCollector::Devices NetqCollector::read_links(Loss& loss)
+{
+    const NetLinks all = all_net_links();
+    if (all.missed != 0)
+        loss.fallbacks.push_back(std::to_string(all.missed) +
+                                 " network namespaces could not be looked at: their devices have "
+                                 "no counts");
+    Devices devices;
+    std::map<NetDeviceId, NetCounts> counts;
+    for (const NetLink& link : all.links) {
+        counts[link.id] = link.counts;
+        const auto before = counts_before_.find(link.id);
+        devices[link.id] = {
+            .id = link.id,
+            .name = link.name,
+            .kind = link.kind,
+            .queue = link.queue,
+            .peer = peer_of(link, all.links),
+            .counts =
+                since(link.counts, before == counts_before_.end() ? NetCounts{} : before->second)};
+    }
+    counts_before_ = std::move(counts);
+    return devices;
+}
+
+// All processes are looked through only for what is not known, or is not so any more.
+void NetqCollector::name_holders(Devices& devices)
+{
+    std::set<uint32_t> unknown;
+    const auto holder_of = [&](const NetDevice& device) {
+        return holders_.find({device.id.netns, device.name});
+    };
+    for (const auto& [id, device] : devices) {
+        const auto known = holder_of(device);
+        if (device.kind == "tun" &&
+            (known == holders_.end() || !holds_tap(known->second, device.name)))
+            unknown.insert(id.netns);
+    }
+    if (!unknown.empty()) {
+        std::erase_if(holders_, [&](const auto& h) { return unknown.contains(h.first.first); });
+        holders_.merge(tap_holders(unknown));
+    }
+    for (auto& [id, device] : devices) {
+        const auto known = holder_of(device);
+        if (device.kind != "tun" || known == holders_.end())
+            continue;
+        device.holder_pid = known->second.pid;
+        device.holder_cgroup = cgroup_of_process(device.holder_pid, config_.hierarchy);
+    }
+}
+
+// True if anything came.
+bool NetqCollector::read_device(uint32_t slot, NetDevice& to, uint32_t epoch)
+{
+    const vt_netq_device& now = devices_.values()[slot];
+    Device& before = device_before_[slot];
+    const Histogram wait = read_new(now.wait, before.wait, epoch);
+    const Histogram sent = read_new(now.sent, before.sent, epoch);
+    const uint64_t not_timed = load_relaxed(now.not_timed);
+    const uint64_t polls = load_relaxed(now.polls);
+    const uint64_t exhausted = load_relaxed(now.exhausted);
+    const bool came = !wait.buckets.empty() || !sent.buckets.empty() || polls != before.polls ||
+                      not_timed != before.not_timed;
+    to.wait.merge(wait);
+    to.sent.merge(sent);
+    to.late.merge(read_new(now.late, before.late, epoch));
+    to.not_timed += not_timed - std::exchange(before.not_timed, not_timed);
+    to.polls += polls - std::exchange(before.polls, polls);
+    to.exhausted += exhausted - std::exchange(before.exhausted, exhausted);
+    return came;
+}
+
+void NetqCollector::read_devices(Devices& devices, Loss& loss, uint32_t epoch)
+{
+    NetDevice other; // without a slot of their own
+    idle_devices_.clear();
+    for (uint32_t slot = 0; slot < device_before_.size(); slot++) {
+        const vt_netq_device& now = devices_.values()[slot];
+        if (slot < cpus_) {
+            read_device(slot, other, epoch);
+            continue;
+        }
+        if (load_relaxed(now.taken) == 0)
+            continue;
+        NetDevice own;
+        if (!read_device(slot, own, epoch)) {
+            idle_devices_.insert(slot);
+            continue;
+        }
+        NetDevice& device = devices[id_of(now.device)];
+        device.id = id_of(now.device);
+        if (device.name.empty())
+            device.name = text_of(now.name);
+        device.wait.merge(own.wait);
+        device.sent.merge(own.sent);
+        device.late.merge(own.late);
+        device.not_timed += own.not_timed;
+        device.polls += own.polls;
+        device.exhausted += own.exhausted;
+    }
+    loss.map_full += other.wait.count() + other.sent.count() + other.not_timed + other.polls;
+}
+
+void NetqCollector::read_hops(NetqSnapshot& netq, Loss& loss, uint32_t epoch)
+{
+    std::map<std::pair<NetPoint, NetPoint>, NetHop> hops; // of all CPUs
+    idle_hops_.clear();
+    for (uint32_t slot = 0; slot < hop_before_.size(); slot++) {
+        const vt_netq_hop& now = hops_.values()[slot];
+        if (slot >= cpus_ && load_relaxed(now.key.to_point) == 0)
+            continue;
+        const Histogram time = read_new(now.time, hop_before_[slot], epoch);
+        if (slot < cpus_) {
+            loss.map_full += time.count();
+        } else if (time.buckets.empty()) {
+            idle_hops_.insert(slot);
+        } else {
+            const NetPoint from = point_of(now.key.from, now.key.from_point);
+            const NetPoint to = point_of(now.key.to, now.key.to_point);
+            NetHop& hop = hops[{from, to}];
+            hop.from = from;
+            hop.to = to;
+            if (hop.name.empty())
+                hop.name = text_of(now.name);
+            hop.time.merge(time);
+        }
+    }
+    for (auto& [points, hop] : hops)
+        netq.hops.push_back(std::move(hop));
+}
+
+// What was still under way when their slots were given up has been read by now.
+void NetqCollector::free_left()
+{
+    auto& maps = (*object_)->maps;
+    for (const uint32_t slot : left_devices_) {
+        const vt_netq_device none = {};
+        bpf_map_update_elem(bpf_map__fd(maps.netq_devices), &slot, &none, BPF_ANY);
+        device_before_[slot] = {};
+        bpf_map_update_elem(bpf_map__fd(maps.netq_free_devices), nullptr, &slot, BPF_ANY);
+    }
+    for (const uint32_t slot : left_hops_) {
+        const vt_netq_hop none = {};
+        bpf_map_update_elem(bpf_map__fd(maps.netq_hops), &slot, &none, BPF_ANY);
+        hop_before_[slot] = {};
+        bpf_map_update_elem(bpf_map__fd(maps.netq_free_hops), nullptr, &slot, BPF_ANY);
+    }
+    left_devices_.clear();
+    left_hops_.clear();
+}
+
+// Gives up the slots of devices that have gone.
+void NetqCollector::leave(const std::set<NetDeviceId>& present)
+{
+    auto& maps = (*object_)->maps;
+    const auto gone = [&](uint64_t device) {
+        return device != 0 && !present.contains(id_of(device));
+    };
+    for (const uint32_t slot : idle_devices_) {
+        const vt_netq_device& own = devices_.values()[slot];
+        const struct {
+            uint64_t device;
+            uint64_t cpu;
+        } key{own.device, own.cpu};
+        if (gone(own.device) && bpf_map_delete_elem(bpf_map__fd(maps.netq_device_slots), &key) == 0)
+            left_devices_.insert(slot);
+    }
+    for (const uint32_t slot : idle_hops_) {
+        const vt_netq_hop_key key = hops_.values()[slot].key;
+        if ((gone(key.from) || gone(key.to)) &&
+            bpf_map_delete_elem(bpf_map__fd(maps.netq_hop_slots), &key) == 0)
+            left_hops_.insert(slot);
+    }
+    // What CPUs remember is looked up anew.
+    if (!left_devices_.empty() || !left_hops_.empty())
+        __atomic_fetch_add(&(*object_)->data->netq_changes, 1, __ATOMIC_RELEASE);
+}
+
+void NetqCollector::read(Snapshot& snapshot)
+{
+    uint32_t& counted = (*object_)->data->netq_epoch;
+    const uint32_t epoch = counted;
+    __atomic_store_n(&counted, epoch + 1, __ATOMIC_RELEASE);
+    NetqSnapshot& netq = snapshot.netq;
+    Devices devices = read_links(snapshot.loss);
+    std::set<NetDeviceId> present;
+    for (const auto& [id, device] : devices)
+        present.insert(id);
+    name_holders(devices);
+    read_devices(devices, snapshot.loss, epoch);
+    read_hops(netq, snapshot.loss, epoch);
+    free_left();
+    leave(present);
+    for (auto& [id, device] : devices)
+        netq.devices.push_back(std::move(device));
+    namespaces_.look();
+    netq.namespaces = namespaces_.facts();
+    const uint64_t anomalies = load_relaxed((*object_)->bss->netq_clock_anomaly);
+    snapshot.loss.clock_anomaly += anomalies - std::exchange(clock_anomaly_, anomalies);
+    if (!config_.has_enqueue)
+        snapshot.loss.fallbacks.emplace_back(
+            "this kernel does not tell when a packet comes into a queue (since 6.0): taken as "
+            "when it is given to the device");
+}
+
+} // namespace vtrace

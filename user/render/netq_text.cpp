@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "render/netq_text.h"
+
+#include "base/numbers.h"
+#include "base/printable.h"
+#include "render/blame_text.h"
+#include "render/text_parts.h"
+#include "render/units.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+namespace vtrace {
+namespace {
+
+constexpr size_t kDevices = 12; // of one entity
+constexpr size_t kSteps = 24;
+
+std::string told(const Row& row, std::string_view kind)
+{
+    const auto found = std::ranges::find(row.entity.labels, kind, &EntityName::kind);
+    return found == row.entity.labels.end() ? "" : printable(found->name);
+}
+
+Histogram histogram_of(const Row& row, std::string_view name)
+{
+    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
+    return found == row.histograms.end() ? Histogram{} : found->histogram;
+}
+
+std::string name_column(const std::string& name, size_t figures, const TextStyle& style)
+{
+    const size_t width = std::clamp<size_t>(style.width, 78, 160) - figures;
+    return pad(shorten(name, width - 1, style.utf8), width);
+}
+
+// "eth0", and whose namespace it is in where that is not the entity's own.
+std::string device_name(const Row& entity, const Row& part)
+{
+    std::string name =
+        part.entity.kind == "hop" ? told(part, "device") : printable(part.entity.name);
+    const std::string netns = told(part, "netns");
+    const bool host = entity.entity.kind == "host";
+    if ((netns == "host") != host)
+        name += " (" + netns + ")";
+    return name;
+}
+
+std::string devices_table(const Report& report, const Row& row,
+                          const std::vector<const Row*>& devices, const TextStyle& style)
+{
+    constexpr size_t kFigures = 54;
+    constexpr double kNsPerSecond = 1e9;
+    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    std::string text = paint(name_column("DEVICE", kFigures, style) +
+                                 fmt::format("{:<10}{:>8}{:>8}{:>6}{:>8}{:>8}{:>6}\n", "TYPE",
+                                             "RX/S", "BYTES/S", "LOST", "TX/S", "BYTES/S", "LOST"),
+                             kBold, style);
+    const auto rate = [&](const Row& device, std::string_view name) {
+        const auto value = find_value(device, name);
+        return value ? format_count(clamped(std::round(*value / seconds))) : "-";
+    };
+    const auto bytes = [&](const Row& device, std::string_view name) {
+        const auto value = find_value(device, name);
+        return value ? format_bytes(*value / seconds) : "-";
+    };
+    const auto lost = [&](const Row& device, std::string_view name) {
+        const auto value = find_value(device, name);
+        return value ? format_count(clamped(*value)) : "-";
+    };
+    for (const Row* device : devices) {
+        const std::string type = told(*device, "type");
+        text += name_column(device_name(row, *device), kFigures, style) +
+                pad(shorten(type.empty() ? "-" : type, 9, style.utf8), 10) +
+                fmt::format("{:>8}{:>8}{:>6}{:>8}{:>8}{:>6}\n", rate(*device, "rx_packets"),
+                            bytes(*device, "rx_bytes"), lost(*device, "rx_lost"),
+                            rate(*device, "tx_packets"), bytes(*device, "tx_bytes"),
+                            lost(*device, "tx_lost"));
+    }
+    return text;
+}
+
+std::string times_line(const std::string& name, uint64_t count, const Histogram& time,
+                       const TextStyle& style)
+{
+    constexpr size_t kFigures = 36;
+    const bool none = time.count() == 0;
+    const auto figure = [&](uint64_t ns) { return none ? "-" : format_duration(ns); };
+    return name_column(name, kFigures, style) +
+           fmt::format("{:>8}{:>9}{:>9}{:>9}\n", format_count(count), figure(time.quantile(0.5)),
+                       figure(time.quantile(0.99)), figure(time.max));
+}
+
+std::string times_heading(std::string_view name, std::string_view count, const TextStyle& style)
+{
+    constexpr size_t kFigures = 36;
+    return paint(name_column(std::string(name), kFigures, style) +
+                     fmt::format("{:>8}{:>9}{:>9}{:>9}\n", count, "P50", "P99", "MAX"),
+                 kBold, style);
+}
+
+// What waited in its devices, and what is to be known of that.
+std::string waits_table(const Row& row, const std::vector<const Row*>& devices,
+                        const TextStyle& style)
+{
+    std::string lines;
+    std::string remarks;
+    for (const Row* device : devices) {
+        const std::string name = device_name(row, *device);
+        const std::string qdisc = told(*device, "qdisc");
+        const auto add = [&](const std::string& what, std::string_view histogram) {
+            const Histogram time = histogram_of(*device, histogram);
+            if (time.count() != 0)
+                lines += times_line(what + name, time.count(), time, style);
+        };
+        add((qdisc.empty() ? "queue" : qdisc) + " of ", "queue");
+        add("driver of ", "driver");
+        add("softirq of ", "softirq_delay");
+        if (const double cut = value_of(*device, "not_timed"); cut > 0)
+            remarks += wrapped(fmt::format("{}: {} packets left its queue that were not seen to "
+                                           "come into it: cut up in it, or there before",
+                                           name, format_count(clamped(cut))),
+                               style);
+        if (const double full = value_of(*device, "polls_exhausted"); full > 0)
+            remarks += wrapped(fmt::format("{}: {} of {} polls took all of their budget: more "
+                                           "packets were waiting",
+                                           name, format_count(clamped(full)),
+                                           format_count(clamped(value_of(*device, "polls")))),
+                               style);
+    }
+    return (lines.empty() ? "" : times_heading("WAIT IN", "COUNT", style) + lines) + remarks;
+}
+
+std::string paths_table(const Row& row, const std::vector<const Row*>& hops, const TextStyle& style)
+{
+    constexpr uint64_t kDeepest = 16;
+    if (hops.empty())
+        return "";
+    std::string text = times_heading("PATH", "PACKETS", style);
+    for (size_t i = 0; i < std::min(hops.size(), kSteps); i++) {
+        const Row& hop = *hops[i];
+        const uint64_t depth = whole_number(told(hop, "depth")).value_or(0);
+        const bool sent = hop.entity.name.starts_with("sent");
+        text += times_line(std::string(2 * std::min(depth, kDeepest), ' ') + device_name(row, hop) +
+                               (sent ? " sends" : " receives"),
+                           clamped(value_of(hop, "packets")), histogram_of(hop, "time"), style);
+    }
+    const size_t left_out = hops.size() - std::min(hops.size(), kSteps);
+    const uint64_t more = left_out + clamped(value_of(row, "hops_left_out"));
+    return more == 0 ? text : text + fmt::format("({} more)\n", more);
+}
+
+std::string block_of(const Report& report, const Row& row, const TextStyle& style)
+{
+    std::vector<const Row*> devices;
+    std::vector<const Row*> hops;
+    for (const Row& part : row.rows)
+        (part.entity.kind == "hop" ? hops : devices).push_back(&part);
+    const size_t more = devices.size() - std::min(devices.size(), kDevices);
+    devices.resize(devices.size() - more);
+    std::string text = paint(wrapped(culprit_name(row.entity), style), kBold, style) +
+                       devices_table(report, row, devices, style);
+    if (more != 0)
+        text += fmt::format("({} more)\n", more);
+    return text + waits_table(row, devices, style) + paths_table(row, hops, style);
+}
+
+} // namespace
+
+std::string netq_text(const Report& report, const TextStyle& style)
+{
+    if (report.rows.empty())
+        return "no network device had a packet\n";
+    std::string text;
+    for (const Row& row : report.rows)
+        text += (text.empty() ? "" : "\n") + block_of(report, row, style);
+    if (report.rows_left_out != 0)
+        text += fmt::format("\n({} more)\n", report.rows_left_out);
+    return text;
+}
+
+} // namespace vtrace
