@@ -14,7 +14,9 @@
 
 /* (skb, location); since 5.17 and reason, since 6.11 and the socket that it was for. Set from the kernel's BTF. */
 const volatile __u32 drop_arguments = 2;
-/* SKB_CONSUMED: no drop, as 0 (SKB_NOT_DROPPED_YET); 0 where the kernel has none. */
+/* 0 is SKB_NOT_DROPPED_YET: no drop. On 5.17 it is a reason (SKB_DROP_REASON_NOT_SPECIFIED). */
+const volatile bool drop_not_yet = true;
+/* SKB_CONSUMED: no drop, either; 0 where the kernel has none. */
 const volatile __u32 drop_consumed = 0;
 
 bool drop_full = false;     /* no room for another key; vtrace takes it back */
@@ -135,7 +137,7 @@ int drop_packet(__u64 *ctx)
 
     if (drop_arguments > 2) {
         key.reason = ctx[2];
-        if (key.reason == 0 || key.reason == drop_consumed)
+        if (key.reason ? key.reason == drop_consumed : drop_not_yet)
             return 0;
     }
     if (drop_arguments > 3)

@@ -3,8 +3,11 @@
 
 #include "entity/entities.h"
 #include "render/drop_text.h"
+#include "render/units.h"
 #include "tools/report_parts.h"
 #include "tools/vm_rows.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <functional>
@@ -110,7 +113,7 @@ void add_to(Sum& sum, const PacketDrops& drops)
 
 uint64_t packets_of(const Row& row)
 {
-    return static_cast<uint64_t>(row.metrics.front().value);
+    return whole_number(row.metrics.front().value);
 }
 
 Row row_of(const Dropped& dropped)
@@ -129,7 +132,24 @@ Row row_of(const Dropped& dropped)
     return row;
 }
 
-void add_rows(Report& report, const Snapshot& snapshot, bool tcp_only)
+// Of the whole host and of all protocols, so a row only where that is what is shown.
+void add_without_room(Report& report, const DropSnapshot& drops, bool all)
+{
+    if (drops.other_packets == 0)
+        return;
+    if (!all) {
+        report.notes.push_back(
+            fmt::format("{} packets of the host found no room of their own, and are not shown: "
+                        "whose they were and of what protocol is not known",
+                        drops.other_packets));
+        return;
+    }
+    Row other{.entity = {.kind = "other", .name = "other"}};
+    add_sum(other, {drops.other_packets, drops.other_bytes});
+    report.rows.push_back(std::move(other));
+}
+
+void add_rows(Report& report, const Snapshot& snapshot, const ToolOptions& options, bool tcp_only)
 {
     const Entities entities(snapshot.cgroups, snapshot.entities);
     std::map<std::string, Dropped> all; // by key_of()
@@ -154,11 +174,7 @@ void add_rows(Report& report, const Snapshot& snapshot, bool tcp_only)
     }
     for (const auto& [key, dropped] : all)
         report.rows.push_back(row_of(dropped));
-    if (snapshot.drops.other_packets != 0) {
-        Row other{.entity = {.kind = "other", .name = "other"}};
-        add_sum(other, {snapshot.drops.other_packets, snapshot.drops.other_bytes});
-        report.rows.push_back(std::move(other));
-    }
+    add_without_room(report, snapshot.drops, !tcp_only && options.target_kind.empty());
     std::ranges::stable_sort(report.rows, std::greater{}, packets_of);
 }
 
@@ -172,7 +188,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options, std::string_v
     report.event = "drop";
     report.nested = "drops";
     report.group = options.group;
-    add_rows(report, snapshot, tcp_only);
+    add_rows(report, snapshot, options, tcp_only);
     finish(report, options);
     return report;
 }
@@ -206,7 +222,8 @@ ToolSpec netdrop_tool()
             "          task that made it\n"
             "  netns   where no socket is known (before 6.11 of most that were received): the\n"
             "          nearest cgroup that all processes of their network namespace are in;\n"
-            "          the host in its own; one without processes by its name in /run/netns\n"
+            "          the host in its own; one without processes by its name in /run/netns;\n"
+            "          by its number where another owner has taken it over meanwhile\n"
             "A packet is what the kernel handles as one: of segmentation offload the whole.\n"
             "Messages of AF_UNIX and netlink are no packets.\n"
             "SYNs to a listener whose queue is full the kernel frees like packets that have\n"

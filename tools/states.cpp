@@ -3,6 +3,7 @@
 
 #include "collect/reasons.h"
 #include "render/states_text.h"
+#include "render/units.h"
 #include "tools/report_parts.h"
 
 #include <algorithm>
@@ -50,8 +51,7 @@ Named divided(const StateTimes& times)
         states = {{"user", 0}, {"system", 0}, {"guest", 0}, {"running", running}};
     } else {
         const auto part = [&](uint64_t ns) {
-            return static_cast<uint64_t>(static_cast<double>(running) * static_cast<double>(ns) /
-                                         counted);
+            return whole_number(static_cast<double>(running) * static_cast<double>(ns) / counted);
         };
         const uint64_t guest = std::min(part(std::min(times.gtime, times.utime)), running);
         const uint64_t system = std::min(part(times.stime), running - guest);

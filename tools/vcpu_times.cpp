@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/vcpu_times.h"
 
+#include "render/units.h"
 #include "vtrace/kvm.h"
 
 #include <algorithm>
@@ -80,9 +81,9 @@ void divide_by_ticks(VcpuTimes& times, uint64_t running, const StateTimes& state
 {
     const auto counted = static_cast<double>(states.utime + states.stime);
     const auto part = [&](uint64_t ns) {
-        return counted == 0 ? 0
-                            : static_cast<uint64_t>(static_cast<double>(running) *
-                                                    static_cast<double>(ns) / counted);
+        return counted == 0
+                   ? 0
+                   : whole_number(static_cast<double>(running) * static_cast<double>(ns) / counted);
     };
     const uint64_t guest = part(std::min(states.gtime, states.utime));
     const uint64_t system = part(states.stime);

@@ -5,14 +5,6 @@
 
 #include "common/kernel.bpf.h"
 
-/* False for the short forms that stand in for a connection as it begins and after its end. */
-static __always_inline bool is_full_socket(struct sock *sk)
-{
-    unsigned char state = BPF_CORE_READ(sk, __sk_common.skc_state);
-
-    return state != BPF_TCP_NEW_SYN_RECV && state != BPF_TCP_TIME_WAIT;
-}
-
 /* The socket itself, the listener of a connection that begins, or NULL after the end of one. */
 static __always_inline struct sock *full_socket(struct sock *sk)
 {

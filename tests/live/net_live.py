@@ -43,6 +43,23 @@ def _enter(namespace_fd):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+def enter_namespace(pid):
+    """The calling thread stays in the network namespace of a process."""
+    with open(f"/proc/{pid}/ns/net", "rb") as there:
+        _enter(there.fileno())
+
+
+def kernel_counts(pid):
+    """What the kernel counts in the namespace of a process: {"Udp.RcvbufErrors": 5}."""
+    found = {}
+    for file in ("snmp", "netstat"):
+        lines = pathlib.Path(f"/proc/{pid}/net/{file}").read_text().splitlines()
+        for names, values in zip(lines[::2], lines[1::2], strict=True):
+            group, *keys = names.split()
+            found.update(zip((f"{group[:-1]}.{key}" for key in keys), map(int, values.split()[1:]), strict=True))
+    return found
+
+
 class SocketCgroup(live.Cgroup):
     """In the hierarchy that sockets belong to: v2's."""
 
@@ -61,10 +78,10 @@ class CgroupOf:
 
 
 class Namespace:
-    """A network namespace with a loopback device, for as long as its process lives."""
+    """A network namespace with a loopback device, for as long as its process (of this cgroup) lives."""
 
-    def __init__(self):
-        self._holder = live.Child(self._hold)
+    def __init__(self, cgroup=None):
+        self._holder = live.Child(self._hold, cgroup=cgroup)
         self._holder.hear()
         self.pid = self._holder.pid
         with self.inside(), socket.socket() as any_socket:
@@ -115,13 +132,9 @@ class Namespace:
             pathlib.Path("/proc/sys/net", name).write_text(f"{value}\n")
 
     def counts(self):
-        """TCP's own of /proc/net/snmp and /proc/net/netstat."""
-        found = collections.Counter()
-        for file, kind in (("snmp", "Tcp"), ("netstat", "TcpExt")):
-            lines = pathlib.Path(f"/proc/{self.pid}/net/{file}").read_text().splitlines()
-            names, values = (line.split()[1:] for line in lines if line.startswith(f"{kind}:"))
-            found.update(dict(zip(names, map(int, values), strict=True)))
-        return found
+        """TCP's own of them."""
+        split = ((*name.split("."), count) for name, count in kernel_counts(self.pid).items())
+        return collections.Counter({key: count for group, key, count in split if group in ("Tcp", "TcpExt")})
 
     def counts_at_rest(self):
         """The same without traffic: what is on its way has arrived."""
@@ -185,8 +198,7 @@ class Container(Namespace):
 
         def enter():
             self.cgroup.add()
-            with open(f"/proc/{self.pid}/ns/net", "rb") as there:
-                _enter(there.fileno())
+            enter_namespace(self.pid)
 
         return subprocess.Popen([NET, *map(str, arguments)], stdout=subprocess.PIPE, text=True, preexec_fn=enter)
 
@@ -358,19 +370,42 @@ def payload(packet):
 
 
 def checksum(data):
+    data += bytes(len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
-def segment(source, target, source_port, target_port, flags, sequence=1, acknowledged=0):
-    """An IPv4 packet with a TCP header and nothing else; the kernel adds the checksum of the IP header."""
+def transport(source, target, protocol, data, at, wrong=0):
+    """The header and its payload with their checksum, which stands at `at`; `wrong` is added to it."""
+    pseudo = socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!BBH", 0, protocol, len(data))
+    summed = (checksum(pseudo + data) + wrong) & 0xFFFF or 0xFFFF
+    return data[:at] + struct.pack("!H", summed) + data[at + 2 :]
+
+
+def ip_packet(source, target, protocol, payload):
+    """IPv4; the kernel fills in the length, and the checksum of the header."""
     source, target = socket.inet_aton(source), socket.inet_aton(target)
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, protocol, 0, source, target) + payload
+
+
+def segment(source, target, source_port, target_port, flags, sequence=1, acknowledged=0, wrong=0):
+    """An IPv4 packet with a TCP header and nothing else; `wrong` is added to the checksum."""
     tcp = struct.pack("!HHIIBBHHH", source_port, target_port, sequence, acknowledged, 5 << 4, flags, 65535, 0, 0)
-    pseudo = source + target + struct.pack("!BBH", 0, socket.IPPROTO_TCP, len(tcp))
-    tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
-    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_TCP, 0, source, target) + tcp
+    return ip_packet(source, target, socket.IPPROTO_TCP,
+                     transport(source, target, socket.IPPROTO_TCP, tcp, 16, wrong))
+
+
+def datagram(source, target, source_port, target_port, payload, wrong=0):
+    """An IPv4 packet with a UDP header; `wrong` is added to the checksum."""
+    udp = struct.pack("!HHHH", source_port, target_port, 8 + len(payload), 0) + payload
+    return ip_packet(source, target, socket.IPPROTO_UDP, transport(source, target, socket.IPPROTO_UDP, udp, 6, wrong))
+
+
+def raw_socket():
+    """That sends such packets."""
+    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
 
 
 # ---- TCP ----

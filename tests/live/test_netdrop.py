@@ -13,6 +13,7 @@ import unittest
 import engines_live as engines
 import drop_live as net
 import vtrace_live as live
+from net_live import TCP_SYN, CgroupOf, SocketCgroup, datagram, raw_socket, segment
 
 REASONS = live.kernel() >= (5, 17)  # the kernel gives some
 RECEIVERS = live.kernel() >= (6, 11)  # and the socket that a packet was for
@@ -63,7 +64,7 @@ class NetTest(live.TestCase):
         return reports
 
     def namespace(self):
-        return self.enter(net.new_namespace(self.enter(net.V2Cgroup())))
+        return self.enter(net.new_namespace(self.enter(SocketCgroup())))
 
     def grown(self, there, work, *keys):
         """By how much the counts of the namespace grew, and what was reported of its cgroup."""
@@ -155,10 +156,10 @@ class Udp(NetTest):
         there = self.namespace()
 
         def action():
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target, net.raw_socket() as raw:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target, raw_socket() as raw:
                 target.bind(("127.0.0.1", 5002))
                 for _ in range(200):
-                    raw.sendto(net.udp_packet("127.0.0.1", "127.0.0.1", 5002, b"x", wrong=1), ("127.0.0.1", 0))
+                    raw.sendto(datagram("127.0.0.1", "127.0.0.1", 4000, 5002, b"x", wrong=1), ("127.0.0.1", 0))
 
         (lost,), counted = self.grown(there, lambda: there.run(action), "Udp.InCsumErrors")
         of_them = packets(counted, protocol="UDP", **because("UDP_CSUM", "(__)?udp.*rcv.*"))
@@ -195,7 +196,7 @@ class Udp(NetTest):
 
     def test_a_socket_in_the_namespace_of_the_host(self):
         """Its own count of drops is in /proc/net/udp. Before 6.11 the kernel does not tell whose it was."""
-        cgroup = self.enter(net.V2Cgroup())
+        cgroup = self.enter(SocketCgroup())
         told = []
 
         def work():
@@ -237,7 +238,7 @@ class Udp(NetTest):
     def test_a_container(self):
         docker = self.enter(engines.Docker())
         _, pid = docker.run("web")
-        there = net.Net(pid, net.V2CgroupOf(pid))
+        there = net.Net(pid, CgroupOf(pid))
         before = there.counts()
         host = ("env", f"DOCKER_HOST=unix://{docker.socket}")
         work = fill_udp(socket.AF_INET, "127.0.0.1", "127.0.0.1", 300)
@@ -281,11 +282,11 @@ class Tcp(NetTest):
         there = self.namespace()
 
         def action():
-            with socket.socket() as listener, net.raw_socket() as raw:
+            with socket.socket() as listener, raw_socket() as raw:
                 listener.bind(("127.0.0.1", 5004))
                 listener.listen(5)
                 for _ in range(200):
-                    packet = net.tcp_packet("127.0.0.1", 4000, "127.0.0.1", 5004, wrong=1)
+                    packet = segment("127.0.0.1", "127.0.0.1", 4000, 5004, TCP_SYN, wrong=1)
                     raw.sendto(packet, ("127.0.0.1", 0))
 
         (lost,), counted = self.grown(there, lambda: there.run(action), "Tcp.InCsumErrors")
@@ -299,9 +300,9 @@ class Tcp(NetTest):
         count = 3_000 if live.EMULATED else 60_000
 
         def action():
-            with net.raw_socket() as raw:
+            with raw_socket() as raw:
                 for port in range(1, 1001):
-                    packet = net.tcp_packet("127.0.0.1", port, "127.0.0.1", 5005)
+                    packet = segment("127.0.0.1", "127.0.0.1", port, 5005, TCP_SYN)
                     for _ in range(count // 1000):
                         raw.sendto(packet, ("127.0.0.1", 0))
 

@@ -323,7 +323,7 @@ class Failures(Connlat):
         stranger = f"10.7.{number}.66"  # it is at the server, who does not know of it
         one.ip(f"neigh replace {stranger} lladdr {net.hardware_address(server, near.device)} dev {near.device}")
         with server.inside():
-            raw = self.enter(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW))
+            raw = self.enter(net.raw_socket())
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, near.device.encode())
         (connection,) = one.sockets()
 
@@ -391,7 +391,7 @@ class Flood(Connlat):
         server.ip(f"route add 192.0.2.0/24 dev {far.device}", f"route add 198.18.0.0/15 dev {far.device}")
         server.sysctl("ipv4/conf/all/rp_filter", 0)
         with attacker.inside():
-            raw = self.enter(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW))
+            raw = self.enter(net.raw_socket())
         before = server.counts()
 
         def work():

@@ -168,7 +168,7 @@ class Kinds(Retrans):
         self.server.sysctl("ipv4/tcp_synack_retries", 1)
         listener = self.enter(self.server.listener(80))
         with self.client.inside():
-            raw = self.enter(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW))
+            raw = self.enter(net.raw_socket())
         self.server.ip(f"neigh replace {self.silent} lladdr 02:00:00:00:00:99 dev {self.wire.device}")
 
         def work():

@@ -45,6 +45,18 @@ TEST(DropLayout, OfAKernelWithoutReasons)
     EXPECT_TRUE(layout.reasons.empty());
 }
 
+TEST(DropLayout, ZeroIsAReasonOfTheFirstKernelWithReasons)
+{
+    const Types types(btf__new_empty());
+    add_tracepoint(types, 3);
+    add_enum(types, "skb_drop_reason",
+             {{"SKB_DROP_REASON_NOT_SPECIFIED", 0}, {"SKB_DROP_REASON_NO_SOCKET", 1}});
+    const DropLayout layout = drop_layout(types.get());
+    EXPECT_FALSE(layout.not_yet);
+    EXPECT_EQ(layout.consumed, 0U);
+    EXPECT_EQ(layout.name(0), "NOT_SPECIFIED");
+}
+
 TEST(DropLayout, NumbersGoByName)
 {
     const Types types(btf__new_empty());
@@ -53,6 +65,7 @@ TEST(DropLayout, NumbersGoByName)
              {{"SKB_NOT_DROPPED_YET", 0}, {"SKB_CONSUMED", 1}, {"SKB_DROP_REASON_NO_SOCKET", 9}});
     const DropLayout layout = drop_layout(types.get());
     EXPECT_EQ(layout.arguments, 4U);
+    EXPECT_TRUE(layout.not_yet);
     EXPECT_EQ(layout.consumed, 1U);
     EXPECT_EQ(layout.name(9), "NO_SOCKET");
     EXPECT_EQ(layout.name(10), "10");

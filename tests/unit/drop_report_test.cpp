@@ -81,10 +81,31 @@ TEST(Tcpdrop, OnlyTcpWithItsStates)
 {
     const Report report = report_of("tcpdrop", {.group = "container", .json = true});
     EXPECT_THAT(names_of(report.rows),
-                ElementsAre("container db", "container web", "other other", "other unknown"));
+                ElementsAre("container db", "container web", "other unknown"));
     EXPECT_EQ(told(report.rows[0].rows[0], "state"), "ESTABLISHED");
     EXPECT_EQ(told(report.rows[1].rows[0], "state"), "LISTEN");
-    EXPECT_EQ(told(report.rows[3].rows[0], "state"), "no socket");
+    EXPECT_EQ(told(report.rows[2].rows[0], "state"), "no socket");
+}
+
+// It is of the whole host and of all protocols.
+TEST(Netdrop, WhatFoundNoRoomIsNoRowOfATarget)
+{
+    const auto is_other = [](const Row& row) { return row.entity.name == "other"; };
+    const auto check = [&](std::string_view tool, const ToolOptions& options, bool row) {
+        const Report report = report_of(tool, options);
+        EXPECT_EQ(std::ranges::any_of(report.rows, is_other), row) << tool;
+        EXPECT_EQ(report.notes.empty(), row) << tool;
+        Snapshot none = drop_snapshot();
+        none.drops.other_packets = 0;
+        EXPECT_TRUE(report_of(tool, options, none).notes.empty()) << tool;
+    };
+    const ToolOptions all{.group = "container", .json = true};
+    const ToolOptions one{
+        .group = "container", .target_kind = "container", .target = "web", .json = true};
+    check("netdrop", all, true);
+    check("netdrop", one, false);
+    check("tcpdrop", all, false);
+    check("tcpdrop", one, false);
 }
 
 // Of the same kind but for what no row tells: where the namespace differs.

@@ -8,10 +8,33 @@
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
+#include <limits>
 #include <string>
+#include <utility>
 
 namespace vtrace {
 namespace {
+
+TEST(WholeNumber, OfAnyFigure)
+{
+    constexpr double kTwoTo64 = 18446744073709551616.0;
+    const std::pair<double, uint64_t> cases[] = {
+        {0.0, 0},
+        {-0.0, 0},
+        {0.999, 0},
+        {1.0, 1},
+        {-1.0, 0},
+        {9007199254740993.0, 9007199254740992}, // the nearest double
+        {std::nextafter(kTwoTo64, 0), UINT64_MAX - 2047},
+        {kTwoTo64, UINT64_MAX},
+        {std::numeric_limits<double>::max(), UINT64_MAX},
+        {std::numeric_limits<double>::infinity(), UINT64_MAX},
+        {-std::numeric_limits<double>::infinity(), 0},
+        {std::numeric_limits<double>::quiet_NaN(), 0},
+    };
+    for (const auto& [figure, whole] : cases)
+        EXPECT_EQ(whole_number(figure), whole) << figure;
+}
 
 TEST(FormatDuration, RoundingEdges)
 {

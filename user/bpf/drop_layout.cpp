@@ -12,6 +12,7 @@ namespace vtrace {
 namespace {
 
 constexpr uint32_t kSubsystemShift = 16; // SKB_DROP_REASON_SUBSYS_SHIFT
+constexpr std::string_view kNotYet = "SKB_NOT_DROPPED_YET";
 constexpr std::string_view kConsumed = "SKB_CONSUMED";
 
 struct FreeBtf {
@@ -67,6 +68,7 @@ DropLayout drop_layout(const btf* types)
     DropLayout layout;
     layout.arguments = std::max(arguments_of(types, "btf_trace_kfree_skb"), layout.arguments);
     add_names(types, "skb_drop_reason", "SKB_DROP_REASON_", layout.reasons);
+    layout.not_yet = layout.reasons.contains(0) && layout.reasons.at(0) == kNotYet;
     const auto consumed = std::ranges::find(layout.reasons, kConsumed,
                                             &std::pair<const uint32_t, std::string>::second);
     if (consumed != layout.reasons.end())

@@ -12,6 +12,7 @@ namespace vtrace {
 // What the kernel says of its tracepoint kfree_skb. Numbers of reasons differ between kernels.
 struct DropLayout {
     uint32_t arguments = 2; // that the tracepoint has
+    bool not_yet = false;   // its reason 0 is none: SKB_NOT_DROPPED_YET, which 5.17 has not
     uint32_t consumed = 0;  // the reason that is none: SKB_CONSUMED, since 6.3; 0: there is none
 
     // The kernel's name of a reason, without its SKB_DROP_REASON_; one of a subsystem that the kernel's own types

@@ -4,6 +4,7 @@
 #include "base/result.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -67,6 +68,16 @@ private:
     T* data_ = nullptr;
     size_t count_ = 0;
 };
+
+// Maps all values of a map of an object that is loaded.
+template <typename T> Status map_all_of(MappedArray<T>& array, const bpf_map* of)
+{
+    auto mapped = MappedArray<T>::map(bpf_map__fd(of), bpf_map__max_entries(of));
+    if (!mapped)
+        return mapped.error();
+    array = std::move(*mapped);
+    return ok();
+}
 
 // A word that the kernel may be writing.
 template <typename T> T load_relaxed(const T& word)

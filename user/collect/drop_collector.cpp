@@ -37,6 +37,14 @@ std::string own_device(uint32_t netns, uint32_t ifindex)
     return name.data();
 }
 
+uint64_t packets_of(const vt_drop_count* counts, uint32_t cpus)
+{
+    uint64_t packets = 0;
+    for (uint32_t cpu = 0; cpu < cpus; cpu++)
+        packets += counts[cpu].packets;
+    return packets;
+}
+
 } // namespace
 
 bool DropCollector::Less::operator()(const vt_drop_key& a, const vt_drop_key& b) const
@@ -69,6 +77,7 @@ void DropCollector::prepare(BpfObject& object, const DropConfig& config)
         return;
     bpf_map__set_max_entries(object->maps.drop_counts, kKinds);
     object->rodata->drop_arguments = config.layout.arguments;
+    object->rodata->drop_not_yet = config.layout.not_yet;
     object->rodata->drop_consumed = config.layout.consumed;
     bpf_program__set_autoload(object->progs.drop_packet, true);
 }
@@ -94,10 +103,9 @@ Result<std::unique_ptr<DropCollector>> DropCollector::start(BpfObject& object,
 void DropCollector::add(const vt_drop_key& key, const vt_drop_count* counts, DropSnapshot& drops)
 {
     Counted& known = known_[key];
-    Counted now{.device = std::move(known.device)};
+    Counted now{.packets = packets_of(counts, cpus_), .device = std::move(known.device)};
     for (uint32_t cpu = 0; cpu < cpus_; cpu++) {
         const vt_drop_count& count = counts[cpu];
-        now.packets += count.packets;
         now.bytes += count.bytes;
         if (now.device.empty())
             now.device.assign(count.device, ::strnlen(count.device, sizeof(count.device)));
@@ -188,6 +196,7 @@ Status DropCollector::read(Snapshot& snapshot)
     DropSnapshot& drops = snapshot.drops;
     if (auto read = read_counts(drops); !read)
         return read;
+    make_room();
     auto* bss = (*object_)->bss;
     const uint64_t packets = load_relaxed(bss->drop_other);
     const uint64_t bytes = load_relaxed(bss->drop_other_bytes);
@@ -201,7 +210,6 @@ Status DropCollector::read(Snapshot& snapshot)
     namespaces_.look();
     drops.namespaces = namespaces_.facts();
     read_listeners(drops);
-    make_room();
     return ok();
 }
 
@@ -225,7 +233,7 @@ void DropCollector::read_listeners(DropSnapshot& drops)
     listeners_ = std::move(now);
 }
 
-// Those of namespaces and devices that have gone come no more. What comes to one at that very moment is lost.
+// Those of namespaces and devices that have gone come no more.
 void DropCollector::make_room()
 {
     constexpr size_t kMany = size_t{kKinds} / 4 * 3;
@@ -241,10 +249,17 @@ void DropCollector::make_room()
     __atomic_store_n(&(*object_)->bss->drop_full, false, __ATOMIC_RELAXED);
 }
 
+// Not what has come since it was read; lost is what comes between two system calls.
 void DropCollector::forget(const vt_drop_key& key)
 {
-    bpf_map_delete_elem(bpf_map__fd((*object_)->maps.drop_counts), &key);
-    known_.erase(key);
+    const int map = bpf_map__fd((*object_)->maps.drop_counts);
+    std::vector<vt_drop_count> counts(cpus_);
+    const auto known = known_.find(key);
+    if (bpf_map_lookup_elem(map, &key, counts.data()) == 0 &&
+        packets_of(counts.data(), cpus_) != known->second.packets)
+        return;
+    bpf_map_delete_elem(map, &key);
+    known_.erase(known);
 }
 
 void DropCollector::release_cgroup(uint64_t cgroup_id)

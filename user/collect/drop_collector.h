@@ -40,7 +40,7 @@ public:
     // Adds what came since the last read to the snapshot.
     Status read(Snapshot& snapshot);
 
-    // A removed cgroup, when its last figures have been reported.
+    // A removed cgroup, when its last figures have been reported. What has come since stays for the next read.
     void release_cgroup(uint64_t cgroup_id);
 
 private:

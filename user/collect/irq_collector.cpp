@@ -12,7 +12,6 @@
 #include <map>
 #include <string>
 #include <tuple>
-#include <type_traits>
 
 namespace vtrace {
 namespace {
@@ -124,26 +123,18 @@ Result<std::unique_ptr<IrqCollector>> IrqCollector::start(BpfObject& object,
 Status IrqCollector::map_all()
 {
     auto& maps = (*object_)->maps;
-    const auto map = [](auto& array, const bpf_map* of) -> Status {
-        auto mapped = std::remove_reference_t<decltype(array)>::map(bpf_map__fd(of),
-                                                                    bpf_map__max_entries(of));
-        if (!mapped)
-            return mapped.error();
-        array = std::move(*mapped);
-        return ok();
-    };
-    if (auto mapped = map(charges_, maps.irq_charges); !mapped)
+    if (auto mapped = map_all_of(charges_, maps.irq_charges); !mapped)
         return mapped;
     charges_before_.resize(charges_.values().size());
     if (config_.parts.soft) {
-        if (auto mapped = map(soft_, maps.softirq_cpus); !mapped)
+        if (auto mapped = map_all_of(soft_, maps.softirq_cpus); !mapped)
             return mapped;
         soft_before_.resize(cpus_);
     }
     if (config_.parts.hard) {
-        if (auto mapped = map(hard_cpus_, maps.hardirq_cpus); !mapped)
+        if (auto mapped = map_all_of(hard_cpus_, maps.hardirq_cpus); !mapped)
             return mapped;
-        if (auto mapped = map(hard_, maps.hardirqs); !mapped)
+        if (auto mapped = map_all_of(hard_, maps.hardirqs); !mapped)
             return mapped;
         hard_before_.resize(hard_.values().size());
     }

@@ -6,47 +6,18 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
-#include <filesystem>
+#include <iterator>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 namespace vtrace {
 namespace {
-
-namespace fs = std::filesystem;
 
 // Of what the path leads to; 0: there is nothing, or it may not be looked at.
 uint64_t inode_of(const std::string& path)
 {
     struct stat st = {};
     return ::stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
-}
-
-uint32_t namespace_at(const std::string& path)
-{
-    return static_cast<uint32_t>(inode_of(path));
-}
-
-// The names of a directory's entries that `wanted` takes.
-template <typename Wanted>
-std::vector<std::string> names_in(const std::string& directory, Wanted wanted)
-{
-    std::vector<std::string> names;
-    std::error_code error;
-    for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
-         entry.increment(error)) {
-        std::string name = entry->path().filename().string();
-        if (wanted(name))
-            names.push_back(std::move(name));
-    }
-    return names;
-}
-
-bool is_pid(const std::string& name)
-{
-    return std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // Of the line "HIERARCHY:CONTROLLERS:PATH"; nothing if the process has gone.
@@ -62,6 +33,13 @@ std::optional<std::string> cgroup_path(const std::string& process, int hierarchy
             return std::string(line.substr(second + 1));
     }
     return std::nullopt;
+}
+
+std::set<std::string> in_both(const std::set<std::string>& one, const std::set<std::string>& other)
+{
+    std::set<std::string> both;
+    std::ranges::set_intersection(one, other, std::inserter(both, both.end()));
+    return both;
 }
 
 } // namespace
@@ -80,47 +58,41 @@ std::string common_cgroup(std::string_view one, std::string_view other)
     return common;
 }
 
-NetNamespaces::NetNamespaces(CgroupHierarchy hierarchy, std::string proc, std::string named)
-    : hierarchy_(std::move(hierarchy)), proc_(std::move(proc)), named_(std::move(named))
+NetNamespaces::NetNamespaces(CgroupHierarchy hierarchy, NetNamespacePlaces places)
+    : hierarchy_(std::move(hierarchy)), places_(std::move(places))
 {
 }
 
-NetNamespaces::Facts NetNamespaces::read()
+NetNamespaces::Look NetNamespaces::read()
 {
     processes_.clear();
-    Facts facts;
-    std::map<uint32_t, std::string> paths; // of their cgroups
-    const uint32_t host = namespace_at(proc_ + "/1/ns/net");
+    Look look;
+    const auto host = static_cast<uint32_t>(inode_of(places_.proc + "/1/ns/net"));
     if (host != 0) {
-        facts[host] = {.inum = host, .host = true};
-        paths.emplace(host, "/");
+        look[host] = {.host = true, .cgroup = "/"};
         processes_[host] = 1;
     }
-    for (const std::string& pid : names_in(proc_, is_pid)) {
-        const std::string process = proc_ + "/" + pid;
-        const uint32_t inum = namespace_at(process + "/ns/net");
-        if (inum == 0 || inum == host)
+    for (const NetNamespacePath& at : net_namespace_paths(places_)) {
+        if (at.pid == 0) {
+            Seen& seen = look[at.inum];
+            (at.sandbox ? seen.sandboxes : seen.names).insert(at.name);
             continue;
-        const auto path = cgroup_path(process, hierarchy_.kernel_id);
+        }
+        if (at.inum == host)
+            continue;
+        const auto path =
+            cgroup_path(places_.proc + "/" + std::to_string(at.pid), hierarchy_.kernel_id);
         if (!path)
             continue;
-        facts.try_emplace(inum, NetNamespaceFact{.inum = inum});
-        std::from_chars(pid.data(), pid.data() + pid.size(), processes_[inum]);
-        const auto [at, is_new] = paths.try_emplace(inum, *path);
-        if (!is_new)
-            at->second = common_cgroup(at->second, *path);
+        processes_[at.inum] = at.pid;
+        std::string& cgroup = look[at.inum].cgroup;
+        cgroup = cgroup.empty() ? *path : common_cgroup(cgroup, *path);
     }
-    for (const auto& [inum, path] : paths)
-        facts[inum].cgroup_id = inode_of(hierarchy_.mount_point + path);
-    for (const std::string& name : names_in(named_, [](const std::string&) { return true; })) {
-        const uint32_t inum = namespace_at(named_ + "/" + name);
-        if (inum == 0)
-            continue;
-        NetNamespaceFact& fact = facts[inum];
-        fact.inum = inum;
-        fact.name = name;
+    for (auto& [inum, seen] : look) {
+        if (!seen.cgroup.empty())
+            seen.cgroup_id = inode_of(hierarchy_.mount_point + seen.cgroup);
     }
-    return facts;
+    return look;
 }
 
 void NetNamespaces::look()
@@ -128,13 +100,37 @@ void NetNamespaces::look()
     before_ = std::exchange(now_, read());
 }
 
+NetNamespaces::Seen NetNamespaces::agreed(const Seen& before, const Seen& now) const
+{
+    Seen both = now;
+    both.names = in_both(before.names, now.names);
+    both.sandboxes = in_both(before.sandboxes, now.sandboxes);
+    // With a name that it still has it is the same one, whether its processes come or go.
+    const bool same = !both.names.empty() || !both.sandboxes.empty();
+    if (before.cgroup == now.cgroup || (same && (before.cgroup.empty() || now.cgroup.empty())))
+        return both;
+    both.cgroup = common_cgroup(before.cgroup, now.cgroup);
+    both.cgroup_id = both.cgroup == "/" ? 0 : inode_of(hierarchy_.mount_point + both.cgroup);
+    return both;
+}
+
 std::vector<NetNamespaceFact> NetNamespaces::facts() const
 {
-    Facts all = now_;
-    all.insert(before_.begin(), before_.end());
+    Look all = now_;
+    for (const auto& [inum, before] : before_) {
+        const auto [at, is_new] = all.try_emplace(inum, before);
+        if (!is_new)
+            at->second = agreed(before, at->second);
+    }
     std::vector<NetNamespaceFact> facts;
-    for (auto& [inum, fact] : all)
-        facts.push_back(std::move(fact));
+    for (const auto& [inum, seen] : all) {
+        // Docker's own names are better than a number, and no more.
+        const auto& names = seen.names.empty() && seen.cgroup_id == 0 ? seen.sandboxes : seen.names;
+        facts.push_back({.inum = inum,
+                         .host = seen.host,
+                         .cgroup_id = seen.cgroup_id,
+                         .name = names.empty() ? "" : *names.begin()});
+    }
     return facts;
 }
 

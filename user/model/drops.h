@@ -31,7 +31,7 @@ struct NetNamespaceFact {
     uint32_t inum = 0;      // inode number of /proc/PID/ns/net
     bool host = false;      // the one of the first process
     uint64_t cgroup_id = 0; // of v2, the nearest that all its processes are in; 0: it has none
-    std::string name;       // in /run/netns, raw bytes; empty if it has none there
+    std::string name;       // in /run/netns, else Docker's of one without a cgroup; raw bytes
     bool operator==(const NetNamespaceFact&) const = default;
 };
 

@@ -19,11 +19,6 @@ namespace {
 constexpr size_t kEntities = 20;   // with a table of their own
 constexpr size_t kOperations = 20; // of one
 
-uint64_t rounded(double value)
-{
-    return static_cast<uint64_t>(std::llround(value));
-}
-
 std::string bytes_text(double bytes)
 {
     return format_bytes(bytes);
@@ -57,13 +52,12 @@ std::string quantile(const Histogram& histogram, double share)
 
 std::string summary(const Report& report, const Row& row)
 {
-    constexpr double kNsPerSecond = 1e9;
-    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const double seconds = seconds_of(report);
     const double count = value_of(row, "count");
-    std::string text = fmt::format(
-        "{}: {} requests ({} a second), {} ({}/s)", owner_name(row.entity),
-        format_count(static_cast<uint64_t>(count)), format_count(rounded(count / seconds)),
-        bytes_text(value_of(row, "bytes")), bytes_text(value_of(row, "bytes") / seconds));
+    std::string text = fmt::format("{}: {} requests ({} a second), {} ({}/s)",
+                                   owner_name(row.entity), format_count(whole_number(count)),
+                                   per_second(report, count), bytes_text(value_of(row, "bytes")),
+                                   bytes_text(value_of(row, "bytes") / seconds));
     if (value_of(row, "errors") != 0)
         text += fmt::format(", {} failed", value_of(row, "errors"));
     if (value_of(row, "requeued") != 0)
@@ -90,8 +84,7 @@ std::string line_of(const Row& row, size_t disk, size_t operation, const TextSty
     const Histogram& device = histogram_of(row, "device");
     return pad(shorten(printable(disk_of(row)), disk - 1, style.utf8), disk) +
            pad(shorten(row.entity.name, operation - 1, style.utf8), operation) +
-           fmt::format("{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}",
-                       format_count(static_cast<uint64_t>(value_of(row, "count"))),
+           fmt::format("{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}", format_count(count_of(row, "count")),
                        bytes_text(value_of(row, "bytes")), quantile(queue, 0.5),
                        quantile(queue, 0.99), quantile(device, 0.5), quantile(device, 0.99),
                        row.histogram.count() == 0 ? "-" : format_duration(row.histogram.max));
@@ -114,9 +107,9 @@ std::string sizes_text(const Row& row)
         if (!metric.name.starts_with(kPrefix) || metric.value == 0)
             continue;
         const double bytes = std::stod(metric.name.substr(kPrefix.size()));
-        const auto bar = rounded(metric.value / most * kBar);
+        const auto bar = whole_number(std::round(metric.value / most * kBar));
         text += fmt::format("{:>10} {:>8} {}\n", bytes_text(bytes),
-                            format_count(static_cast<uint64_t>(metric.value)),
+                            format_count(whole_number(metric.value)),
                             std::string(std::max<size_t>(bar, 1), '#'));
     }
     return text;
@@ -163,7 +156,7 @@ std::string limit_text(const Row& row)
         if (!limit)
             return;
         text += (text.empty() ? "" : ", ") +
-                (bytes ? bytes_text(*limit) : format_count(static_cast<uint64_t>(*limit))) +
+                (bytes ? bytes_text(*limit) : format_count(whole_number(*limit))) +
                 std::string(unit);
     };
     add("limit_read_bytes", "/s read", true);
@@ -204,12 +197,11 @@ std::string below(const Row& row, const TextStyle& style)
 
 std::string iotop_text(const Report& report, const TextStyle& style)
 {
-    constexpr double kNsPerSecond = 1e9;
     constexpr size_t kDisk = 9;
     constexpr size_t kFigures = 6UL * 7 + 8;
     if (report.rows.empty())
         return "no request completed\n" + open_requests_text(report, style);
-    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const double seconds = seconds_of(report);
     const size_t width = std::clamp<size_t>(style.width, 80, 120) - kDisk - kFigures;
     std::string text =
         paint(pad(heading(report.group), width) + pad("DISK", kDisk) +
@@ -224,7 +216,7 @@ std::string iotop_text(const Report& report, const TextStyle& style)
         text += pad(shorten(owner_name(row.entity), width - 1, style.utf8), width) +
                 pad(shorten(printable(disk_of(row)), kDisk - 1, style.utf8), kDisk) +
                 fmt::format("{:>7}{:>7}{:>8}{:>7}{:>7}{:>7.2f}{:>7}\n",
-                            format_count(rounded(value_of(row, "count") / seconds)),
+                            per_second(report, value_of(row, "count")),
                             bytes_text(value_of(row, "read_bytes") / seconds),
                             bytes_text(value_of(row, "write_bytes") / seconds),
                             quantile(row.histogram, 0.99), share("device_share"),

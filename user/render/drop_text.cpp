@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <string_view>
 
@@ -29,18 +28,6 @@ std::string told(const Row& row, std::string_view kind)
     return found == row.entity.labels.end() ? "" : printable(found->name);
 }
 
-uint64_t count_of(const Row& row)
-{
-    return static_cast<uint64_t>(value_of(row, "packets"));
-}
-
-std::string per_second(const Report& report, double packets)
-{
-    constexpr double kNsPerSecond = 1e9;
-    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
-    return format_count(static_cast<uint64_t>(std::llround(packets / seconds)));
-}
-
 bool with_states(const Report& report)
 {
     return report.tool == "tcpdrop";
@@ -49,9 +36,9 @@ bool with_states(const Report& report)
 std::string line_of(const Report& report, const Row& row)
 {
     const std::string reason = told(row, "reason");
-    const double packets = value_of(row, "packets");
-    return fmt::format("{:>7} {:>7} {:>6}  ", format_count(count_of(row)),
-                       per_second(report, packets), format_bytes(value_of(row, "bytes"))) +
+    return fmt::format("{:>7} {:>7} {:>6}  ", format_count(count_of(row, "packets")),
+                       per_second(report, value_of(row, "packets")),
+                       format_bytes(value_of(row, "bytes"))) +
            pad(told(row, "owner"), kOwner) + pad(told(row, "protocol"), kProtocol) +
            pad(told(row, "device"), kDevice) +
            (with_states(report) ? pad(told(row, "state"), kState) : "") +
@@ -60,18 +47,17 @@ std::string line_of(const Report& report, const Row& row)
 
 std::string block_of(const Report& report, const Row& row, const TextStyle& style)
 {
-    const uint64_t packets = count_of(row);
+    const uint64_t packets = count_of(row, "packets");
     std::string text = wrapped(
         fmt::format("{}: {} {} dropped, {} bytes", culprit_name(row.entity), format_count(packets),
                     packets == 1 ? "packet" : "packets", format_bytes(value_of(row, "bytes"))),
         style);
-    if (const double refused = value_of(row, "listen_drops"); refused > 0)
-        text += wrapped(
-            fmt::format("the kernel counts in its network namespace: {} refused by "
-                        "listeners, {} of them as the queue for accept() was full",
-                        format_count(static_cast<uint64_t>(refused)),
-                        format_count(static_cast<uint64_t>(value_of(row, "listen_overflows")))),
-            style);
+    if (const uint64_t refused = count_of(row, "listen_drops"); refused != 0)
+        text += wrapped(fmt::format("the kernel counts in its network namespace: {} refused by "
+                                    "listeners, {} of them as the queue for accept() was full",
+                                    format_count(refused),
+                                    format_count(count_of(row, "listen_overflows"))),
+                        style);
     if (row.rows.empty())
         return text;
     text += paint(fmt::format("{:>7} {:>7} {:>6}  ", "PACKETS", "/S", "BYTES") +

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <string_view>
 #include <utility>
@@ -47,13 +46,6 @@ Histogram histogram_of(const Row& row, std::string_view name)
     return found == row.histograms.end() ? Histogram{} : found->histogram;
 }
 
-std::string per_second(const Report& report, uint64_t count)
-{
-    constexpr double kNsPerSecond = 1e9;
-    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
-    return format_count(static_cast<uint64_t>(std::llround(static_cast<double>(count) / seconds)));
-}
-
 std::string kinds_table(const Report& report, const TextStyle& style)
 {
     constexpr size_t kFigures = 59;
@@ -67,8 +59,8 @@ std::string kinds_table(const Report& report, const TextStyle& style)
         const Histogram time = histogram_of(row, "time");
         text += name_column(name_of(row), kFigures, style) +
                 fmt::format("{:>8}{:>8}{:>9}{:>7}{:>9}{:>9}{:>9}\n", format_count(time.count()),
-                            hard ? format_count(static_cast<uint64_t>(value_of(row, "not_handled")))
-                                 : per_second(report, time.count()),
+                            hard ? format_count(count_of(row, "not_handled"))
+                                 : per_second(report, static_cast<double>(time.count())),
                             format_duration(time.sum), format_share(value_of(row, "cpus")),
                             format_duration(time.quantile(0.5)),
                             format_duration(time.quantile(0.99)), format_duration(time.max));
@@ -164,9 +156,9 @@ std::string payer_line(const std::string& name, double count, double ns, double 
 {
     constexpr size_t kFigures = 50;
     return name_column(name, kFigures, style) +
-           fmt::format("{:>8}{:>9}{:>8}{}{}\n", format_count(static_cast<uint64_t>(count)),
-                       format_duration(static_cast<uint64_t>(ns)),
-                       format_share(all == 0 ? 0 : ns / all), most.empty() ? "" : "  ", most);
+           fmt::format("{:>8}{:>9}{:>8}{}{}\n", format_count(whole_number(count)),
+                       format_duration(whole_number(ns)), format_share(all == 0 ? 0 : ns / all),
+                       most.empty() ? "" : "  ", most);
 }
 
 std::string payer_heading(std::string_view who, std::string_view most, const TextStyle& style)

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <string_view>
 #include <vector>
 
@@ -17,23 +16,16 @@ namespace vtrace {
 namespace {
 
 constexpr size_t kRowsOfOne = 20; // of one VM
-constexpr double kNsPerSecond = 1e9;
 
 std::string whole(double count)
 {
-    return format_count(static_cast<uint64_t>(count));
-}
-
-std::string per_second(const Report& report, double count)
-{
-    const double seconds = static_cast<double>(report.duration_ns) / kNsPerSecond;
-    return format_count(static_cast<uint64_t>(std::llround(count / std::max(seconds, 1e-9))));
+    return format_count(whole_number(count));
 }
 
 std::string time_of(const Row& row, std::string_view name)
 {
     const auto value = find_value(row, name);
-    return value ? format_duration(static_cast<uint64_t>(*value)) : "-";
+    return value ? format_duration(whole_number(*value)) : "-";
 }
 
 std::string_view label_of(const Row& row, std::string_view kind)
@@ -251,7 +243,7 @@ std::string kvmmem_text(const Report& report, const TextStyle& style)
         if (reclaimed != 0 || stalled != 0)
             text += wrapped(fmt::format("  of its cgroup: reclaimed {}, stalled {}",
                                         format_bytes(reclaimed),
-                                        format_duration(static_cast<uint64_t>(stalled))),
+                                        format_duration(whole_number(stalled))),
                             style);
     }
     if (report.rows_left_out != 0)
@@ -297,7 +289,7 @@ constexpr size_t kShareWidth = 7;
 // "iothread: 1 thread ran 12ms, waited 1ms"
 std::string role_line(const Row& row)
 {
-    const auto threads = static_cast<uint64_t>(value_of(row, "threads"));
+    const auto threads = count_of(row, "threads");
     return fmt::format("  {}: {} thread{}, ran {}, waited {}", printable(row.entity.name), threads,
                        threads == 1 ? "" : "s", time_of(row, "ran"), time_of(row, "waited"));
 }
@@ -331,7 +323,7 @@ std::string vcpu_text(const Report& report, const TextStyle& style)
     const size_t width = name_width(style, std::size(kVcpuColumns) * kShareWidth);
     std::string text;
     for (const Row& row : report.rows) {
-        const auto vcpus = static_cast<uint64_t>(value_of(row, "vcpus"));
+        const auto vcpus = count_of(row, "vcpus");
         text +=
             (text.empty() ? "" : "\n") +
             wrapped(fmt::format("{}: {} vCPU{}", label(row.entity), vcpus, vcpus == 1 ? "" : "s"),
@@ -373,7 +365,7 @@ std::string evidence(const Row& row, const TextStyle& style)
         const double count = value_of(row, std::string(cause.metric) + "_count");
         if (ns != 0 && count != 0)
             found.emplace_back(ns, fmt::format("{} {} of {}", whole(count), cause.events,
-                                               format_duration(static_cast<uint64_t>(ns / count))));
+                                               format_duration(whole_number(ns / count))));
     }
     std::ranges::stable_sort(found, std::greater{}, &std::pair<double, std::string>::first);
     std::string text;

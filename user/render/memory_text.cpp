@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <string_view>
 
@@ -28,7 +27,7 @@ std::string several(uint64_t count, std::string_view what)
 std::optional<uint64_t> told(const Row& row, std::string_view name)
 {
     const auto value = find_value(row, name);
-    return value ? std::optional(static_cast<uint64_t>(*value)) : std::nullopt;
+    return value ? std::optional(whole_number(*value)) : std::nullopt;
 }
 
 MemoryCounts counts_of(const Row& row)
@@ -42,22 +41,16 @@ MemoryCounts counts_of(const Row& row)
             .oom_kills = told(row, "oom_kills").value_or(0)};
 }
 
-std::string per_second(const Report& report, uint64_t count)
-{
-    constexpr double kNsPerSecond = 1e9;
-    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
-    return format_count(static_cast<uint64_t>(std::llround(static_cast<double>(count) / seconds)));
-}
-
 std::string line_of(const Report& report, const Row& row)
 {
     const Histogram& time = row.histogram;
     const auto pages = told(row, "pages");
     return pad(row.entity.name, kKind) +
            fmt::format("{:>8}{:>8}{:>8}{:>9}{:>9}{:>9}{:>9}\n", format_count(time.count()),
-                       per_second(report, time.count()), pages ? format_count(*pages) : "-",
-                       format_duration(time.sum), format_duration(time.quantile(0.5)),
-                       format_duration(time.quantile(0.99)), format_duration(time.max));
+                       per_second(report, static_cast<double>(time.count())),
+                       pages ? format_count(*pages) : "-", format_duration(time.sum),
+                       format_duration(time.quantile(0.5)), format_duration(time.quantile(0.99)),
+                       format_duration(time.max));
 }
 
 std::string block_of(const Report& report, const Row& row, const TextStyle& style)

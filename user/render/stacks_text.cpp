@@ -21,7 +21,7 @@ constexpr size_t kReasons = 2; // of a row: from here on
 
 uint64_t ns_of(const Metric& metric)
 {
-    return static_cast<uint64_t>(metric.value);
+    return whole_number(metric.value);
 }
 
 // The largest ones, as many as fit.

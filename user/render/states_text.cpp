@@ -95,14 +95,14 @@ bool has_rest(const std::vector<Row>& rows, const std::vector<Column>& columns)
 
 // Tenths of a percent that sum to 1000: each is rounded down, and what that loses goes to those that
 // lost most.
-std::vector<int> tenths(const std::vector<double>& shares)
+std::vector<uint64_t> tenths(const std::vector<double>& shares)
 {
-    std::vector<int> rounded;
+    std::vector<uint64_t> rounded;
     std::vector<std::pair<double, size_t>> lost;
-    int sum = 0;
+    uint64_t sum = 0;
     for (size_t i = 0; i < shares.size(); i++) {
         const double exact = 1000 * shares[i];
-        rounded.push_back(static_cast<int>(std::floor(exact)));
+        rounded.push_back(whole_number(exact));
         lost.emplace_back(exact - std::floor(exact), i);
         sum += rounded.back();
     }
@@ -112,11 +112,11 @@ std::vector<int> tenths(const std::vector<double>& shares)
     return rounded;
 }
 
-std::string cell(int tenth)
+std::string cell(uint64_t tenth)
 {
     if (tenth == 0)
         return fmt::format("{:>{}}", "-", kColumnWidth);
-    return fmt::format("{:>{}.1f}", tenth / 10.0, kColumnWidth);
+    return fmt::format("{:>{}.1f}", static_cast<double>(tenth) / 10, kColumnWidth);
 }
 
 std::string line(const Row& row, const std::string& name, const std::vector<Column>& columns,
@@ -126,8 +126,7 @@ std::string line(const Row& row, const std::string& name, const std::vector<Colu
     const bool is_thread = row.entity.kind == "thread";
     text += is_thread ? std::string(kThreadsWidth, ' ')
                       : fmt::format("{:>{}.0f}", value_of(row, "threads"), kThreadsWidth);
-    text +=
-        fmt::format("{:>7}", format_duration(static_cast<uint64_t>(value_of(row, "thread_time"))));
+    text += fmt::format("{:>7}", format_duration(count_of(row, "thread_time")));
     std::vector<double> shares;
     double left = 1;
     for (const Column& column : columns) {
@@ -136,7 +135,7 @@ std::string line(const Row& row, const std::string& name, const std::vector<Colu
     }
     if (rest)
         shares.push_back(std::max(left, 0.0));
-    for (const int tenth : tenths(shares))
+    for (const uint64_t tenth : tenths(shares))
         text += cell(tenth);
     return text + "\n";
 }
@@ -155,7 +154,7 @@ std::string sum_line(const Report& report)
     std::string text =
         fmt::format("Percent of thread time; each line sums to 100 %. Measured: {:.2f} % of {}\n"
                     "({:.0f} threads at the end, {} each, less before birth or after death).\n",
-                    100 * share, format_duration(static_cast<uint64_t>(time)), threads,
+                    100 * share, format_duration(whole_number(time)), threads,
                     format_duration(report.duration_ns));
     constexpr double kTolerance = 0.005;
     if (std::abs(share - 1) > kTolerance)

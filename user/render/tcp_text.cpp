@@ -26,11 +26,6 @@ struct Table {
     std::string (*below)(const Row& peer) = nullptr; // lines under it
 };
 
-uint64_t count_of(const Row& row, std::string_view name)
-{
-    return static_cast<uint64_t>(value_of(row, name));
-}
-
 const Histogram& histogram_named(const Row& row, std::string_view name)
 {
     static const Histogram none;

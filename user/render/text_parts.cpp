@@ -5,6 +5,7 @@
 #include "render/units.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace vtrace {
 
@@ -36,6 +37,22 @@ std::optional<double> find_value(const Row& row, std::string_view name)
 double value_of(const Row& row, std::string_view name)
 {
     return find_value(row, name).value_or(0);
+}
+
+uint64_t count_of(const Row& row, std::string_view name)
+{
+    return whole_number(value_of(row, name));
+}
+
+double seconds_of(const Report& report)
+{
+    constexpr double kNsPerSecond = 1e9;
+    return std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+}
+
+std::string per_second(const Report& report, double count)
+{
+    return format_count(whole_number(std::round(count / seconds_of(report))));
 }
 
 // text and a newline; in lines of at most the style's width, cut at spaces where there are some.

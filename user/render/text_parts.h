@@ -28,6 +28,14 @@ std::optional<double> find_value(const Row& row, std::string_view name);
 // … and 0 if it has not.
 double value_of(const Row& row, std::string_view name);
 
+// The same as a count or a time.
+uint64_t count_of(const Row& row, std::string_view name);
+
+// How long the report's window was, in seconds; never 0.
+double seconds_of(const Report& report);
+// So many in the window, as so many a second.
+std::string per_second(const Report& report, double count);
+
 // text and a newline; in lines of at most the style's width, cut at spaces where there are some, all of them
 // indented as the first.
 std::string wrapped(std::string_view text, const TextStyle& style);

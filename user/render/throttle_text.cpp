@@ -17,11 +17,6 @@ namespace {
 
 constexpr size_t kFigures = 61; // columns right of the name
 
-uint64_t count_of(const Row& row, std::string_view name)
-{
-    return static_cast<uint64_t>(value_of(row, name));
-}
-
 std::string name_column(const std::string& name, const TextStyle& style)
 {
     const size_t width = std::clamp<size_t>(style.width, 72, 160) - kFigures;
