@@ -261,8 +261,6 @@ static __always_inline __u32 hop_slot(struct vt_netq_hop_key *key, struct net_de
     return last->slot;
 }
 
-#define VT_POINT_MASK 7ULL
-
 static __always_inline int pass(struct sk_buff *skb, struct net_device *device, __u32 point)
 {
     struct vt_netq_hop_key key = {.to = number_of(device), .to_point = point};
@@ -273,12 +271,12 @@ static __always_inline int pass(struct sk_buff *skb, struct net_device *device, 
 
     if (!packet)
         return 0;
-    before = packet->skb & VT_POINT_MASK;
+    before = packet->point;
     /*
      * What a socket has received is let go without a word, and its struct sk_buff is used again. The kernel notes in
      * each, and in its clones, what it came in by (skb_iif), and forgets that as it gives it to another namespace.
      */
-    if ((packet->skb & ~VT_POINT_MASK) == (__u64)skb &&
+    if (packet->skb == (__u64)skb &&
         (before == VT_NETQ_SENT || (skb->skb_iif && packet->device >> 32 == key.to >> 32))) {
         key.from = packet->device;
         key.from_point = before;
@@ -286,7 +284,8 @@ static __always_inline int pass(struct sk_buff *skb, struct net_device *device, 
     }
     packet->time = now;
     packet->device = key.to;
-    packet->skb = (__u64)skb | point;
+    packet->skb = (__u64)skb;
+    packet->point = point;
     if ((__s64)ns < 0) {
         __sync_fetch_and_add(&netq_clock_anomaly, 1);
         ns = 0;
@@ -316,14 +315,12 @@ static __always_inline int ends(struct sk_buff *skb, bool sent)
     __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS);
     struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
     struct vt_netq_device *own;
-    __u32 point;
     __u64 now;
 
-    if (!packet || (packet->skb & ~VT_POINT_MASK) != (__u64)skb)
+    if (!packet || packet->skb != (__u64)skb)
         return 0;
-    point = packet->skb & VT_POINT_MASK;
     packet->skb = 0;
-    if (!sent || point != VT_NETQ_SENT)
+    if (!sent || packet->point != VT_NETQ_SENT)
         return 0;
     own = own_device(NULL, packet->device);
     if (!own)

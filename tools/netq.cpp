@@ -61,12 +61,17 @@ public:
                                                                : "if" + std::to_string(id.ifindex);
     }
 
-    // "host", its name in /run/netns, or its number.
+    // Whose it is: "host", an entity's name, its own in /run/netns, or its number.
     [[nodiscard]] std::string netns(uint32_t inum) const
     {
         const NetNamespaceFact* fact = find_namespace(snapshot_.netq.namespaces, inum);
         if (inum == 0 || (fact != nullptr && fact->host))
             return "host";
+        if (fact != nullptr && fact->cgroup_id != 0) {
+            const Entity entity = entities_.owner(fact->cgroup_id, 0, kind_);
+            if (entity.kind == kind_)
+                return entity.name;
+        }
         return fact != nullptr && !fact->name.empty() ? fact->name
                                                       : "netns:" + std::to_string(inum);
     }

@@ -8,11 +8,11 @@
 #include <linux/types.h>
 
 #define VT_NETQ_QUEUED_BITS 15  /* packets in queues: 512 KB */
-#define VT_NETQ_PACKETS_BITS 12 /* packets on their way: 96 KB, which stay in the caches */
+#define VT_NETQ_PACKETS_BITS 12 /* packets on their way: 128 KB, which stay in the caches */
 #define VT_NETQ_CACHE 256
 #define VT_NETQ_NAME_LEN 16 /* IFNAMSIZ */
 
-/* Where a packet was seen. In the lowest bits of struct vt_netq_packet, hence at most 7. */
+/* Where a packet was seen. */
 enum vt_netq_point {
     VT_NETQ_NEW = 0,      /* nowhere before */
     VT_NETQ_SENT = 1,     /* its device's driver was given it */
@@ -29,9 +29,11 @@ struct vt_netq_queued {
 };
 
 struct vt_netq_packet {
-    __u64 skb; /* and an enum vt_netq_point in the lowest bits */
+    __u64 skb;
     __u64 time;
     __u64 device; /* as in struct vt_netq_device */
+    __u32 point;  /* enum vt_netq_point */
+    __u32 zero;
 };
 
 /* A device on one CPU. The first slots are of devices that found none, one for each CPU. */

@@ -630,6 +630,88 @@ Snapshot drop_snapshot()
     return snapshot;
 }
 
+Snapshot netq_snapshot()
+{
+    constexpr uint64_t kUs = 1'000;
+    constexpr uint64_t kMs = 1'000'000;
+    constexpr uint32_t kHostNet = 4'026'531'840;
+    constexpr uint32_t kWebNet = kHostNet + 1;
+    constexpr uint32_t kRouter = kHostNet + 2;
+    constexpr uint32_t kVmm = 900;
+    using Where = NetPoint::Where;
+    Snapshot snapshot = with_containers("v2");
+    snapshot.entities.push_back(
+        {.cgroup_id = 44, .kind = "vm", .name = "vm-9", .source = "process", .vm = 7, .pid = kVmm});
+    NetqSnapshot& netq = snapshot.netq;
+    netq.namespaces = {{.inum = kHostNet, .host = true, .cgroup_id = 1},
+                       {.inum = kWebNet, .cgroup_id = 43},
+                       {.inum = kRouter, .name = "router\x1b"}};
+    const NetDeviceId inside{.netns = kWebNet, .ifindex = 2};
+    const NetDeviceId outside{.netns = kHostNet, .ifindex = 7};
+    const NetDeviceId bridge{.netns = kHostNet, .ifindex = 3};
+    const NetDeviceId card{.netns = kHostNet, .ifindex = 2};
+    const NetDeviceId tap{.netns = kHostNet, .ifindex = 9};
+    const NetDeviceId router{.netns = kRouter, .ifindex = 4};
+    const NetCounts sent{.rx_packets = 4'000,
+                         .rx_bytes = 264'000,
+                         .tx_packets = 5'000,
+                         .tx_bytes = 6'000'000,
+                         .tx_lost = 12};
+    const NetCounts received{
+        .rx_packets = 5'000, .rx_bytes = 6'000'000, .tx_packets = 4'000, .tx_bytes = 264'000};
+    netq.devices = {
+        {.polls = 900, .exhausted = 31, .late = histogram({{20 * kUs, 890}, {4 * kMs, 10}})},
+        {.id = card,
+         .name = "eth0",
+         .queue = "fq_codel",
+         .counts = sent,
+         .polls = 4'000,
+         .wait = histogram({{30 * kUs, 40}}),
+         .sent = histogram({{60 * kUs, 4'990}, {900 * kUs, 10}}),
+         .late = histogram({{3 * kUs, 4'000}})},
+        {.id = bridge, .name = "br0", .kind = "bridge", .queue = "noqueue", .counts = NetCounts{}},
+        {.id = outside,
+         .name = "vethab12",
+         .kind = "veth",
+         .queue = "noqueue",
+         .peer = inside,
+         .counts = received},
+        {.id = tap,
+         .name = "tap0",
+         .kind = "tun",
+         .queue = "fq_codel",
+         .holder_pid = kVmm,
+         .holder_cgroup = 44,
+         .counts = NetCounts{.rx_packets = 100, .rx_bytes = 6'400, .tx_packets = 90, .tx_lost = 5},
+         .sent = histogram({{250 * kUs, 90}})},
+        {.id = inside,
+         .name = "eth0",
+         .kind = "veth",
+         .queue = "tbf",
+         .peer = outside,
+         .counts = sent,
+         .not_timed = 4,
+         .wait = histogram({{25 * kMs, 4'900}, {250 * kMs, 100}})},
+        {.id = router, .name = "wg0\x1b[31m", .not_timed = 1}};
+    const auto hop = [&](NetPoint from, NetPoint to, const char* name, uint64_t ns,
+                         uint64_t count) {
+        netq.hops.push_back(
+            {.from = from, .to = to, .name = name, .time = histogram({{ns, count}})});
+    };
+    hop({}, {inside, Where::kSent}, "eth0", 0, 5'000);
+    hop({inside, Where::kSent}, {outside, Where::kReceived}, "vethab12", 2 * kUs, 5'000);
+    hop({outside, Where::kReceived}, {card, Where::kSent}, "eth0", 4 * kUs, 4'988);
+    hop({}, {card, Where::kReceived}, "eth0", 0, 4'100);
+    hop({card, Where::kReceived}, {outside, Where::kSent}, "vethab12", 3 * kUs, 4'000);
+    hop({card, Where::kReceived}, {tap, Where::kSent}, "tap0", 5 * kUs, 90);
+    hop({outside, Where::kSent}, {inside, Where::kReceived}, "eth0", 1 * kUs, 4'000);
+    hop({}, {tap, Where::kReceived}, "tap0", 0, 100);
+    hop({tap, Where::kReceived}, {{.netns = kRouter, .ifindex = 8}, Where::kSent}, "", kUs, 1);
+    // Round and round: a path ends where it has been before.
+    hop({{.netns = kRouter, .ifindex = 8}, Where::kSent}, {tap, Where::kReceived}, "tap0", kUs, 1);
+    return snapshot;
+}
+
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
     return {{"host", host_snapshot()},

@@ -63,6 +63,8 @@ Snapshot irq_snapshot();
 // Of containers: db (42) has a socket that is full, web (43) lost packets by its network namespace, batch (44) sends
 // faster than its device; and there are a namespace that only has a name, one that has nothing, and the host's.
 Snapshot drop_snapshot();
+// A container behind a veth and a bridge, a VM's tap, the host's card, a namespace by name.
+Snapshot netq_snapshot();
 
 // The kind and the name of each: "container db".
 std::vector<std::string> names_of(const std::vector<Row>& rows);

@@ -151,6 +151,7 @@ TEST(Snapshot, LoadsWhatItSaved)
     snapshots.emplace_back("tcp", test::tcp_snapshot());
     snapshots.emplace_back("irq", test::irq_snapshot());
     snapshots.emplace_back("drops", test::drop_snapshot());
+    snapshots.emplace_back("netq", test::netq_snapshot());
     for (const auto& [name, snapshot] : snapshots) {
         const std::string saved = save_snapshot(snapshot);
         const auto loaded = load_snapshot(saved);
@@ -170,6 +171,7 @@ TEST(Snapshot, SeedsOfTheFuzzerAreSnapshots)
     snapshots.emplace_back("tcp", test::tcp_snapshot());
     snapshots.emplace_back("irq", test::irq_snapshot());
     snapshots.emplace_back("drops", test::drop_snapshot());
+    snapshots.emplace_back("netq", test::netq_snapshot());
     for (const auto& [name, snapshot] : snapshots)
         test::expect_golden("../../fuzz/corpus/snapshot/" + name, save_snapshot(snapshot));
 }
@@ -552,6 +554,47 @@ TEST(Snapshot, RefusesDamagedDrops)
     for (const char* key : {"drops", "listeners", "namespaces", "other"}) {
         json without = good;
         without.at("drops").erase(key);
+        EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
+    }
+}
+
+TEST(Snapshot, RefusesDamagedNetq)
+{
+    const json good = json::parse(save_snapshot(test::netq_snapshot()));
+    const uint64_t too_large = uint64_t{UINT32_MAX} + 1;
+    const std::pair<const char*, json> changes[] = {
+        {"/netq/devices", 1},
+        {"/netq/devices/0/0/0", too_large},
+        {"/netq/devices/0/0/1", -1},
+        {"/netq/devices/0/1", nullptr},
+        {"/netq/devices/0/2", 7},
+        {"/netq/devices/0/3", 7},
+        {"/netq/devices/0/4", nullptr},
+        {"/netq/devices/0/5", too_large},
+        {"/netq/devices/0/6", -1},
+        {"/netq/devices/1/7/5", -1},
+        {"/netq/devices/1/7", "none"},
+        {"/netq/devices/0/8", -1},
+        {"/netq/devices/0/9", 0.5},
+        {"/netq/devices/0/10", nullptr},
+        {"/netq/devices/0/11", 1},
+        {"/netq/devices/0/12", nullptr},
+        {"/netq/devices/0/13", nullptr},
+        {"/netq/devices/0/14", nullptr},
+        {"/netq/hops/0/0/1", 3},
+        {"/netq/hops/0/1/0/0", too_large},
+        {"/netq/hops/0/2", 5},
+        {"/netq/hops/0/3", 5},
+        {"/netq/namespaces/0/1", 1},
+    };
+    for (const auto& [where, value] : changes) {
+        json changed = good;
+        changed.at(json::json_pointer(where)) = value;
+        EXPECT_FALSE(load_snapshot(changed.dump())) << where << " = " << value.dump();
+    }
+    for (const char* key : {"devices", "hops", "namespaces"}) {
+        json without = good;
+        without.at("netq").erase(key);
         EXPECT_FALSE(load_snapshot(without.dump())) << "without " << key;
     }
 }

@@ -145,17 +145,11 @@ Result<std::unique_ptr<NetqCollector>> NetqCollector::start(BpfObject& object,
 Status NetqCollector::map_all()
 {
     auto& maps = (*object_)->maps;
-    auto devices = MappedArray<vt_netq_device>::map(bpf_map__fd(maps.netq_devices),
-                                                    bpf_map__max_entries(maps.netq_devices));
-    if (!devices)
-        return devices.error();
-    devices_ = std::move(*devices);
+    if (auto mapped = map_all_of(devices_, maps.netq_devices); !mapped)
+        return mapped;
     device_before_.resize(devices_.values().size());
-    auto hops = MappedArray<vt_netq_hop>::map(bpf_map__fd(maps.netq_hops),
-                                              bpf_map__max_entries(maps.netq_hops));
-    if (!hops)
-        return hops.error();
-    hops_ = std::move(*hops);
+    if (auto mapped = map_all_of(hops_, maps.netq_hops); !mapped)
+        return mapped;
     hop_before_.resize(hops_.values().size());
     const auto hand_out = [&](const bpf_map* queue, size_t slots) -> Status {
         for (uint32_t slot = cpus_; slot < slots; slot++) {

@@ -2,12 +2,13 @@
 #include "entity/net_namespaces.h"
 
 #include "base/files.h"
+#include "base/numbers.h"
+#include "entity/process_cgroup.h"
 
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <iterator>
-#include <optional>
 #include <utility>
 
 namespace vtrace {
@@ -20,19 +21,14 @@ uint64_t inode_of(const std::string& path)
     return ::stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
 }
 
-// Of the line "HIERARCHY:CONTROLLERS:PATH"; nothing if the process has gone.
-std::optional<std::string> cgroup_path(const std::string& process, int hierarchy)
+// A process in the host's namespace: the first one, or where that may not be looked at the father of the kernel's
+// threads, which stay in it. 0: none is known.
+uint32_t in_hosts(const std::string& proc)
 {
-    const auto text = read_file(process + "/cgroup");
-    if (!text)
-        return std::nullopt;
-    for (const std::string_view line : split(*text, '\n')) {
-        const size_t first = line.find(':');
-        const size_t second = line.find(':', first + 1);
-        if (second != std::string_view::npos && line.substr(0, first) == std::to_string(hierarchy))
-            return std::string(line.substr(second + 1));
-    }
-    return std::nullopt;
+    if (inode_of(proc + "/1/ns/net") != 0)
+        return 1;
+    const auto comm = read_file(proc + "/2/comm");
+    return comm && trimmed(*comm) == "kthreadd" ? 2 : 0;
 }
 
 std::set<std::string> in_both(const std::set<std::string>& one, const std::set<std::string>& other)
@@ -67,10 +63,12 @@ NetNamespaces::Look NetNamespaces::read()
 {
     processes_.clear();
     Look look;
-    const auto host = static_cast<uint32_t>(inode_of(places_.proc + "/1/ns/net"));
+    const uint32_t known = in_hosts(places_.proc);
+    const auto host =
+        static_cast<uint32_t>(inode_of(places_.proc + "/" + std::to_string(known) + "/ns/net"));
     if (host != 0) {
         look[host] = {.host = true, .cgroup = "/"};
-        processes_[host] = 1;
+        processes_[host] = known;
     }
     for (const NetNamespacePath& at : net_namespace_paths(places_)) {
         if (at.pid == 0) {
@@ -81,7 +79,7 @@ NetNamespaces::Look NetNamespaces::read()
         if (at.inum == host)
             continue;
         const auto path =
-            cgroup_path(places_.proc + "/" + std::to_string(at.pid), hierarchy_.kernel_id);
+            process_cgroup(places_.proc + "/" + std::to_string(at.pid), hierarchy_.kernel_id);
         if (!path)
             continue;
         processes_[at.inum] = at.pid;

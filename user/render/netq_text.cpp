@@ -38,16 +38,22 @@ std::string name_column(const std::string& name, size_t figures, const TextStyle
     return pad(shorten(name, width - 1, style.utf8), width);
 }
 
-// "eth0", and whose namespace it is in where that is not the entity's own.
-std::string device_name(const Row& entity, const Row& part)
+// The network namespace that the entity itself is in: that of a device that it has not by a veth's other end.
+std::string home_of(const Row& row)
 {
-    std::string name =
+    const auto own = std::ranges::find_if(row.rows, [](const Row& part) {
+        return part.entity.kind == "device" && told(part, "owner") != "peer";
+    });
+    return own == row.rows.end() ? "" : told(*own, "netns");
+}
+
+// "eth0", and whose namespace it is in where that is not the entity's own.
+std::string device_name(const std::string& home, const Row& part)
+{
+    const std::string name =
         part.entity.kind == "hop" ? told(part, "device") : printable(part.entity.name);
     const std::string netns = told(part, "netns");
-    const bool host = entity.entity.kind == "host";
-    if ((netns == "host") != host)
-        name += " (" + netns + ")";
-    return name;
+    return netns == home ? name : name + " (" + netns + ")";
 }
 
 std::string devices_table(const Report& report, const Row& row,
@@ -62,7 +68,7 @@ std::string devices_table(const Report& report, const Row& row,
                              kBold, style);
     const auto rate = [&](const Row& device, std::string_view name) {
         const auto value = find_value(device, name);
-        return value ? format_count(clamped(std::round(*value / seconds))) : "-";
+        return value ? per_second(report, *value) : "-";
     };
     const auto bytes = [&](const Row& device, std::string_view name) {
         const auto value = find_value(device, name);
@@ -70,11 +76,12 @@ std::string devices_table(const Report& report, const Row& row,
     };
     const auto lost = [&](const Row& device, std::string_view name) {
         const auto value = find_value(device, name);
-        return value ? format_count(clamped(*value)) : "-";
+        return value ? format_count(whole_number(*value)) : "-";
     };
+    const std::string home = home_of(row);
     for (const Row* device : devices) {
         const std::string type = told(*device, "type");
-        text += name_column(device_name(row, *device), kFigures, style) +
+        text += name_column(device_name(home, *device), kFigures, style) +
                 pad(shorten(type.empty() ? "-" : type, 9, style.utf8), 10) +
                 fmt::format("{:>8}{:>8}{:>6}{:>8}{:>8}{:>6}\n", rate(*device, "rx_packets"),
                             bytes(*device, "rx_bytes"), lost(*device, "rx_lost"),
@@ -107,10 +114,11 @@ std::string times_heading(std::string_view name, std::string_view count, const T
 std::string waits_table(const Row& row, const std::vector<const Row*>& devices,
                         const TextStyle& style)
 {
+    const std::string home = home_of(row);
     std::string lines;
     std::string remarks;
     for (const Row* device : devices) {
-        const std::string name = device_name(row, *device);
+        const std::string name = device_name(home, *device);
         const std::string qdisc = told(*device, "qdisc");
         const auto add = [&](const std::string& what, std::string_view histogram) {
             const Histogram time = histogram_of(*device, histogram);
@@ -123,13 +131,13 @@ std::string waits_table(const Row& row, const std::vector<const Row*>& devices,
         if (const double cut = value_of(*device, "not_timed"); cut > 0)
             remarks += wrapped(fmt::format("{}: {} packets left its queue that were not seen to "
                                            "come into it: cut up in it, or there before",
-                                           name, format_count(clamped(cut))),
+                                           name, format_count(whole_number(cut))),
                                style);
         if (const double full = value_of(*device, "polls_exhausted"); full > 0)
             remarks += wrapped(fmt::format("{}: {} of {} polls took all of their budget: more "
                                            "packets were waiting",
-                                           name, format_count(clamped(full)),
-                                           format_count(clamped(value_of(*device, "polls")))),
+                                           name, format_count(whole_number(full)),
+                                           format_count(whole_number(value_of(*device, "polls")))),
                                style);
     }
     return (lines.empty() ? "" : times_heading("WAIT IN", "COUNT", style) + lines) + remarks;
@@ -140,17 +148,19 @@ std::string paths_table(const Row& row, const std::vector<const Row*>& hops, con
     constexpr uint64_t kDeepest = 16;
     if (hops.empty())
         return "";
+    const std::string home = home_of(row);
     std::string text = times_heading("PATH", "PACKETS", style);
     for (size_t i = 0; i < std::min(hops.size(), kSteps); i++) {
         const Row& hop = *hops[i];
         const uint64_t depth = whole_number(told(hop, "depth")).value_or(0);
         const bool sent = hop.entity.name.starts_with("sent");
-        text += times_line(std::string(2 * std::min(depth, kDeepest), ' ') + device_name(row, hop) +
-                               (sent ? " sends" : " receives"),
-                           clamped(value_of(hop, "packets")), histogram_of(hop, "time"), style);
+        text +=
+            times_line(std::string(2 * std::min(depth, kDeepest), ' ') + device_name(home, hop) +
+                           (sent ? " sends" : " receives"),
+                       whole_number(value_of(hop, "packets")), histogram_of(hop, "time"), style);
     }
     const size_t left_out = hops.size() - std::min(hops.size(), kSteps);
-    const uint64_t more = left_out + clamped(value_of(row, "hops_left_out"));
+    const uint64_t more = left_out + whole_number(value_of(row, "hops_left_out"));
     return more == 0 ? text : text + fmt::format("({} more)\n", more);
 }
 

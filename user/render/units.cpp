@@ -125,12 +125,4 @@ std::string format_share(double share)
     return fmt::format("{:.1f}%", 100 * share);
 }
 
-uint64_t clamped(double value)
-{
-    constexpr double kTooLarge = 18446744073709551616.0; // 2^64
-    if (!(value > 0))
-        return 0;
-    return value >= kTooLarge ? UINT64_MAX : static_cast<uint64_t>(std::round(value));
-}
-
 } // namespace vtrace

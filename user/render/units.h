@@ -26,9 +26,6 @@ std::string format_time(int64_t ns_since_1970);
 // Local time of day with milliseconds, for people.
 std::string format_clock(int64_t ns_since_1970);
 
-// The nearest whole number that there is: 0 of what is negative or no number.
-uint64_t clamped(double value);
-
 // 0.25 is 25.0%; what is there, but less than would show, is <0.1%.
 std::string format_share(double share);
 
