@@ -4,6 +4,9 @@
  *
  * The kernel counts bytes, segments and round trips in each socket by itself: they are read when a session begins
  * and ends, and by an iterator at each report. Only round trips take a program on each segment received.
+ *
+ * Fields are loaded directly where the kernel tells what a pointer is to (tp_btf): a helper for each takes longer than
+ * all else but the maps.
  */
 #include "common/cgroup.bpf.h"
 #include "common/hist_add.bpf.h"
@@ -51,6 +54,14 @@ struct {
     __type(key, __u64); /* struct sock * */
     __type(value, struct vt_tcp_socket);
 } tcp_sockets SEC(".maps");
+
+/* Before tcp_sockets, the lookup in which takes longer than all else that is done for a segment: vt_tcp_near(). */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32); /* vt_tcp_near_place() */
+    __type(value, __u64);
+} tcp_near SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -121,47 +132,26 @@ struct {
 
 /* ---- whose, and with whom ---- */
 
-/* What all forms of sockets begin with, read at once. */
-struct socket_view {
-    __u64 words[16];
-};
-
-static __always_inline void view_socket(struct socket_view *view, struct sock *sk)
-{
-    __u32 size = bpf_core_type_size(struct sock_common);
-
-    if (size > sizeof(*view))
-        size = sizeof(*view);
-    bpf_probe_read_kernel(view, size, sk);
-}
-
-#define VIEW(to, view, type, field)                                                                \
-    __builtin_memcpy(to, (void *)(view) + bpf_core_field_offset(type, field), sizeof(*(to)))
-
-static __always_inline void view_v4(struct vt_address *to, __u32 v4)
+static __always_inline void put_v4(struct vt_address *to, __u32 v4)
 {
     to->half[0] = 0;
     to->half[1] =
         (__u64)v4 << 32 | 0xffff0000; /* ::ffff:a.b.c.d, as a little-endian CPU reads it */
 }
 
-static __always_inline void view_addresses(struct socket_view *view, struct vt_address *remote,
+/* Of any form of a socket: all begin with these. */
+static __always_inline void load_addresses(struct sock_common *sk, struct vt_address *remote,
                                            struct vt_address *local)
 {
-    __u16 family;
-    __u32 v4;
+    struct sock_common___with_ipv6 *with_ipv6 = (void *)sk;
 
-    VIEW(&family, view, struct sock_common, skc_family);
-    if (family == TCP_AF_INET6 &&
-        bpf_core_field_exists(struct sock_common___with_ipv6, skc_v6_daddr)) {
-        VIEW(remote, view, struct sock_common___with_ipv6, skc_v6_daddr);
-        VIEW(local, view, struct sock_common___with_ipv6, skc_v6_rcv_saddr);
+    if (sk->skc_family == TCP_AF_INET6 && bpf_core_field_exists(with_ipv6->skc_v6_daddr)) {
+        __builtin_memcpy(remote, &with_ipv6->skc_v6_daddr, sizeof(*remote));
+        __builtin_memcpy(local, &with_ipv6->skc_v6_rcv_saddr, sizeof(*local));
         return;
     }
-    VIEW(&v4, view, struct sock_common, skc_daddr);
-    view_v4(remote, v4);
-    VIEW(&v4, view, struct sock_common, skc_rcv_saddr);
-    view_v4(local, v4);
+    put_v4(remote, sk->skc_daddr);
+    put_v4(local, sk->skc_rcv_saddr);
 }
 
 static __always_inline bool is_v4(const struct vt_address *address)
@@ -176,22 +166,6 @@ static __always_inline void cut(struct vt_address *address, const volatile struc
         mask6 = mask4;
     address->half[0] &= mask6->half[0];
     address->half[1] &= mask6->half[1];
-}
-
-static __always_inline __u16 remote_port(struct socket_view *view)
-{
-    __u16 port;
-
-    VIEW(&port, view, struct sock_common, skc_dport);
-    return bpf_ntohs(port);
-}
-
-static __always_inline __u16 local_port(struct socket_view *view)
-{
-    __u16 port;
-
-    VIEW(&port, view, struct sock_common, skc_num);
-    return port;
 }
 
 static const struct vt_tcp_key no_key = {};
@@ -235,72 +209,81 @@ static __always_inline bool is_selected(struct cgroup *cgroup)
     return !cgroup_target || (cgroup && cgroup_selected(cgroup));
 }
 
-/* False if the socket was not asked for. */
-static __noinline bool find_slot(struct sock *sk, __u32 side, __u32 *slot)
+static __always_inline __u32 slot_of(struct sock_common *sk, __u64 cgroup_id, __u32 side)
 {
-    struct vt_tcp_key key = {.used = 1};
-    struct socket_view view;
-    struct cgroup *cgroup;
-    __u8 state;
+    struct vt_tcp_key key = {.cgroup_id = cgroup_id, .side = side, .used = 1};
 
-    if (!slot)
-        return false;
-    view_socket(&view, sk);
-    VIEW(&state, &view, struct sock_common, skc_state);
-    cgroup = state == BPF_TCP_NEW_SYN_RECV ? socket_cgroup(sk) : full_socket_cgroup(sk);
-    if (!is_selected(cgroup))
-        return false;
-    key.cgroup_id = cgroup ? cgroup_id(cgroup) : 0;
-    key.side = side;
-    view_addresses(&view, &key.remote, &key.local);
+    load_addresses(sk, &key.remote, &key.local);
     cut(&key.remote, &tcp_remote_mask4, &tcp_remote_mask6);
     cut(&key.local, &tcp_local_mask4, &tcp_local_mask6);
     if (tcp_by_port && side != VT_TCP_SIDE_UNKNOWN)
-        key.port = side == VT_TCP_OUT ? remote_port(&view) : local_port(&view);
-    *slot = take_slot(&key);
+        key.port = side == VT_TCP_OUT ? bpf_ntohs(sk->skc_dport) : sk->skc_num;
+    return take_slot(&key);
+}
+
+/* False if the socket was not asked for. */
+static __always_inline bool find_slot(struct sock *sk, __u32 side, __u32 *slot)
+{
+    struct cgroup *cgroup = given_socket_cgroup(sk);
+
+    if (!is_selected(cgroup))
+        return false;
+    *slot = slot_of(&sk->__sk_common, given_cgroup_id(cgroup), side);
+    return true;
+}
+
+/* Of what is no full socket, or not known to be one. */
+static __always_inline bool find_slot_of_any(struct sock_common *sk, __u32 side, __u32 *slot)
+{
+    struct cgroup *cgroup = socket_cgroup((void *)sk);
+
+    if (!is_selected(cgroup))
+        return false;
+    *slot = slot_of(sk, cgroup ? cgroup_id(cgroup) : 0, side);
     return true;
 }
 
 /* ---- what the kernel counts of a socket ---- */
 
+/* `given` is constant: the kernel told of the pointer, and a field is loaded directly. */
+#define READ(given, from, field) ((given) ? (from)->field : BPF_CORE_READ(from, field))
+
 /* One that has told its peer that it has nothing more to say. */
-static __always_inline bool has_sent_fin(struct sock *sk)
+static __always_inline bool has_sent_fin(struct tcp_sock *tcp, bool given)
 {
-    struct tcp_sock *tcp = (void *)sk;
-    __u32 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+    __u32 state = READ(given, (struct sock_common *)tcp, skc_state);
 
     return (state == BPF_TCP_FIN_WAIT1 || state == BPF_TCP_FIN_WAIT2 || state == BPF_TCP_CLOSING ||
             state == BPF_TCP_LAST_ACK) &&
-           BPF_CORE_READ(tcp, write_seq) == BPF_CORE_READ(tcp, snd_nxt);
+           READ(given, tcp, write_seq) == READ(given, tcp, snd_nxt);
 }
 
 /* Of sequence numbers used: one for each byte of payload, for a SYN of its own and for a FIN. (bytes_sent has what the
  * queue of this host refused and TCP keeps for later, each time.) While the socket is in use elsewhere it is less than
  * that for a moment, never more: by the order of reading, and by a difference that may be negative. */
-static __always_inline __u64 sent_by(struct sock *sk, __u32 side)
+static __always_inline __u64 sent_by(struct tcp_sock *tcp, __u32 side, bool given)
 {
-    struct tcp_sock *tcp = (void *)sk;
-    __s64 acked = BPF_CORE_READ(tcp, bytes_acked);
-    __u32 next = BPF_CORE_READ(tcp, snd_nxt);
-    __s32 on_the_way = next - BPF_CORE_READ(tcp, snd_una);
-    __s64 bytes = acked + on_the_way - (side == VT_TCP_OUT) - has_sent_fin(sk);
+    __s64 acked = READ(given, tcp, bytes_acked);
+    __u32 next = READ(given, tcp, snd_nxt);
+    __s32 on_the_way = next - READ(given, tcp, snd_una);
+    __s64 bytes = acked + on_the_way - (side == VT_TCP_OUT) - has_sent_fin(tcp, given);
 
     return bytes > 0 ? bytes : 0;
 }
 
-static __always_inline void read_volume(struct sock *sk, __u32 side, struct vt_tcp_volume *volume)
+static __always_inline void read_volume(struct tcp_sock *tcp, __u32 side, bool given,
+                                        struct vt_tcp_volume *volume)
 {
-    struct tcp_sock *tcp = (void *)sk;
     __u64 fin;
 
-    volume->sent = sent_by(sk, side);
-    volume->received = BPF_CORE_READ(tcp, bytes_received);
-    fin = BPF_CORE_READ(sk, __sk_common.skc_flags) >> TCP_SOCK_DONE &
+    volume->sent = sent_by(tcp, side, given);
+    volume->received = READ(given, tcp, bytes_received);
+    fin = READ(given, (struct sock_common *)tcp, skc_flags) >> TCP_SOCK_DONE &
           1; /* set after the FIN is counted */
     volume->received -= volume->received ? fin : 0;
-    volume->segments_out = BPF_CORE_READ(tcp, segs_out);
-    volume->segments_in = BPF_CORE_READ(tcp, segs_in);
-    volume->retransmitted = BPF_CORE_READ(tcp, total_retrans);
+    volume->segments_out = READ(given, tcp, segs_out);
+    volume->segments_in = READ(given, tcp, segs_in);
+    volume->retransmitted = READ(given, tcp, total_retrans);
 }
 
 static __always_inline void take_off(__u64 *count, __u64 before)
@@ -346,11 +329,36 @@ static __always_inline bool add_since(__u32 slot, enum vt_tcp_hist which, __u64 
 
 /* ---- connections and sessions ---- */
 
-/* One that is there still was another socket at that address: its end was not seen. */
-static __always_inline void keep(struct sock *sk, struct vt_tcp_socket *state)
+/* As a number: the verifier does not take arithmetic on a pointer of the kernel's but this. */
+static __always_inline __u64 address_of(struct sock *sk)
 {
     __u64 at = (__u64)sk;
 
+    asm volatile("%0 = -%0; %0 = -%0" : "+r"(at));
+    return at;
+}
+
+static __always_inline __u64 *near_to(__u64 at)
+{
+    __u32 place = vt_tcp_near_place(at);
+
+    return bpf_map_lookup_elem(&tcp_near, &place);
+}
+
+static __always_inline void forget_near(__u64 at)
+{
+    __u64 *near = tcp_round_trips ? near_to(at) : NULL;
+
+    if (near && vt_tcp_is_near(*near, at))
+        *near = 0;
+}
+
+/* One that is there still was another socket at that address: its end was not seen. */
+static __always_inline void keep(struct sock *sk, struct vt_tcp_socket *state)
+{
+    __u64 at = address_of(sk);
+
+    forget_near(at);
     if (!bpf_map_update_elem(&tcp_sockets, &at, state, BPF_NOEXIST))
         return;
     if (bpf_map_lookup_elem(&tcp_sockets, &at)) {
@@ -363,8 +371,9 @@ static __always_inline void keep(struct sock *sk, struct vt_tcp_socket *state)
 
 static __always_inline void forget(struct sock *sk)
 {
-    __u64 at = (__u64)sk;
+    __u64 at = address_of(sk);
 
+    forget_near(at);
     bpf_map_delete_elem(&tcp_sockets, &at);
 }
 
@@ -411,6 +420,7 @@ static __always_inline void connected(struct sock *sk, struct vt_tcp_socket *sta
 static __noinline void accepted(struct sock *sk)
 {
     struct vt_tcp_socket state = {.side = VT_TCP_IN};
+    struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
     struct vt_tcp_stat *stat;
     __u64 rtt;
 
@@ -419,10 +429,10 @@ static __noinline void accepted(struct sock *sk)
         return;
     }
     stat = bpf_map_lookup_elem(&tcp_stats, &state.slot);
-    if (!stat)
+    if (!stat || !tcp)
         return;
     __sync_fetch_and_add(&stat->accepted, 1);
-    rtt = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us);
+    rtt = tcp->srtt_us;
     if (rtt)
         add_time(state.slot, VT_TCP_ACCEPT, rtt * 125); /* eighths of a microsecond */
     else
@@ -430,7 +440,7 @@ static __noinline void accepted(struct sock *sk)
     if (!needs_sessions())
         return;
     /* Its SYN-ACKs that were sent again are the listener's. */
-    state.before.retransmitted = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
+    state.before.retransmitted = tcp->total_retrans;
     state.retransmitted = state.before.retransmitted;
     state.start = bpf_ktime_get_ns();
     keep(sk, &state);
@@ -440,22 +450,23 @@ static __noinline void accepted(struct sock *sk)
 static __noinline void found_connected(struct sock *sk)
 {
     struct vt_tcp_socket state = {.side = VT_TCP_OUT};
+    struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 
-    if (!find_slot(sk, VT_TCP_OUT, &state.slot))
+    if (!tcp || !find_slot(sk, VT_TCP_OUT, &state.slot))
         return;
     __sync_fetch_and_add(&tcp_missed_start, 1);
     if (!needs_sessions())
         return;
-    read_volume(sk, VT_TCP_OUT, &state.before);
+    read_volume(tcp, VT_TCP_OUT, true, &state.before);
     state.retransmitted = state.before.retransmitted;
     state.start = bpf_ktime_get_ns();
     keep(sk, &state);
 }
 
-static __always_inline __u32 cause_of(struct sock *sk)
+static __always_inline __u32 cause_of(struct sock *sk, struct tcp_sock *tcp)
 {
-    switch (BPF_CORE_READ(sk, sk_err)) {
-    case 0: return BPF_CORE_READ((struct tcp_sock *)sk, segs_out) ? VT_TCP_CLOSED : VT_TCP_NOT_SENT;
+    switch (sk->sk_err) {
+    case 0: return tcp->segs_out ? VT_TCP_CLOSED : VT_TCP_NOT_SENT;
     case 111: /* ECONNREFUSED */ return VT_TCP_REFUSED;
     case 110: /* ETIMEDOUT */ return VT_TCP_TIMED_OUT;
     case 104: /* ECONNRESET */ return VT_TCP_RESET;
@@ -482,25 +493,23 @@ static __always_inline void count_again(struct vt_tcp_socket *state, __u32 total
     __sync_fetch_and_add(&again->events[kind][tcp_state], 1);
 }
 
-static __always_inline void failed(struct sock *sk, struct vt_tcp_socket *state)
+static __always_inline void failed(struct sock *sk, struct tcp_sock *tcp,
+                                   struct vt_tcp_socket *state)
 {
     struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
-    __u32 cause = cause_of(sk);
+    __u32 cause = cause_of(sk, tcp);
 
     if (stat && cause < VT_TCP_CAUSES)
         __sync_fetch_and_add(&stat->failed[cause], 1);
     if (tcp_retransmits)
-        count_again(state, BPF_CORE_READ((struct tcp_sock *)sk, total_retrans), VT_TCP_OTHER,
-                    BPF_TCP_SYN_SENT);
+        count_again(state, tcp->total_retrans, VT_TCP_OTHER, BPF_TCP_SYN_SENT);
 }
 
-static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
+static __always_inline void show(struct sock *sk, struct tcp_sock *tcp, struct vt_tcp_socket *state,
                                  struct vt_tcp_volume *volume, __u64 now)
 {
     struct vt_tcp_session *session =
         bpf_ringbuf_reserve(&tcp_ended, sizeof(struct vt_tcp_session), 0);
-    struct cgroup *cgroup = full_socket_cgroup(sk);
-    struct socket_view view;
 
     if (!session) {
         __sync_fetch_and_add(&tcp_ring_dropped, 1);
@@ -508,20 +517,20 @@ static __always_inline void show(struct sock *sk, struct vt_tcp_socket *state,
     }
     session->time = now;
     session->ns = now - state->start;
-    session->cgroup_id = cgroup ? cgroup_id(cgroup) : 0;
+    session->cgroup_id = given_cgroup_id(given_socket_cgroup(sk));
     session->volume = *volume;
-    view_socket(&view, sk);
-    view_addresses(&view, &session->remote, &session->local);
-    session->remote_port = remote_port(&view);
+    load_addresses(&sk->__sk_common, &session->remote, &session->local);
+    session->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
     /* Its number has been given back by now. */
-    session->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+    session->local_port = bpf_ntohs(((struct inet_sock *)tcp)->inet_sport);
     session->side = state->side;
     session->tgid = state->tgid;
     __builtin_memcpy(session->comm, state->comm, sizeof(session->comm));
     bpf_ringbuf_submit(session, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void ended(struct sock *sk, struct vt_tcp_socket *state, __u32 before)
+static __always_inline void ended(struct sock *sk, struct tcp_sock *tcp,
+                                  struct vt_tcp_socket *state, __u32 before)
 {
     struct vt_tcp_stat *stat = bpf_map_lookup_elem(&tcp_stats, &state->slot);
     struct vt_tcp_volume volume;
@@ -529,7 +538,7 @@ static __always_inline void ended(struct sock *sk, struct vt_tcp_socket *state, 
 
     if (!stat)
         return;
-    read_volume(sk, state->side, &volume);
+    read_volume(tcp, state->side, true, &volume);
     if (tcp_retransmits)
         count_again(state, volume.retransmitted, VT_TCP_OTHER, before);
     if (state->wants_byte && volume.received)
@@ -549,7 +558,7 @@ static __always_inline void ended(struct sock *sk, struct vt_tcp_socket *state, 
         now = bpf_ktime_get_ns();
         if (add_since(state->slot, VT_TCP_DURATION, state->start, now) && tcp_slower_ns &&
             now - state->start >= tcp_slower_ns)
-            show(sk, state, &volume, now);
+            show(sk, tcp, state, &volume, now);
     } else {
         __sync_fetch_and_add(&stat->ages_unknown, 1);
     }
@@ -565,44 +574,49 @@ static __always_inline bool of_session(__u32 state)
 
 static __noinline void closed(struct sock *sk, __u32 before)
 {
-    __u64 at = (__u64)sk;
+    __u64 at = address_of(sk);
     struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
+    struct tcp_sock *tcp;
 
     if (!state) {
-        if (of_session(before) && needs_sessions() && is_selected(socket_cgroup(sk)))
+        if (of_session(before) && needs_sessions() && is_selected(given_socket_cgroup(sk)))
             __sync_fetch_and_add(&tcp_missed_start, 1);
         return;
     }
+    tcp = bpf_skc_to_tcp_sock(sk);
+    if (!tcp)
+        return;
     if (state->connecting && !of_session(before)) {
-        failed(sk, state);
+        failed(sk, tcp, state);
     } else {
         if (state->connecting) { /* when it was established was not seen */
             __sync_fetch_and_add(&tcp_missed_start, 1);
             state->start = 0;
         }
-        ended(sk, state, before);
+        ended(sk, tcp, state, before);
     }
     forget(sk);
 }
 
 /* (sk, old state, new state), before the state is set */
-SEC("raw_tp/inet_sock_set_state")
-int tcp_set_state(struct bpf_raw_tracepoint_args *args)
+SEC("tp_btf/inet_sock_set_state")
+int tcp_set_state(__u64 *ctx)
 {
-    struct sock *sk = (void *)args->args[0];
-    __u32 before = args->args[1], after = args->args[2];
+    struct sock *sk = (void *)ctx[0];
+    __u32 before = ctx[1], after = ctx[2];
     struct vt_tcp_socket *state;
-    __u64 at = (__u64)sk;
+    __u64 at;
 
     if (after != BPF_TCP_SYN_SENT && after != BPF_TCP_ESTABLISHED && after != BPF_TCP_CLOSE)
         return 0;
-    if (BPF_CORE_READ(sk, sk_protocol) != TCP_IPPROTO)
+    if (sk->sk_protocol != TCP_IPPROTO)
         return 0;
     if (after == BPF_TCP_SYN_SENT) {
         connects(sk);
     } else if (after == BPF_TCP_CLOSE) {
         closed(sk, before);
     } else {
+        at = address_of(sk);
         state = bpf_map_lookup_elem(&tcp_sockets, &at);
         if (state && state->connecting)
             connected(sk, state);
@@ -622,26 +636,41 @@ static __always_inline bool has_bytes(struct sk_buff *skb)
     struct tcp_skb_cb___until_6_14 *until_6_14 = (void *)cb;
     struct tcp_skb_cb___since_6_15 *since_6_15 = (void *)cb;
     __u32 flags = bpf_core_field_size(since_6_15->tcp_flags) == sizeof(since_6_15->tcp_flags)
-                      ? BPF_CORE_READ(since_6_15, tcp_flags)
-                      : BPF_CORE_READ(until_6_14, tcp_flags);
+                      ? since_6_15->tcp_flags
+                      : until_6_14->tcp_flags;
 
     /* A FIN takes a number, too, and a SYN is never seen here. */
-    return BPF_CORE_READ(cb, end_seq) - BPF_CORE_READ(cb, seq) > (flags & TCP_FIN);
+    return cb->end_seq - cb->seq > (flags & TCP_FIN);
+}
+
+static __always_inline void add_round_trip(struct sock *sk, __u32 slot)
+{
+    __u32 place = slot * tcp_cpus + bpf_get_smp_processor_id();
+    struct vt_hist *hist = bpf_map_lookup_elem(&tcp_rtts, &place);
+    struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+    if (tcp && tcp->srtt_us && hist)
+        hist_add_in(hist, tcp->srtt_us * 125ULL, 0, tcp_epoch);
 }
 
 /* (sk, skb) */
-SEC("raw_tp/tcp_probe")
-int tcp_received(struct bpf_raw_tracepoint_args *args)
+SEC("tp_btf/tcp_probe")
+int tcp_received(__u64 *ctx)
 {
-    struct sock *sk = (void *)args->args[0];
-    __u64 at = (__u64)sk;
-    struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
-    struct vt_hist *hist;
-    __u32 rtt, place;
+    struct sock *sk = (void *)ctx[0];
+    __u64 at = address_of(sk);
+    __u64 *near = tcp_round_trips ? near_to(at) : NULL;
+    __u64 there = near ? *(volatile __u64 *)near : 0; /* once: another CPU may write it */
+    struct vt_tcp_socket *state;
 
+    if (vt_tcp_is_near(there, at)) {
+        add_round_trip(sk, vt_tcp_near_slot(there));
+        return 0;
+    }
+    state = bpf_map_lookup_elem(&tcp_sockets, &at);
     if (!state)
         return 0;
-    if (state->wants_byte && has_bytes((void *)args->args[1])) {
+    if (state->wants_byte && has_bytes((void *)ctx[1])) {
         state->wants_byte = 0;
         add_since(state->slot, VT_TCP_FIRST_BYTE, state->start, bpf_ktime_get_ns());
         if (!needs_sessions()) {
@@ -651,20 +680,17 @@ int tcp_received(struct bpf_raw_tracepoint_args *args)
     }
     if (!tcp_round_trips)
         return 0;
-    rtt = BPF_CORE_READ((struct tcp_sock *)sk, srtt_us);
-    place = state->slot * tcp_cpus + bpf_get_smp_processor_id();
-    hist = bpf_map_lookup_elem(&tcp_rtts, &place);
-    if (rtt && hist)
-        hist_add_in(hist, rtt * 125ULL, 0, tcp_epoch);
+    if (near && !state->wants_byte)
+        *near = vt_tcp_near(at, state->slot);
+    add_round_trip(sk, state->slot);
     return 0;
 }
 
 /* ---- segments sent again ---- */
 
-static __always_inline __u32 kind_of(struct sock *sk, __u32 tcp_state)
+static __always_inline __u32 kind_of(struct inet_connection_sock *connection, __u32 tcp_state)
 {
-    struct inet_connection_sock *connection = (void *)sk;
-    __u32 recovery = BPF_CORE_READ_BITFIELD_PROBED(connection, icsk_ca_state);
+    __u32 recovery = BPF_CORE_READ_BITFIELD(connection, icsk_ca_state);
 
     if (tcp_state == BPF_TCP_SYN_SENT)
         return VT_TCP_SYN;
@@ -674,37 +700,40 @@ static __always_inline __u32 kind_of(struct sock *sk, __u32 tcp_state)
         return VT_TCP_BY_TIMEOUT;
     if (recovery == TCP_RECOVERY)
         return VT_TCP_FAST;
-    return BPF_CORE_READ(connection, icsk_pending) == TCP_LOSS_PROBE ? VT_TCP_PROBE : VT_TCP_OTHER;
+    return connection->icsk_pending == TCP_LOSS_PROBE ? VT_TCP_PROBE : VT_TCP_OTHER;
 }
 
 /* (sk, skb, …). Not called before 6.18 for one that did not get out: the next one has it. */
-SEC("raw_tp/tcp_retransmit_skb")
-int tcp_sent_again(struct bpf_raw_tracepoint_args *args)
+SEC("tp_btf/tcp_retransmit_skb")
+int tcp_sent_again(__u64 *ctx)
 {
-    struct sock *sk = (void *)args->args[0];
-    __u64 at = (__u64)sk;
+    struct sock *sk = (void *)ctx[0];
+    __u64 at = address_of(sk);
     struct vt_tcp_socket *state = bpf_map_lookup_elem(&tcp_sockets, &at);
+    struct tcp_sock *tcp;
     __u32 tcp_state;
 
     if (!state) {
-        if (is_selected(socket_cgroup(sk)))
+        if (is_selected(given_socket_cgroup(sk)))
             __sync_fetch_and_add(&tcp_missed_start, 1);
         return 0;
     }
-    tcp_state = BPF_CORE_READ(sk, __sk_common.skc_state);
-    count_again(state, BPF_CORE_READ((struct tcp_sock *)sk, total_retrans), kind_of(sk, tcp_state),
-                tcp_state);
+    tcp = bpf_skc_to_tcp_sock(sk);
+    if (!tcp)
+        return 0;
+    tcp_state = sk->__sk_common.skc_state;
+    count_again(state, tcp->total_retrans, kind_of(&tcp->inet_conn, tcp_state), tcp_state);
     return 0;
 }
 
 /* (listener, request) */
-SEC("raw_tp/tcp_retransmit_synack")
-int tcp_synack_again(struct bpf_raw_tracepoint_args *args)
+SEC("tp_btf/tcp_retransmit_synack")
+int tcp_synack_again(__u64 *ctx)
 {
-    struct sock *request = (void *)args->args[1]; /* the addresses of the connection to be */
+    struct sock_common *request = (void *)ctx[1]; /* the addresses of the connection to be */
     struct vt_tcp_socket state = {};
 
-    if (find_slot(request, VT_TCP_IN, &state.slot))
+    if (find_slot_of_any(request, VT_TCP_IN, &state.slot))
         count_again(&state, 1, VT_TCP_SYN_ACK, BPF_TCP_NEW_SYN_RECV);
     return 0;
 }
@@ -712,9 +741,8 @@ int tcp_synack_again(struct bpf_raw_tracepoint_args *args)
 /* ---- run by vtrace itself ---- */
 
 /* By what the kernel counts as acknowledged: only one that connected has had a SYN acknowledged. */
-static __always_inline __u32 side_of(struct sock *sk, __u32 tcp_state)
+static __always_inline __u32 side_of(struct tcp_sock *tcp, __u32 tcp_state)
 {
-    struct tcp_sock *tcp = (void *)sk;
     __u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
     __u64 numbers = BPF_CORE_READ(tcp, bytes_acked) +
                     (BPF_CORE_READ(tcp, snd_nxt) - BPF_CORE_READ(tcp, snd_una));
@@ -730,20 +758,20 @@ static __always_inline __u32 side_of(struct sock *sk, __u32 tcp_state)
 SEC("iter/tcp")
 int tcp_add_sockets(struct bpf_iter__tcp *ctx)
 {
-    struct sock *sk = (void *)ctx->sk_common;
+    struct sock_common *sk = ctx->sk_common;
     struct vt_tcp_socket state = {};
     __u64 at = (__u64)sk;
     __u32 tcp_state;
 
     if (!sk)
         return 0;
-    tcp_state = BPF_CORE_READ(sk, __sk_common.skc_state);
+    tcp_state = BPF_CORE_READ(sk, skc_state);
     if (!of_session(tcp_state))
         return 0;
-    state.side = side_of(sk, tcp_state);
-    if (!find_slot(sk, state.side, &state.slot))
+    state.side = side_of((void *)sk, tcp_state);
+    if (!find_slot_of_any(sk, state.side, &state.slot))
         return 0;
-    read_volume(sk, state.side, &state.before);
+    read_volume((void *)sk, state.side, false, &state.before);
     state.retransmitted = state.before.retransmitted;
     if (bpf_map_update_elem(&tcp_sockets, &at, &state, BPF_NOEXIST)) {
         if (!bpf_map_lookup_elem(&tcp_sockets, &at))
@@ -751,7 +779,7 @@ int tcp_add_sockets(struct bpf_iter__tcp *ctx)
         return 0;
     }
     /* Its end may have come before there was anything to be seen by it. */
-    if (!of_session(BPF_CORE_READ(sk, __sk_common.skc_state)))
+    if (!of_session(BPF_CORE_READ(sk, skc_state)))
         bpf_map_delete_elem(&tcp_sockets, &at);
     return 0;
 }
@@ -775,7 +803,7 @@ int tcp_open_sockets(struct bpf_iter__bpf_map_elem *ctx)
     tcp_open.tgid = state->tgid;
     tcp_open.connecting = state->connecting;
     tcp_open.replaces = state->replaces;
-    read_volume(sk, state->side, &tcp_open.volume);
+    read_volume((void *)sk, state->side, false, &tcp_open.volume);
     volume_since(&tcp_open.volume, &state->before);
     /* After that: of one that has ended meanwhile, what was read is not to be relied on. */
     tcp_open.state = BPF_CORE_READ(sk, __sk_common.skc_state);

@@ -27,6 +27,22 @@ static __always_inline struct cgroup *full_socket_cgroup(struct sock *sk)
     return value & 3 ? NULL : (struct cgroup *)value;
 }
 
+/* Likewise, of a socket that the kernel told of as one (tp_btf): loaded directly. */
+static __always_inline struct cgroup *given_socket_cgroup(struct sock *sk)
+{
+    if (bpf_core_field_exists(struct sock_cgroup_data___since_5_15, cgroup))
+        return ((struct sock___since_5_15 *)sk)->sk_cgrp_data.cgroup;
+    return full_socket_cgroup(sk);
+}
+
+/* Of given_socket_cgroup(); 0 if it is not known. */
+static __always_inline __u64 given_cgroup_id(struct cgroup *cgroup)
+{
+    if (bpf_core_field_exists(struct sock_cgroup_data___since_5_15, cgroup))
+        return cgroup ? cgroup->kn->id : 0;
+    return BPF_CORE_READ(cgroup, kn, id);
+}
+
 static __always_inline struct cgroup *socket_cgroup(struct sock *sk)
 {
     sk = full_socket(sk);

@@ -109,6 +109,34 @@ struct vt_tcp_socket {
     char comm[VT_TCP_COMM_LEN];
 };
 
+/*
+ * The slot of a socket that a segment came for, in the one place that its address leads to: another socket may take
+ * it. One word, so that it is written at once: the 48 lowest bits of the address (what the kernel has of memory at
+ * addresses one to one is less) and the slot. 0: none.
+ */
+#define VT_TCP_NEAR_BITS 16 /* of a place */
+#define VT_TCP_SLOT_BITS 16
+
+static inline __attribute__((always_inline)) __u32 vt_tcp_near_place(__u64 address)
+{
+    return (__u32)((address * 0x9e3779b97f4a7c15ULL) >> (64 - VT_TCP_NEAR_BITS));
+}
+
+static inline __attribute__((always_inline)) __u64 vt_tcp_near(__u64 address, __u32 slot)
+{
+    return address << VT_TCP_SLOT_BITS | slot;
+}
+
+static inline __attribute__((always_inline)) __u32 vt_tcp_near_slot(__u64 near)
+{
+    return near & ((1U << VT_TCP_SLOT_BITS) - 1);
+}
+
+static inline __attribute__((always_inline)) int vt_tcp_is_near(__u64 near, __u64 address)
+{
+    return near >> VT_TCP_SLOT_BITS == address << VT_TCP_SLOT_BITS >> VT_TCP_SLOT_BITS;
+}
+
 /* A socket that is there: one record of the iterator. */
 struct vt_tcp_open {
     __u64 socket; /* its address */

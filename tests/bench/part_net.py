@@ -35,6 +35,7 @@ EVENTS = {
 }
 TOOLS = ("tcpconnlat", "tcprtt", "tcpretrans", "tcplife")
 ALL = "vtrace, all four at once"
+SILENT_FOR = 1.5  # seconds: the first SYN is sent again after one
 
 # In a network namespace of its own: short connections one after the other, and, with `silent`, 2,000 sockets whose
 # SYNs nobody answers, so that each is sent again every second.
@@ -107,10 +108,12 @@ def part_net(setup: Setup) -> Section:
     def measure(name: str) -> dict[str, float]:
         with (
             in_own_network(SHORT, program),
+            attached_by_event(tools.get(name), EVENTS) as programs,
+            # Sockets that were seen to begin: what else is sent again is of none that is known.
             in_own_network(SILENT, sys.executable),
             pinging(setup, program, "tcp"),
-            attached_by_event(tools.get(name), EVENTS) as programs,
         ):
+            time.sleep(SILENT_FOR)
             return ns_by_event(programs, 2 * setup.seconds)
 
     cost = interleaved(setup, "net", [EMPTY, *tools], measure)

@@ -19,6 +19,7 @@ namespace {
 
 // Peers, as all cgroups have them together: each takes 4 KiB with histograms.
 constexpr uint32_t kSlots = 4096;
+static_assert(kSlots <= 1U << VT_TCP_SLOT_BITS);
 // Of them, for the peers of a cgroup that found no room of their own.
 constexpr uint32_t kSpareSlots = 256;
 // Of round trips, which take 1 KiB for each slot and CPU.
@@ -163,7 +164,7 @@ void TcpCollector::prepare(BpfObject& object, const TcpConfig& config)
 {
     auto& maps = object->maps;
     const TcpParts& parts = config.parts;
-    for (bpf_map* map : {maps.tcp_sockets, maps.tcp_slots, maps.tcp_free_slots,
+    for (bpf_map* map : {maps.tcp_sockets, maps.tcp_near, maps.tcp_slots, maps.tcp_free_slots,
                          maps.tcp_spare_slots, maps.tcp_keys, maps.tcp_stats, maps.tcp_hists,
                          maps.tcp_rtts, maps.tcp_again, maps.tcp_ended})
         bpf_map__set_autocreate(map, parts.any());
@@ -177,8 +178,10 @@ void TcpCollector::prepare(BpfObject& object, const TcpConfig& config)
     bpf_map__set_max_entries(maps.tcp_sockets, most_sockets());
     if (parts.connects || parts.sessions)
         bpf_map__set_max_entries(maps.tcp_hists, most * VT_TCP_HISTS);
-    if (parts.round_trips)
+    if (parts.round_trips) {
         bpf_map__set_max_entries(maps.tcp_rtts, most * cpus);
+        bpf_map__set_max_entries(maps.tcp_near, 1U << VT_TCP_NEAR_BITS);
+    }
     if (parts.retransmits)
         bpf_map__set_max_entries(maps.tcp_again, most);
     auto* rodata = object->rodata;
@@ -331,7 +334,13 @@ void TcpCollector::take_back(const vt_tcp_open& socket)
 bool TcpCollector::keep_dead(const vt_tcp_open& socket)
 {
     if (dead_before_.contains(socket.socket)) {
-        bpf_map_delete_elem(bpf_map__fd((*object_)->maps.tcp_sockets), &socket.socket);
+        auto& maps = (*object_)->maps;
+        bpf_map_delete_elem(bpf_map__fd(maps.tcp_sockets), &socket.socket);
+        if (config_.parts.round_trips) {
+            const uint32_t place = vt_tcp_near_place(socket.socket);
+            const uint64_t none = 0; // another socket's is found again
+            bpf_map_update_elem(bpf_map__fd(maps.tcp_near), &place, &none, BPF_ANY);
+        }
         unseen_++;
         take_back(socket);
         return false;
