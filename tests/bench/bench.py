@@ -29,6 +29,7 @@ try:
     from part_irq import part_irq
     from part_kvm import part_kvm
     from part_net import part_net, part_traffic
+    from part_netq import part_netq
     from part_offcpu import part_offcpu
     from part_scale import part_scale
     from part_small import part_small
@@ -40,7 +41,7 @@ README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
          "scale": part_scale, "entities": part_entities, "kvm": part_kvm,
          "guest": part_guest, "block": part_block, "net": part_net, "traffic": part_traffic,
-         "irq": part_irq, "drop": part_drop}
+         "irq": part_irq, "drop": part_drop, "netq": part_netq}
 
 
 def arguments() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from measure import (
     interleaved,
     ns_by_event,
 )
-from table import Section, spread, times
+from table import Section, confidence, spread, times
 from tracers import Tool
 
 TIMES_EMPTY = 2.5
@@ -34,7 +34,9 @@ EVENTS = {
     "tcp_sent_again": "tcp_retransmit_skb",
 }
 TOOLS = ("tcpconnlat", "tcprtt", "tcpretrans", "tcplife")
-ALL = "vtrace, all four at once"
+OTHERS = ("netdrop", "netq")
+TCP = "vtrace, all four of TCP at once"
+ALL = "vtrace, all of the network at once"
 SILENT_FOR = 1.5  # seconds: the first SYN is sent again after one
 
 # In a network namespace of its own: short connections one after the other, and, with `silent`, 2,000 sockets whose
@@ -183,8 +185,9 @@ class Slower:
 
 def part_traffic(setup: Setup) -> Section:
     program = workload(setup)
-    own = {f"vtrace {name}": [vtrace(setup, name)] for name in TOOLS}
-    own[ALL] = [tool for tools in own.values() for tool in tools]
+    own = {f"vtrace {name}": [vtrace(setup, name)] for name in (*TOOLS, *OTHERS)}
+    own[TCP] = [vtrace(setup, name) for name in TOOLS]
+    own[ALL] = [vtrace(setup, name) for name in (*TOOLS, *OTHERS)]
     peers = [Tool(name, tracers.find("bpftrace"), lambda _seconds, _count, text=text: ["-e", text])
              for name, text in PEERS.items()]
     # Those of its tools that are on tracepoints; the others want kprobes.
@@ -208,16 +211,16 @@ def part_traffic(setup: Setup) -> Section:
     results = interleaved(setup, "traffic", list(tools), measure)
     section = Section(
         "Requests and answers of 64 bytes over loopback, one at a time, on one CPU",
-        ["tracer", "of TCP untraced", "of UDP untraced", "slows TCP by, %", "slows UDP by, %", "targets"],
+        ["tracer", "of TCP untraced", "of UDP untraced", "slows TCP by, %: mean, 95 % of", "slows UDP by, %", "targets"],
     )
     for name, of in results.items():
         tcp, udp = [each.tcp for each in of], [each.udp for each in of]
         percent = [[100 * (ratio - 1) for ratio in ratios] for ratios in (tcp, udp)]
         verdict = ""
-        if name == ALL:
+        if name == TCP:
             at_most, limit = setup.targets.at_most, SLOWER_PERCENT
             verdict = at_most(f"slows TCP by ≤ {limit} %", percent[0], limit)
-        section.rows.append([name, times(tcp), times(udp), *(spread(each, 1) for each in percent), verdict])
+        section.rows.append([name, times(tcp), times(udp), *(confidence(each, 1) for each in percent), verdict])
     alone = [each for of in results.values() for each in of]
     section.remarks = [
         f"CPU time of a round trip, untraced: of TCP {spread([each.tcp_alone_ns for each in alone])} ns, "

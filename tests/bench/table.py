@@ -23,6 +23,21 @@ def spread(values: list[float], decimals: int = 0) -> str:
     return f"{middle} ({low} to {high})"
 
 
+# Student's t for 95 % on both sides, by degrees of freedom; beyond these, the normal distribution's.
+STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
+
+
+def confidence(values: list[float], decimals: int = 0) -> str:
+    """Mean, and the interval that it is in with a confidence of 95 %."""
+    if len(values) < 2:
+        return spread(values, decimals)
+    degrees = len(values) - 1
+    factor = STUDENT[degrees - 1] if degrees <= len(STUDENT) else 1.96
+    half = factor * statistics.stdev(values) / len(values) ** 0.5
+    mean = statistics.mean(values)
+    return f"{mean:,.{decimals}f} ({mean - half:,.{decimals}f} to {mean + half:,.{decimals}f})"
+
+
 def times(values: list[float]) -> str:
     return f"{median(values):.2f} ×" if values else "not measured"
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Part "netq": cost per packet and hook, while frames go through a queue and a veth in a namespace of our own."""
+
+import contextlib
+import subprocess
+import sys
+
+from common import NotMeasured, stop
+from measure import EMPTY, Setup, add_rows_by_event, attached_by_event, interleaved, ns_by_event
+from table import Section
+from tracers import Tool
+
+TIMES_EMPTY = 2.5
+EVENTS = {
+    "netq_enqueue": "qdisc_enqueue",
+    "netq_dequeue": "qdisc_dequeue",
+    "netq_sent": "net_dev_start_xmit",
+    "netq_received": "netif_receive_skb",
+    "netq_dropped": "kfree_skb",
+    "netq_napi_poll": "napi_poll",
+}
+
+# In a namespace of its own, which unshare has made; it ends with its input. Nobody wants the frames: they are dropped.
+LOAD = """
+import os, socket, subprocess, sys, threading
+for command in ("link add a type veth peer name b", "link set a up", "link set b up"):
+    subprocess.run(["ip", *command.split()], check=True)
+subprocess.run("tc qdisc add dev a root tbf rate 10gbit burst 1000000 limit 10000000".split(), check=True)
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind(("a", 0))
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+print("ready", flush=True)
+frame = bytes(12) + b"\\x88\\xb5" + bytes(50)
+while True:
+    raw.send(frame)
+"""
+
+
+@contextlib.contextmanager
+def frames():
+    command = ["unshare", "-n", sys.executable, "-c", LOAD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout.readline() != b"ready\n":
+                raise NotMeasured("no network namespace to send frames in")
+            yield
+        finally:
+            stop(process)
+
+
+def part_netq(setup: Setup) -> Section:
+    subject = Tool("vtrace netq", setup.vtrace, lambda seconds, n: ["netq", str(seconds), str(n)])
+    tools = setup.present(subject)
+
+    def measure(name: str) -> dict[str, float]:
+        with frames(), attached_by_event(tools.get(name), EVENTS) as programs:
+            return ns_by_event(programs, setup.seconds)
+
+    cost = interleaved(setup, "netq", [EMPTY, *tools], measure)
+    section = Section(
+        "Cost per packet in a queue and on its way: frames of 64 bytes through tbf and a veth",
+        ["tracer and tracepoint", "of an empty program", "ns of BPF per event", "targets"],
+    )
+    add_rows_by_event(section, cost, EVENTS, TIMES_EMPTY, setup.targets)
+    return section
