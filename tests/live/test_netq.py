@@ -19,6 +19,7 @@ import vtrace_live as live
 SO_RCVBUFFORCE, SO_SNDBUFFORCE, SO_TIMESTAMPNS = 33, 32, 35  # asm-generic/socket.h
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 PORT = 9
+FRAME = bytes(12) + b"\x88\xb5" + bytes(50)  # of a protocol for experiments
 
 
 def parts(reports, path, kind):
@@ -75,7 +76,7 @@ def backlog(reports):
 
 def counted(namespace, device):
     """What the kernel counts of a device: /proc/net/dev."""
-    with namespace.inside(), open("/proc/thread-self/net/dev", encoding="ascii") as file:
+    with open(f"/proc/{namespace.pid}/net/dev", encoding="ascii") as file:
         (line,) = [line for line in file if line.strip().startswith(device + ":")]
     values = [int(value) for value in line.split(":")[1].split()]
     return dict(rx_bytes=values[0], rx_packets=values[1], tx_bytes=values[8], tx_packets=values[9])
@@ -119,6 +120,16 @@ def udp(near, far, address, count, payload, pause=0.0):
     return came, took
 
 
+def send_frames(namespace, device, count):
+    """That nobody wants."""
+    with namespace.inside():
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with raw:
+        raw.bind((device, 0))
+        for _ in range(count):
+            raw.send(FRAME)
+
+
 class NetqTestCase(live.TestCase):
     unseen = 0
 
@@ -139,6 +150,7 @@ class NetqTestCase(live.TestCase):
 
     def container(self):
         made = self.enter(net.Container())
+        made.cgroup.add(made.pid)
         # Without what a new device says of itself by IPv6.
         made.sysctl("ipv6/conf/default/disable_ipv6", 1)
         return made
@@ -190,10 +202,7 @@ class Counts(NetqTestCase):
         inside.ip("link set eth0 up", "addr add 10.9.1.1/24 dev eth0")
 
         def work():
-            with inside.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind(("eth0", 0))
-                for _ in range(200):
-                    raw.send(bytes(12) + b"\x88\xb5" + bytes(50))
+            send_frames(inside, "eth0", 200)
             time.sleep(0.2)
 
         reports = self.traced(work)
@@ -236,26 +245,27 @@ class Paths(NetqTestCase):
 
 class Queues(NetqTestCase):
     def queue(self):
+        """Two containers with a wire between them, who know each other: (near, far, address of far)."""
         near, far = self.container(), self.container()
-        wire = net.wire(near, far)
-        near.ip(f"neigh replace {wire.far_v4} dev {wire.device} lladdr {net.hardware_address(far, wire.device)} "
-                "nud permanent")
-        return near, far, wire
+        near.ip(f"link add eth0 type veth peer name eth0 netns {far.pid}", "link set eth0 up", "addr add 10.9.2.1/24 dev eth0")
+        far.ip("link set eth0 up", "addr add 10.9.2.2/24 dev eth0")
+        near.ip(f"neigh replace 10.9.2.2 dev eth0 lladdr {net.hardware_address(far, 'eth0')} nud permanent")
+        return near, far, "10.9.2.2"
 
     @live.measured
     def test_residency(self):
         """In a queue of a known rate: as much as the receiver's time stamps say."""
-        near, far, wire = self.queue()
+        near, far, address = self.queue()
         size, rate, count = 1250, 8_000_000, 100
-        near.tc(f"qdisc add dev {wire.device} root tbf rate {rate}bit burst {size} limit 1000000")
+        near.tc(f"qdisc add dev eth0 root tbf rate {rate}bit burst {size} limit 1000000")
         got = {}
 
         def work():
-            got["came"], got["took"] = udp(near, far, wire.far_v4, count, size - 42)
+            got["came"], got["took"] = udp(near, far, address, count, size - 42)
             time.sleep(0.2)
 
         reports = self.traced(work)
-        waited, total, most = times(reports, near.path, wire.device, "queue")
+        waited, total, most = times(reports, near.path, "eth0", "queue")
         by_rate = sum(i * size * 8 / rate * 1e9 for i in range(count))
         print(f"    {waited} waited {total / 1e6:.2f} ms, by time stamps {got['took'] / 1e6:.2f}, "
               f"by the rate {by_rate / 1e6:.2f}; longest {most / 1e6:.2f} ms")
@@ -264,20 +274,20 @@ class Queues(NetqTestCase):
         self.assertLess(waited, count + 10)
         self.assertGreater(total, 0.97 * got["took"])
         self.assertLess(total, 1.01 * got["took"])
-        self.assertEqual(devices(reports, far.path)[wire.device]["queue"], 0)
+        self.assertEqual(devices(reports, far.path)["eth0"]["queue"], 0)
 
     @live.measured
     def test_polls_that_are_not_enough(self):
         """More at once than a poll may take: 64 (dev_weight)."""
-        near, far, wire = self.queue()
+        near, far, address = self.queue()
         count = 1000
-        held = f"qdisc replace dev {wire.device} root handle 1: tbf limit 10000000"
+        held = "qdisc replace dev eth0 root handle 1: tbf limit 10000000"
         near.tc(f"{held} rate 8kbit burst 2000")
 
         def work():
             release = threading.Timer(0.3, near.tc, [f"{held} rate 10gbit burst 10000000"])
             release.start()
-            udp(near, far, wire.far_v4, count, 500)
+            udp(near, far, address, count, 500)
             release.join()
             time.sleep(0.2)
 
@@ -294,16 +304,16 @@ def holds_a_tap(namespace):
     it writes 70."""
 
     def hold(child):
-        with namespace.inside():
-            tap = os.open("/dev/net/tun", os.O_RDWR)
-            fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
+        net.enter_namespace(namespace.pid)
+        tap = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", IFF_TAP | IFF_NO_PI))
         child.tell()
         child.hear()
         time.sleep(0.02)
         for _ in range(50):
             os.read(tap, 2048)
         for _ in range(70):
-            os.write(tap, bytes(12) + b"\x88\xb5" + bytes(50))
+            os.write(tap, FRAME)
         child.tell()
         live.sleep_for_ever(child)
 
@@ -324,10 +334,7 @@ class Taps(NetqTestCase):
         home.ip("link set tap0 up")
 
         def work():
-            with home.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-                raw.bind(("tap0", 0))
-                for _ in range(50):
-                    raw.send(bytes(12) + b"\x88\xb5" + bytes(50))
+            send_frames(home, "tap0", 50)
             holder.tell()
             holder.hear()
             time.sleep(0.2)
