@@ -23,11 +23,11 @@ EVENTS = {
 # In a namespace of its own, which unshare has made; it ends with its input. Nobody wants the frames: they are dropped.
 LOAD = """
 import os, socket, subprocess, sys, threading
-for command in ("link add a type veth peer name b", "link set a up", "link set b up"):
+for command in ("link add name one type veth peer name other", "link set one up", "link set other up"):
     subprocess.run(["ip", *command.split()], check=True)
-subprocess.run("tc qdisc add dev a root tbf rate 10gbit burst 1000000 limit 10000000".split(), check=True)
+subprocess.run("tc qdisc add dev one root tbf rate 10gbit burst 1000000 limit 10000000".split(), check=True)
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-raw.bind(("a", 0))
+raw.bind(("one", 0))
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 print("ready", flush=True)
 frame = bytes(12) + b"\\x88\\xb5" + bytes(50)

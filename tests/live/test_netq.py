@@ -15,6 +15,7 @@ import unittest
 
 import net_live as net
 import vtrace_live as live
+from block_live import load_module
 
 SO_RCVBUFFORCE, SO_SNDBUFFORCE, SO_TIMESTAMPNS = 33, 32, 35  # asm-generic/socket.h
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
@@ -324,7 +325,7 @@ class Taps(NetqTestCase):
     @live.on_any_kernel
     def test_whoever_has_it_open(self):
         """A VM's: what it takes it is sent, when it takes it; what it sends the device receives."""
-        if not os.path.exists("/dev/net/tun"):
+        if not os.path.exists("/dev/net/tun") and not load_module("tun"):
             self.skipTest("this kernel has no tun")
         home = self.enter(net.Namespace())
         home.sysctl("ipv6/conf/default/disable_ipv6", 1)
