@@ -194,6 +194,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
         owned.most = std::max(owned.most, packets_of(device));
     }
     std::vector<Owned*> sorted;
+    sorted.reserve(all.size());
     for (auto& [key, owned] : all)
         sorted.push_back(&owned);
     std::ranges::stable_sort(sorted, std::greater{}, &Owned::most);

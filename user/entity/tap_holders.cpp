@@ -68,7 +68,8 @@ TapHolders tap_holders(const std::set<uint32_t>& namespaces, const std::string& 
     if (namespaces.empty())
         return holders;
     for (const std::string& name : numbers_in(proc)) {
-        const std::string process = proc + "/" + name;
+        std::string process = proc;
+        process.append("/").append(name);
         const uint32_t netns = namespace_of(process);
         const auto pid = whole_number(name);
         if (!namespaces.contains(netns) || !pid)
