@@ -4,7 +4,8 @@
  * from device to device, and NAPI polls that were late, or that their budget was too small for. Bytes and packets are the
  * devices' own counters.
  *
- * The network stack runs all of this with softirqs off: state of a CPU needs no atomics.
+ * The network stack runs all of this with softirqs off, so that state of a CPU needs no atomics; but who takes packets
+ * from a tap lets go of them with softirqs on.
  */
 #include "common/hist_add.bpf.h"
 #include "common/kernel.bpf.h"
@@ -130,32 +131,61 @@ static __noinline __u32 take_device(struct net_device *device, __u64 number)
         bpf_probe_read_kernel_str(own->name, sizeof(own->name), (void *)device->name);
     if (!bpf_map_update_elem(&netq_device_slots, &key, &slot, BPF_NOEXIST))
         return slot;
+    /* A softirq came in between, and was faster. */
+    own->taken = 0;
     bpf_map_push_elem(&netq_free_devices, &slot, 0);
-    return key.cpu;
+    taken = bpf_map_lookup_elem(&netq_device_slots, &key);
+    return taken ? *taken : key.cpu;
 }
 
 /* `device` may be NULL: then it has no name. */
-static __always_inline struct vt_netq_device *own_device(struct net_device *device, __u64 number)
+static __always_inline __u32 device_slot(struct net_device *device, __u64 number)
 {
     struct vt_netq_known *known = known_here();
     __u32 changes = netq_changes, slot;
     struct vt_netq_known_device *last;
 
     if (!known)
-        return NULL;
+        return bpf_get_smp_processor_id();
     last = &known->devices[place_of(number)];
     slot = last->slot;
     if (last->changes != changes || last->device != number) {
         slot = take_device(device, number);
+        /* Whatever comes in between finds none or all of it. */
+        last->changes = 0;
+        barrier();
         last->slot = slot;
         last->device = number;
+        barrier();
         /* What found no slot is looked up anew each time. */
         last->changes = slot < netq_cpus ? 0 : changes;
     }
+    return slot;
+}
+
+static __always_inline struct vt_netq_device *own_device(struct net_device *device, __u64 number)
+{
+    __u32 slot = device_slot(device, number);
+
     return bpf_map_lookup_elem(&netq_devices, &slot);
 }
 
 /* ---- queues ---- */
+
+#define VT_LINK_HEADER 64 /* more than the header of a link takes */
+
+/*
+ * These cut a large packet up, and let go of it: when the kernel tells of it its memory may be another's. What is cut up
+ * is not timed.
+ */
+static __always_inline bool may_be_cut(struct Qdisc *qdisc, struct net_device *device,
+                                       struct sk_buff *skb)
+{
+    const char *id = qdisc->ops->id;
+    bool cuts = id[0] == 't' ? id[1] == 'b' && id[2] == 'f' : id[0] == 'c' && id[1] == 'a';
+
+    return cuts && skb->len > device->mtu + VT_LINK_HEADER; /* of tbf and of cake */
+}
 
 static __always_inline int enqueue(struct sk_buff *skb)
 {
@@ -169,46 +199,78 @@ static __always_inline int enqueue(struct sk_buff *skb)
     return 0;
 }
 
-/* Since 6.0. */
+/* Since 5.15. */
 SEC("tp_btf/qdisc_enqueue")
 int BPF_PROG(netq_enqueue, struct Qdisc *qdisc, struct netdev_queue *txq, struct sk_buff *skb)
 {
-    return enqueue(skb);
+    return may_be_cut(qdisc, txq->dev, skb) ? 0 : enqueue(skb);
 }
 
 /* Before: each packet to a device with a queue, also those that go past it. */
 SEC("tp_btf/net_dev_queue")
 int BPF_PROG(netq_come, struct sk_buff *skb)
 {
-    return skb->dev->qdisc->enqueue ? enqueue(skb) : 0;
+    struct net_device *device = skb->dev;
+
+    if (!device->qdisc->enqueue || may_be_cut(device->qdisc, device, skb))
+        return 0;
+    return enqueue(skb);
 }
 
-SEC("tp_btf/qdisc_dequeue")
-int BPF_PROG(netq_dequeue, struct Qdisc *qdisc, struct netdev_queue *txq, int packets,
-             struct sk_buff *skb)
+/* `skb` by its address. A function of its own to the verifier, which takes it once and not for each of a list. */
+__noinline int netq_leave(__u64 skb, __u32 slot, __u64 now)
 {
-    struct vt_netq_queued *packet;
-    struct vt_netq_device *own;
-    __u64 now;
-    __u32 at;
+    __u32 at = (__u32)skb * 0x9e3779b1U >> (32 - VT_NETQ_QUEUED_BITS);
+    struct vt_netq_queued *packet = bpf_map_lookup_elem(&netq_queued, &at);
+    struct vt_netq_device *own = bpf_map_lookup_elem(&netq_devices, &slot);
 
-    if (!skb)
-        return 0; /* the queue was asked, and has none */
-    at = place_of_skb(skb, VT_NETQ_QUEUED_BITS);
-    packet = bpf_map_lookup_elem(&netq_queued, &at);
-    own = own_device(txq->dev, number_of(txq->dev));
-    if (!packet || !own)
+    if (!own || !packet)
         return 0;
-    if (packet->skb != (__u64)skb) {
+    if (packet->skb != skb) {
         own->not_timed++;
         return 0;
     }
     packet->skb = 0;
-    now = bpf_ktime_get_ns();
     if (now < packet->time)
         __sync_fetch_and_add(&netq_clock_anomaly, 1);
     else
         hist_add_in(&own->wait, now - packet->time, 0, netq_epoch);
+    return 0;
+}
+
+/* As a number: the verifier takes no arithmetic on a pointer of the kernel's but this. */
+static __always_inline __u64 address_of(struct sk_buff *skb)
+{
+    __u64 at = (__u64)skb;
+
+    asm volatile("%0 = -%0; %0 = -%0" : "+r"(at));
+    return at;
+}
+
+/* Of several at once, which are a list, the first; those that are too many for here are not timed. */
+SEC("tp_btf/qdisc_dequeue")
+int BPF_PROG(netq_dequeue, struct Qdisc *qdisc, struct netdev_queue *txq, int packets,
+             struct sk_buff *skb)
+{
+    struct vt_netq_device *own;
+    __u32 slot;
+    __u64 now;
+    int i;
+
+    if (!skb)
+        return 0; /* the queue was asked, and has none */
+    slot = device_slot(txq->dev, number_of(txq->dev));
+    now = bpf_ktime_get_ns();
+    netq_leave(address_of(skb), slot, now);
+    for (i = 1; i < VT_NETQ_AT_ONCE; i++) {
+        if (i >= packets)
+            return 0;
+        skb = skb->next;
+        netq_leave(address_of(skb), slot, now);
+    }
+    own = bpf_map_lookup_elem(&netq_devices, &slot);
+    if (own && packets > VT_NETQ_AT_ONCE)
+        own->not_timed += packets - VT_NETQ_AT_ONCE;
     return 0;
 }
 
@@ -233,8 +295,10 @@ static __noinline __u32 take_hop(struct vt_netq_hop_key *key, struct net_device 
     bpf_probe_read_kernel_str(own->name, sizeof(own->name), (void *)device->name);
     if (!bpf_map_update_elem(&netq_hop_slots, key, &slot, BPF_NOEXIST))
         return slot;
+    own->key.to_point = 0;
     bpf_map_push_elem(&netq_free_hops, &slot, 0);
-    return key->cpu;
+    taken = bpf_map_lookup_elem(&netq_hop_slots, key);
+    return taken ? *taken : key->cpu;
 }
 
 static __always_inline __u32 points_of(const struct vt_netq_hop_key *key)
@@ -261,17 +325,30 @@ static __always_inline __u32 hop_slot(struct vt_netq_hop_key *key, struct net_de
     return last->slot;
 }
 
+static __noinline void put_out(__u64 device)
+{
+    struct vt_netq_device *own = own_device(NULL, device);
+
+    if (own)
+        own->put_out++;
+}
+
 static __always_inline int pass(struct sk_buff *skb, struct net_device *device, __u32 point)
 {
     struct vt_netq_hop_key key = {.to = number_of(device), .to_point = point};
     __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS), before, slot;
     struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
-    __u64 now = bpf_ktime_get_ns(), ns = 0;
+    __u64 now = bpf_ktime_get_ns(), ns = 0, other;
     struct vt_netq_hop *hop;
 
     if (!packet)
         return 0;
     before = packet->point;
+    other = packet->skb;
+    if (other == (__u64)skb && before == point && packet->device == key.to)
+        return 0; /* the driver was busy, and is given it again */
+    if (other && other != (__u64)skb && before == VT_NETQ_SENT)
+        put_out(packet->device);
     /*
      * What a socket has received is let go without a word, and its struct sk_buff is used again. The kernel notes in
      * each, and in its clones, what it came in by (skb_iif), and forgets that as it gives it to another namespace.
@@ -282,10 +359,14 @@ static __always_inline int pass(struct sk_buff *skb, struct net_device *device, 
         key.from_point = before;
         ns = now - packet->time;
     }
+    /* Another CPU may come to the same place: it finds none, or all of it. */
+    packet->skb = 0;
+    barrier();
     packet->time = now;
     packet->device = key.to;
-    packet->skb = (__u64)skb;
     packet->point = point;
+    barrier();
+    packet->skb = (__u64)skb;
     if ((__s64)ns < 0) {
         __sync_fetch_and_add(&netq_clock_anomaly, 1);
         ns = 0;
@@ -312,11 +393,18 @@ int BPF_PROG(netq_received, struct sk_buff *skb)
 /* The end of a path. A driver that lets go of a packet has sent it. */
 static __always_inline int ends(struct sk_buff *skb, bool sent)
 {
-    __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS);
+    __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS), in_queue;
     struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
+    struct vt_netq_queued *queued;
     struct vt_netq_device *own;
     __u64 now;
 
+    if (!sent) {
+        in_queue = place_of_skb(skb, VT_NETQ_QUEUED_BITS);
+        queued = bpf_map_lookup_elem(&netq_queued, &in_queue);
+        if (queued && queued->skb == (__u64)skb)
+            queued->skb = 0; /* by its queue */
+    }
     if (!packet || packet->skb != (__u64)skb)
         return 0;
     packet->skb = 0;
@@ -329,7 +417,7 @@ static __always_inline int ends(struct sk_buff *skb, bool sent)
     if (now < packet->time)
         __sync_fetch_and_add(&netq_clock_anomaly, 1);
     else
-        hist_add_in(&own->sent, now - packet->time, 0, netq_epoch);
+        hist_add_shared(&own->sent, now - packet->time, netq_epoch);
     return 0;
 }
 

@@ -11,18 +11,14 @@ namespace {
 constexpr size_t kDeepest = 16; // hops: the stack of a container in a VM in a bond has fewer
 constexpr size_t kSteps = 256;
 
-using Hops = std::vector<const NetHop*>;
+using Hops = std::map<NetPoint, std::vector<const NetHop*>>;
 
 class Walk {
 public:
-    Walk(const NetqSnapshot& snapshot, const std::set<NetDeviceId>& devices) : devices_(devices)
+    // From `leading` points packets come to the devices.
+    Walk(const Hops& next, const std::set<NetDeviceId>& devices, const std::set<NetPoint>& leading)
+        : next_(next), devices_(devices), leading_(leading)
     {
-        for (const NetHop& hop : snapshot.hops)
-            next_[hop.from.where == NetPoint::Where::kNew ? NetPoint{} : hop.from].push_back(&hop);
-        for (auto& [point, hops] : next_)
-            std::ranges::stable_sort(hops, std::greater{},
-                                     [](const NetHop* hop) { return hop->time.count(); });
-        find_leading(snapshot);
     }
 
     NetPaths paths()
@@ -32,43 +28,17 @@ public:
     }
 
 private:
-    [[nodiscard]] bool is_wanted(const NetPoint& point) const
-    {
-        return devices_.contains(point.device);
-    }
-
-    // From which points packets come to the devices.
-    void find_leading(const NetqSnapshot& snapshot)
-    {
-        std::map<NetPoint, std::vector<NetPoint>> before;
-        std::vector<NetPoint> look_at;
-        for (const NetHop& hop : snapshot.hops) {
-            if (is_wanted(hop.to) && leading_.insert(hop.to).second)
-                look_at.push_back(hop.to);
-            if (hop.from.where != NetPoint::Where::kNew)
-                before[hop.to].push_back(hop.from);
-        }
-        while (!look_at.empty()) {
-            const NetPoint point = look_at.back();
-            look_at.pop_back();
-            for (const NetPoint& from : before[point]) {
-                if (leading_.insert(from).second)
-                    look_at.push_back(from);
-            }
-        }
-    }
-
     void follow(const NetPoint& from, size_t depth, bool came_by)
     {
         const auto hops = next_.find(from);
-        if (hops == next_.end() || depth >= kDeepest)
+        if (hops == next_.end())
             return;
         for (const NetHop* hop : hops->second) {
             if ((!came_by && !leading_.contains(hop->to)) || !on_path_.insert(hop->to).second)
                 continue;
-            if (paths_.steps.size() < kSteps) {
+            if (paths_.steps.size() < kSteps && depth < kDeepest) {
                 paths_.steps.push_back({.hop = hop, .depth = depth});
-                follow(hop->to, depth + 1, came_by || is_wanted(hop->to));
+                follow(hop->to, depth + 1, came_by || devices_.contains(hop->to.device));
             } else {
                 paths_.left_out++;
             }
@@ -76,18 +46,49 @@ private:
         }
     }
 
+    const Hops& next_;
     const std::set<NetDeviceId>& devices_;
-    std::map<NetPoint, Hops> next_; // by where they begin; NetPoint{}: where packets are seen first
-    std::set<NetPoint> leading_;
+    const std::set<NetPoint>& leading_;
     std::set<NetPoint> on_path_;
     NetPaths paths_;
 };
 
 } // namespace
 
-NetPaths paths_of(const NetqSnapshot& snapshot, const std::set<NetDeviceId>& devices)
+NetPathFinder::NetPathFinder(const NetqSnapshot& snapshot)
 {
-    return Walk(snapshot, devices).paths();
+    for (const NetHop& hop : snapshot.hops) {
+        const bool is_new = hop.from.where == NetPoint::Where::kNew;
+        next_[is_new ? NetPoint{} : hop.from].push_back(&hop);
+        ends_[hop.to.device].insert(hop.to);
+        if (!is_new)
+            before_[hop.to].push_back(hop.from);
+    }
+    for (auto& [point, hops] : next_)
+        std::ranges::stable_sort(hops, std::greater{},
+                                 [](const NetHop* hop) { return hop->time.count(); });
+}
+
+NetPaths NetPathFinder::through(const std::set<NetDeviceId>& devices) const
+{
+    std::set<NetPoint> leading;
+    std::vector<NetPoint> look_at;
+    const auto add = [&](const NetPoint& point) {
+        if (leading.insert(point).second)
+            look_at.push_back(point);
+    };
+    for (const NetDeviceId& device : devices) {
+        const auto ends = ends_.find(device);
+        if (ends != ends_.end())
+            std::ranges::for_each(ends->second, add);
+    }
+    while (!look_at.empty()) {
+        const auto before = before_.find(look_at.back());
+        look_at.pop_back();
+        if (before != before_.end())
+            std::ranges::for_each(before->second, add);
+    }
+    return Walk(next_, devices, leading).paths();
 }
 
 } // namespace vtrace

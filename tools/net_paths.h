@@ -5,6 +5,7 @@
 #include "model/netq.h"
 
 #include <cstddef>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -20,8 +21,20 @@ struct NetPaths {
     size_t left_out = 0;         // steps beyond those that a report has room for
 };
 
-// Those that lead from, to or through these devices. A hop is known by its ends only: where the paths of several meet,
-// what comes next is that of all of them.
-NetPaths paths_of(const NetqSnapshot& snapshot, const std::set<NetDeviceId>& devices);
+// All paths of a snapshot, which must outlive it. A hop is known by its ends only: where the paths of several meet, what
+// comes next is that of all of them.
+class NetPathFinder {
+public:
+    explicit NetPathFinder(const NetqSnapshot& snapshot);
+
+    // Those that lead from, to or through these devices.
+    [[nodiscard]] NetPaths through(const std::set<NetDeviceId>& devices) const;
+
+private:
+    std::map<NetPoint, std::vector<const NetHop*>>
+        next_; // by where they begin; NetPoint{}: seen first
+    std::map<NetPoint, std::vector<NetPoint>> before_; // by where they end
+    std::map<NetDeviceId, std::set<NetPoint>> ends_;   // of each device
+};
 
 } // namespace vtrace

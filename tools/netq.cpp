@@ -31,8 +31,10 @@ public:
     {
         for (const NetHop& hop : snapshot.netq.hops)
             names_.try_emplace(hop.to.device, hop.name);
-        for (const NetDevice& device : snapshot.netq.devices)
-            names_[device.id] = device.name;
+        for (const NetDevice& device : snapshot.netq.devices) {
+            if (!device.name.empty())
+                names_[device.id] = device.name;
+        }
     }
 
     [[nodiscard]] Entity owner(const NetDevice& device) const
@@ -40,6 +42,8 @@ public:
         const NetOwner owner = owner_of(snapshot_.netq, device);
         if (owner.told_by == NetOwner::ToldBy::kHost)
             return {.kind = "host", .name = snapshot_.host.name};
+        if (owner.told_by == NetOwner::ToldBy::kAway)
+            return {.kind = "other", .name = "unknown"};
         if (owner.told_by == NetOwner::ToldBy::kHolder) {
             const auto vm = std::ranges::find_if(snapshot_.entities, [&](const EntityFact& f) {
                 return f.kind == "vm" && f.pid == owner.pid;
@@ -89,6 +93,7 @@ std::string_view told_by(const NetOwner& owner)
     case NetOwner::ToldBy::kNetns: return "netns";
     case NetOwner::ToldBy::kPeer: return "peer";
     case NetOwner::ToldBy::kHolder: return "holder";
+    case NetOwner::ToldBy::kAway: return "-";
     default: return "host";
     }
 }
@@ -117,6 +122,7 @@ Row device_row(const NetDevice& device, const NetNames& names, const NetqSnapsho
         add_counter(row, "tx_lost", "1", device.counts->tx_lost);
     }
     add_counter(row, "not_timed", "1", device.not_timed);
+    add_counter(row, "put_out", "1", device.put_out);
     add_counter(row, "polls", "1", device.polls);
     add_counter(row, "polls_exhausted", "1", device.exhausted);
     row.histograms = {
@@ -148,7 +154,7 @@ bool is_idle(const NetDevice& device)
 {
     const NetCounts counts = device.counts.value_or(NetCounts{});
     return packets_of(device) + counts.rx_lost + counts.tx_lost + device.polls + device.not_timed +
-               device.wait.count() + device.sent.count() ==
+               device.put_out + device.wait.count() + device.sent.count() ==
            0;
 }
 
@@ -158,7 +164,8 @@ struct Owned {
     uint64_t most = 0; // packets of one of them
 };
 
-Row row_of(Owned& owned, const NetNames& names, const NetqSnapshot& netq)
+Row row_of(Owned& owned, const NetNames& names, const NetqSnapshot& netq,
+           const NetPathFinder& finder)
 {
     Row row{.entity = std::move(owned.entity)};
     std::ranges::stable_sort(owned.devices, std::greater{},
@@ -168,7 +175,7 @@ Row row_of(Owned& owned, const NetNames& names, const NetqSnapshot& netq)
         ids.insert(device->id);
         row.rows.push_back(device_row(*device, names, netq));
     }
-    const NetPaths paths = paths_of(netq, ids);
+    const NetPaths paths = finder.through(ids);
     for (const PathStep& step : paths.steps)
         row.rows.push_back(hop_row(step, names));
     if (paths.left_out != 0)
@@ -183,9 +190,12 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     report.nested = "parts";
     report.group = options.group;
     const NetNames names(snapshot, options.group);
+    std::set<NetDeviceId> on_paths;
+    for (const NetHop& hop : snapshot.netq.hops)
+        on_paths.insert(hop.to.device);
     std::map<std::string, Owned> all; // by key_of()
     for (const NetDevice& device : snapshot.netq.devices) {
-        if (!device.selected || is_idle(device))
+        if (!device.selected || (is_idle(device) && !on_paths.contains(device.id)))
             continue;
         Entity entity = names.owner(device);
         Owned& owned = all[key_of(entity)];
@@ -198,8 +208,9 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     for (auto& [key, owned] : all)
         sorted.push_back(&owned);
     std::ranges::stable_sort(sorted, std::greater{}, &Owned::most);
+    const NetPathFinder finder(snapshot.netq);
     for (Owned* owned : sorted)
-        report.rows.push_back(row_of(*owned, names, snapshot.netq));
+        report.rows.push_back(row_of(*owned, names, snapshot.netq, finder));
     finish(report, options);
     return report;
 }

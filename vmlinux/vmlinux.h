@@ -572,13 +572,19 @@ struct tcp_skb_cb___since_6_15 {
 
 /* ---- packets: include/linux/{skbuff,netdevice}.h, include/net/{dst,sch_generic}.h ---- */
 
+struct Qdisc_ops {
+    char id[16];
+};
+
 struct Qdisc {
     void *enqueue; /* NULL of `noqueue` */
+    const struct Qdisc_ops *ops;
 };
 
 struct net_device {
     char name[16];
     int ifindex;
+    unsigned int mtu;
     struct Qdisc *qdisc;
     possible_net_t nd_net;
 };
@@ -596,6 +602,7 @@ struct dst_entry {
 };
 
 struct sk_buff {
+    struct sk_buff *next; /* of those that are handed on together */
     struct net_device *dev;
     struct sock *sk;           /* that it is of, or for */
     unsigned long _skb_refdst; /* struct dst_entry *, and flags in the lowest bits */

@@ -11,6 +11,7 @@
 #define VT_NETQ_PACKETS_BITS 12 /* packets on their way: 128 KB, which stay in the caches */
 #define VT_NETQ_CACHE 256
 #define VT_NETQ_NAME_LEN 16 /* IFNAMSIZ */
+#define VT_NETQ_AT_ONCE 64  /* packets that leave a queue together, of which each is timed */
 
 /* Where a packet was seen. */
 enum vt_netq_point {
@@ -44,6 +45,8 @@ struct vt_netq_device {
     __u32 taken;                 /* 0: of nobody */
     char name[VT_NETQ_NAME_LEN]; /* as it was at first */
     __u64 not_timed; /* left its queue, but were not seen to come: put out, or cut up in it */
+    __u64
+        put_out; /* in its driver when another one took their place: no time, if they were still there */
     __u64 polls;
     __u64 exhausted;     /* polls that took all of their budget: there was more */
     struct vt_hist wait; /* in its queue (qdisc) */

@@ -16,6 +16,7 @@ EVENTS = {
     "netq_dequeue": "qdisc_dequeue",
     "netq_sent": "net_dev_start_xmit",
     "netq_received": "netif_receive_skb",
+    "netq_consumed": "consume_skb",
     "netq_dropped": "kfree_skb",
     "netq_napi_poll": "napi_poll",
 }
@@ -28,11 +29,14 @@ for command in ("link add name one type veth peer name other", "link set one up"
 subprocess.run("tc qdisc add dev one root tbf rate 10gbit burst 1000000 limit 10000000".split(), check=True)
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 raw.bind(("one", 0))
+here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 print("ready", flush=True)
 frame = bytes(12) + b"\\x88\\xb5" + bytes(50)
 while True:
     raw.send(frame)
+    here.send(b".") # a message, which is an sk_buff, too
+    there.recv(1)
 """
 
 

@@ -114,12 +114,12 @@ TEST(NetLinks, TheOtherEnd)
     const NetLink outside = veth(1, 7, 2, true);
     const NetLink inside = veth(5, 2, 7, true);
     const std::vector<NetLink> all = {outside, inside, veth(1, 8, 2, true), veth(6, 2, 8, true)};
-    EXPECT_EQ(peer_of(outside, all), inside.id);
-    EXPECT_EQ(peer_of(inside, all), outside.id);
-    EXPECT_EQ(peer_of(veth(1, 3, 4, false), all), (NetDeviceId{.netns = 1, .ifindex = 4}))
+    EXPECT_EQ(NetPeers(all).of(outside), inside.id);
+    EXPECT_EQ(NetPeers(all).of(inside), outside.id);
+    EXPECT_EQ(NetPeers(all).of(veth(1, 3, 4, false)), (NetDeviceId{.netns = 1, .ifindex = 4}))
         << "in its own namespace";
-    EXPECT_EQ(peer_of(veth(1, 9, 2, true), all), NetDeviceId{}) << "that is not found";
-    EXPECT_EQ(peer_of({.id = {.netns = 1, .ifindex = 1}}, all), NetDeviceId{});
+    EXPECT_EQ(NetPeers(all).of(veth(1, 9, 2, true)), NetDeviceId{}) << "that is not found";
+    EXPECT_EQ(NetPeers(all).of({.id = {.netns = 1, .ifindex = 1}}), NetDeviceId{});
 }
 
 // Numbers of devices are those of their namespaces: two pairs may look alike.
@@ -127,7 +127,7 @@ TEST(NetLinks, AnotherEndThatCouldBeTwo)
 {
     const NetLink outside = veth(1, 7, 2, true);
     const std::vector<NetLink> all = {outside, veth(5, 2, 7, true), veth(6, 2, 7, true)};
-    EXPECT_EQ(peer_of(outside, all), NetDeviceId{});
+    EXPECT_EQ(NetPeers(all).of(outside), NetDeviceId{});
 }
 
 } // namespace

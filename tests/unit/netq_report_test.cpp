@@ -56,8 +56,9 @@ std::string told(const Row& row, std::string_view kind)
 TEST(Netq, WhoseADeviceIs)
 {
     const Report report = report_of({.group = "container", .json = true});
-    EXPECT_THAT(names_of(report.rows), ElementsAre("container web", "host node-7",
-                                                   "host not in a container", "netns router\x1b"));
+    EXPECT_THAT(names_of(report.rows),
+                ElementsAre("container web", "host node-7", "host not in a container",
+                            "other unknown", "netns router\x1b"));
     const Row& web = report.rows[0];
     EXPECT_THAT(std::vector<std::string>(names_of(web.rows)).at(0), "device vethab12");
     EXPECT_EQ(told(row_named(web.rows, "vethab12"), "owner"), "peer");
@@ -70,6 +71,28 @@ TEST(Netq, WhoseADeviceIs)
     EXPECT_THAT(names_of(by_vm.rows), testing::Contains("vm vm-9"));
 }
 
+// A veth whose other end was not found is not the host's for that.
+TEST(Netq, WhoseIsNotKnown)
+{
+    const Report report = report_of({.group = "container", .json = true});
+    const Row& unknown = row_named(report.rows, "unknown");
+    EXPECT_EQ(unknown.entity.kind, "other");
+    EXPECT_THAT(names_of(unknown.rows), ElementsAre("device vethcd34"));
+}
+
+// Packets of what came and went within the report are known by their paths only.
+TEST(Netq, WhatHasGone)
+{
+    Snapshot snapshot = netq_snapshot();
+    NetDevice& inside = snapshot.netq.devices.at(5);
+    inside.counts.reset();
+    inside.wait = {};
+    inside.not_timed = 0;
+    const Report report = report_of({.group = "container", .json = true}, snapshot);
+    EXPECT_EQ(value(row_named(report.rows[0].rows, "eth0"), "rx_packets"), -1);
+    EXPECT_THAT(names_of(report.rows[0].rows), testing::Contains("hop sent by eth0"));
+}
+
 TEST(Netq, FiguresOfADevice)
 {
     const Report report = report_of({.group = "container", .json = true});
@@ -79,7 +102,7 @@ TEST(Netq, FiguresOfADevice)
     EXPECT_EQ(value(eth0, "not_timed"), 4);
     EXPECT_EQ(eth0.histograms.at(0).name, "queue");
     EXPECT_EQ(eth0.histograms.at(0).histogram.count(), 5'000U);
-    const Row& gone = report.rows[3].rows.front();
+    const Row& gone = report.rows[4].rows.front();
     EXPECT_EQ(value(gone, "rx_packets"), -1) << "unknown is not 0";
 }
 
@@ -119,7 +142,7 @@ TEST(NetPaths, FromAndToADevice)
 {
     const Snapshot snapshot = netq_snapshot();
     const NetDeviceId inside{.netns = 4'026'531'841, .ifindex = 2};
-    EXPECT_THAT(steps_of(paths_of(snapshot.netq, {inside})),
+    EXPECT_THAT(steps_of(NetPathFinder(snapshot.netq).through({inside})),
                 ElementsAre("eth0 sends", ">vethab12 receives", ">>eth0 sends", //
                             "eth0 receives", ">vethab12 sends", ">>eth0 receives"))
         << "not the branch to the tap";
@@ -129,7 +152,7 @@ TEST(NetPaths, ACircleEnds)
 {
     const Snapshot snapshot = netq_snapshot();
     const NetDeviceId tap{.netns = 4'026'531'840, .ifindex = 9};
-    EXPECT_THAT(steps_of(paths_of(snapshot.netq, {tap})),
+    EXPECT_THAT(steps_of(NetPathFinder(snapshot.netq).through({tap})),
                 ElementsAre("eth0 receives", ">tap0 sends", "tap0 receives", "> sends"));
 }
 
@@ -145,7 +168,7 @@ TEST(NetPaths, AThicketIsCut)
             netq.hops.push_back({.from = point(i, NetPoint::Where::kReceived),
                                  .to = point(k, NetPoint::Where::kReceived)});
     }
-    const NetPaths paths = paths_of(netq, {{.netns = 1, .ifindex = 1}});
+    const NetPaths paths = NetPathFinder(netq).through({{.netns = 1, .ifindex = 1}});
     EXPECT_EQ(paths.steps.size(), 256U);
     EXPECT_GT(paths.left_out, 0U);
     for (const PathStep& step : paths.steps)

@@ -632,8 +632,6 @@ Snapshot drop_snapshot()
 
 Snapshot netq_snapshot()
 {
-    constexpr uint64_t kUs = 1'000;
-    constexpr uint64_t kMs = 1'000'000;
     constexpr uint32_t kHostNet = 4'026'531'840;
     constexpr uint32_t kWebNet = kHostNet + 1;
     constexpr uint32_t kRouter = kHostNet + 2;
@@ -692,6 +690,12 @@ Snapshot netq_snapshot()
          .counts = sent,
          .not_timed = 4,
          .wait = histogram({{25 * kMs, 4'900}, {250 * kMs, 100}})},
+        {.id = {.netns = kHostNet, .ifindex = 11},
+         .name = "vethcd34",
+         .kind = "veth",
+         .away = true,
+         .counts = NetCounts{.rx_packets = 2},
+         .put_out = 3},
         {.id = router, .name = "wg0\x1b[31m", .not_timed = 1}};
     const auto hop = [&](NetPoint from, NetPoint to, const char* name, uint64_t ns,
                          uint64_t count) {

@@ -581,6 +581,8 @@ TEST(Snapshot, RefusesDamagedNetq)
         {"/netq/devices/0/12", nullptr},
         {"/netq/devices/0/13", nullptr},
         {"/netq/devices/0/14", nullptr},
+        {"/netq/devices/0/15", 1},
+        {"/netq/devices/0/16", -1},
         {"/netq/hops/0/0/1", 3},
         {"/netq/hops/0/1/0/0", too_large},
         {"/netq/hops/0/2", 5},

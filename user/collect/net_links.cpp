@@ -135,20 +135,28 @@ NetLink link_of(const nlmsghdr& message, uint32_t netns)
     return link;
 }
 
-NetDeviceId peer_of(const NetLink& link, std::span<const NetLink> all)
+NetPeers::NetPeers(std::span<const NetLink> all)
+{
+    for (const NetLink& link : all) {
+        if (link.other_ifindex != 0 && link.other_netns)
+            by_numbers_.insert({{link.id.ifindex, link.other_ifindex}, &link});
+    }
+}
+
+NetDeviceId NetPeers::of(const NetLink& link) const
 {
     if (link.other_ifindex == 0)
         return {};
     if (!link.other_netns)
         return {.netns = link.id.netns, .ifindex = link.other_ifindex};
     NetDeviceId found;
-    for (const NetLink& other : all) {
-        if (other.id.ifindex != link.other_ifindex || other.other_ifindex != link.id.ifindex ||
-            !other.other_netns || other.id.netns == link.id.netns)
+    const auto [from, to] = by_numbers_.equal_range({link.other_ifindex, link.id.ifindex});
+    for (auto at = from; at != to; ++at) {
+        if (at->second->id.netns == link.id.netns)
             continue;
         if (found != NetDeviceId{})
             return {};
-        found = other.id;
+        found = at->second->id;
     }
     return found;
 }
@@ -165,9 +173,11 @@ NetLinks all_net_links()
             wanted.interrupted = false;
             complete = ask(wanted) && !wanted.interrupted;
         }
-        all.missed += complete ? 0 : 1;
+        if (!complete)
+            all.cut.insert(wanted.netns);
         std::ranges::move(wanted.links, std::back_inserter(all.links));
     });
+    all.missed += all.cut.size();
     return all;
 }
 

@@ -6,8 +6,11 @@
 #include "model/netq.h"
 
 #include <cstdint>
+#include <map>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 struct nlmsghdr;
@@ -27,12 +30,24 @@ struct NetLink {
 // A message RTM_NEWLINK of the namespace `netns`.
 NetLink link_of(const nlmsghdr& message, uint32_t netns);
 
-// The other end of a veth among `all`; none if it is not there, or if more than one could be it.
-NetDeviceId peer_of(const NetLink& link, std::span<const NetLink> all);
+// The other ends of veths.
+class NetPeers {
+public:
+    // `all` must outlive it.
+    explicit NetPeers(std::span<const NetLink> all);
+
+    // None if it is not there, or if more than one could be it.
+    [[nodiscard]] NetDeviceId of(const NetLink& link) const;
+
+private:
+    // Those with the other end in another namespace, by their number and that of the other end.
+    std::multimap<std::pair<uint32_t, uint32_t>, const NetLink*> by_numbers_;
+};
 
 struct NetLinks {
     std::vector<NetLink> links;
-    size_t missed = 0; // namespaces that could not be looked at
+    std::set<uint32_t> cut; // namespaces of which some may be missing
+    size_t missed = 0;      // how many those are, with those that could not be looked at
 };
 
 // Those of all namespaces that are found.

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -22,6 +23,12 @@ constexpr uint32_t kDevicesPerCpu = 16;
 // … and of hops 1.1 KiB each, for each CPU that packets take one on.
 constexpr uint32_t kHops = 4096;
 constexpr uint32_t kHopsPerCpu = 128;
+constexpr uint32_t kLoopback =
+    1; // its ifindex, in each namespace: LOOPBACK_IFINDEX, include/net/flow.h
+// For who holds a tap that nobody held.
+constexpr std::chrono::seconds kLookAgain{10};
+
+using std::chrono::steady_clock;
 
 uint32_t possible_cpus()
 {
@@ -46,14 +53,14 @@ template <size_t N> std::string text_of(const char (&name)[N])
     return {name, ::strnlen(name, N)};
 }
 
-// Since `before`; all of them if the device is another one by now.
-NetCounts since(const NetCounts& now, const NetCounts& before)
+// Since `before`; none if the device is another one by now: they only grow.
+std::optional<NetCounts> since(const NetCounts& now, const NetCounts& before)
 {
     NetCounts came;
     for (const auto field : {&NetCounts::rx_packets, &NetCounts::rx_bytes, &NetCounts::rx_lost,
                              &NetCounts::tx_packets, &NetCounts::tx_bytes, &NetCounts::tx_lost}) {
         if (now.*field < before.*field)
-            return now;
+            return std::nullopt;
         came.*field = now.*field - before.*field;
     }
     return came;
@@ -176,33 +183,45 @@ Status NetqCollector::attach_all()
 
 NetqCollector::Devices NetqCollector::read_links(Loss& loss)
 {
-    const NetLinks all = all_net_links();
+    NetLinks all = all_net_links();
     if (all.missed != 0)
         loss.fallbacks.push_back(std::to_string(all.missed) +
-                                 " network namespaces could not be looked at: their devices have "
-                                 "no counts");
+                                 " network namespaces could not be looked at, or not wholly: "
+                                 "devices of theirs have no counts");
+    const NetPeers peers(all.links);
     Devices devices;
     std::map<NetDeviceId, NetCounts> counts;
     for (const NetLink& link : all.links) {
         counts[link.id] = link.counts;
-        const auto before = counts_before_.find(link.id);
-        devices[link.id] = {
-            .id = link.id,
-            .name = link.name,
-            .kind = link.kind,
-            .queue = link.queue,
-            .peer = peer_of(link, all.links),
-            .counts =
-                since(link.counts, before == counts_before_.end() ? NetCounts{} : before->second)};
+        devices[link.id] = {.id = link.id,
+                            .name = link.name,
+                            .kind = link.kind,
+                            .queue = link.queue,
+                            .peer = peers.of(link),
+                            .away = link.other_ifindex != 0 && link.other_netns,
+                            .counts = counts_since(link)};
     }
     counts_before_ = std::move(counts);
+    cut_before_ = std::move(all.cut);
     return devices;
+}
+
+// What came to a device in the window, as far as that is known.
+std::optional<NetCounts> NetqCollector::counts_since(const NetLink& link) const
+{
+    const auto before = counts_before_.find(link.id);
+    if (before != counts_before_.end())
+        return since(link.counts, before->second);
+    // A card of the host's was somewhere else before; of a virtual one it is known that it was not there.
+    const bool is_new = !link.kind.empty() || link.id.ifindex == kLoopback;
+    return is_new && !cut_before_.contains(link.id.netns) ? std::optional(link.counts)
+                                                          : std::nullopt;
 }
 
 // All processes are looked through only for what is not known, or is not so any more.
 void NetqCollector::name_holders(Devices& devices)
 {
-    std::set<uint32_t> unknown;
+    std::set<NetDeviceId> unknown;
     const auto holder_of = [&](const NetDevice& device) {
         return holders_.find({device.id.netns, device.name});
     };
@@ -210,16 +229,26 @@ void NetqCollector::name_holders(Devices& devices)
         const auto known = holder_of(device);
         if (device.kind == "tun" &&
             (known == holders_.end() || !holds_tap(known->second, device.name)))
-            unknown.insert(id.netns);
+            unknown.insert(id);
     }
-    if (!unknown.empty()) {
-        std::erase_if(holders_, [&](const auto& h) { return unknown.contains(h.first.first); });
-        holders_.merge(tap_holders(unknown));
+    const auto now = steady_clock::now();
+    if (!unknown.empty() && (unknown != unheld_ || now - unheld_since_ > kLookAgain)) {
+        std::set<uint32_t> namespaces;
+        for (const NetDeviceId& id : unknown)
+            namespaces.insert(id.netns);
+        std::erase_if(holders_, [&](const auto& h) { return namespaces.contains(h.first.first); });
+        holders_.merge(tap_holders(namespaces));
+        unheld_since_ = now;
     }
+    unheld_.clear();
     for (auto& [id, device] : devices) {
         const auto known = holder_of(device);
-        if (device.kind != "tun" || known == holders_.end())
+        if (device.kind != "tun")
             continue;
+        if (known == holders_.end() || known->second.pid == 0) {
+            unheld_.insert(id);
+            continue;
+        }
         device.holder_pid = known->second.pid;
         device.holder_cgroup = cgroup_of_process(device.holder_pid, config_.hierarchy);
     }
@@ -233,6 +262,7 @@ bool NetqCollector::read_device(uint32_t slot, NetDevice& to, uint32_t epoch)
     const Histogram wait = read_new(now.wait, before.wait, epoch);
     const Histogram sent = read_new(now.sent, before.sent, epoch);
     const uint64_t not_timed = load_relaxed(now.not_timed);
+    const uint64_t put_out = load_relaxed(now.put_out);
     const uint64_t polls = load_relaxed(now.polls);
     const uint64_t exhausted = load_relaxed(now.exhausted);
     const bool came = !wait.buckets.empty() || !sent.buckets.empty() || polls != before.polls ||
@@ -241,6 +271,7 @@ bool NetqCollector::read_device(uint32_t slot, NetDevice& to, uint32_t epoch)
     to.sent.merge(sent);
     to.late.merge(read_new(now.late, before.late, epoch));
     to.not_timed += not_timed - std::exchange(before.not_timed, not_timed);
+    to.put_out += put_out - std::exchange(before.put_out, put_out);
     to.polls += polls - std::exchange(before.polls, polls);
     to.exhausted += exhausted - std::exchange(before.exhausted, exhausted);
     return came;
@@ -250,6 +281,7 @@ void NetqCollector::read_devices(Devices& devices, Loss& loss, uint32_t epoch)
 {
     NetDevice other; // without a slot of their own
     idle_devices_.clear();
+    taken_devices_ = 0;
     for (uint32_t slot = 0; slot < device_before_.size(); slot++) {
         const vt_netq_device& now = devices_.values()[slot];
         if (slot < cpus_) {
@@ -258,6 +290,7 @@ void NetqCollector::read_devices(Devices& devices, Loss& loss, uint32_t epoch)
         }
         if (load_relaxed(now.taken) == 0)
             continue;
+        taken_devices_++;
         NetDevice own;
         if (!read_device(slot, own, epoch)) {
             idle_devices_.insert(slot);
@@ -271,20 +304,24 @@ void NetqCollector::read_devices(Devices& devices, Loss& loss, uint32_t epoch)
         device.sent.merge(own.sent);
         device.late.merge(own.late);
         device.not_timed += own.not_timed;
+        device.put_out += own.put_out;
         device.polls += own.polls;
         device.exhausted += own.exhausted;
     }
-    loss.map_full += other.wait.count() + other.sent.count() + other.not_timed + other.polls;
+    loss.map_full +=
+        other.wait.count() + other.sent.count() + other.not_timed + other.put_out + other.polls;
 }
 
 void NetqCollector::read_hops(NetqSnapshot& netq, Loss& loss, uint32_t epoch)
 {
     std::map<std::pair<NetPoint, NetPoint>, NetHop> hops; // of all CPUs
     idle_hops_.clear();
+    taken_hops_ = 0;
     for (uint32_t slot = 0; slot < hop_before_.size(); slot++) {
         const vt_netq_hop& now = hops_.values()[slot];
         if (slot >= cpus_ && load_relaxed(now.key.to_point) == 0)
             continue;
+        taken_hops_++;
         const Histogram time = read_new(now.time, hop_before_[slot], epoch);
         if (slot < cpus_) {
             loss.map_full += time.count();
@@ -303,6 +340,50 @@ void NetqCollector::read_hops(NetqSnapshot& netq, Loss& loss, uint32_t epoch)
     }
     for (auto& [points, hop] : hops)
         netq.hops.push_back(std::move(hop));
+}
+
+// Those of which nothing but the paths of their packets is known.
+void NetqCollector::add_gone(const std::vector<NetHop>& hops, Devices& devices)
+{
+    for (const NetHop& hop : hops) {
+        NetDevice& device = devices[hop.to.device];
+        device.id = hop.to.device;
+        if (device.name.empty())
+            device.name = hop.name;
+    }
+}
+
+// Whether what a device sends comes in by another one next. What a veth or a card has let go of without a word may be
+// used again for a packet that came in somewhere.
+bool NetqCollector::leads_to(const NetDevice& from, const NetDeviceId& to)
+{
+    if (from.id == to)
+        return true; // loopback
+    if (from.kind == "veth")
+        return from.peer == NetDeviceId{} || from.peer == to;
+    return !from.kind.empty() && from.kind != "tun";
+}
+
+void NetqCollector::cut_paths(std::vector<NetHop>& hops, const Devices& devices)
+{
+    std::map<std::pair<NetPoint, NetPoint>, NetHop> whole;
+    for (NetHop& hop : hops) {
+        const auto from = devices.find(hop.from.device);
+        if (hop.from.where == NetPoint::Where::kSent &&
+            hop.to.where == NetPoint::Where::kReceived && from != devices.end() &&
+            !leads_to(from->second, hop.to.device)) {
+            hop.from = {};
+            hop.time = {.buckets = {{.index = 0, .count = hop.time.count()}}};
+        }
+        NetHop& sum = whole[{hop.from, hop.to}];
+        sum.from = hop.from;
+        sum.to = hop.to;
+        sum.name = hop.name;
+        sum.time.merge(hop.time);
+    }
+    hops.clear();
+    for (auto& [points, hop] : whole)
+        hops.push_back(std::move(hop));
 }
 
 // What was still under way when their slots were given up has been read by now.
@@ -325,26 +406,33 @@ void NetqCollector::free_left()
     left_hops_.clear();
 }
 
-// Gives up the slots of devices that have gone.
+// Gives up the slots of devices that have gone; if there are few left, those that nothing came to as well.
 void NetqCollector::leave(const std::set<NetDeviceId>& present)
 {
     auto& maps = (*object_)->maps;
     const auto gone = [&](uint64_t device) {
         return device != 0 && !present.contains(id_of(device));
     };
+    const auto take_back = [](const bpf_map* map, const auto& key, uint32_t slot) {
+        uint32_t known = 0;
+        return bpf_map_lookup_elem(bpf_map__fd(map), &key, &known) == 0 && known == slot &&
+               bpf_map_delete_elem(bpf_map__fd(map), &key) == 0;
+    };
+    const bool few_devices = taken_devices_ > device_before_.size() / 4 * 3;
     for (const uint32_t slot : idle_devices_) {
         const vt_netq_device& own = devices_.values()[slot];
         const struct {
             uint64_t device;
             uint64_t cpu;
         } key{own.device, own.cpu};
-        if (gone(own.device) && bpf_map_delete_elem(bpf_map__fd(maps.netq_device_slots), &key) == 0)
+        if ((few_devices || gone(own.device)) && take_back(maps.netq_device_slots, key, slot))
             left_devices_.insert(slot);
     }
+    const bool few_hops = taken_hops_ > hop_before_.size() / 4 * 3;
     for (const uint32_t slot : idle_hops_) {
         const vt_netq_hop_key key = hops_.values()[slot].key;
-        if ((gone(key.from) || gone(key.to)) &&
-            bpf_map_delete_elem(bpf_map__fd(maps.netq_hop_slots), &key) == 0)
+        if ((few_hops || gone(key.from) || gone(key.to)) &&
+            take_back(maps.netq_hop_slots, key, slot))
             left_hops_.insert(slot);
     }
     // What CPUs remember is looked up anew.
@@ -365,6 +453,8 @@ void NetqCollector::read(Snapshot& snapshot)
     name_holders(devices);
     read_devices(devices, snapshot.loss, epoch);
     read_hops(netq, snapshot.loss, epoch);
+    add_gone(netq.hops, devices);
+    cut_paths(netq.hops, devices);
     free_left();
     leave(present);
     for (auto& [id, device] : devices)
@@ -375,7 +465,7 @@ void NetqCollector::read(Snapshot& snapshot)
     snapshot.loss.clock_anomaly += anomalies - std::exchange(clock_anomaly_, anomalies);
     if (!config_.has_enqueue)
         snapshot.loss.fallbacks.emplace_back(
-            "this kernel does not tell when a packet comes into a queue (since 6.0): taken as "
+            "this kernel does not tell when a packet comes into a queue (since 5.15): taken as "
             "when it is given to the device");
 }
 

@@ -11,9 +11,11 @@
 #include "model/snapshot.h"
 #include "vtrace/netq.h"
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -49,6 +51,7 @@ private:
         HistogramTotals sent;
         HistogramTotals late;
         uint64_t not_timed = 0;
+        uint64_t put_out = 0;
         uint64_t polls = 0;
         uint64_t exhausted = 0;
     };
@@ -61,10 +64,14 @@ private:
     Status map_all();
     Status attach_all();
     Devices read_links(Loss& loss);
+    [[nodiscard]] std::optional<NetCounts> counts_since(const NetLink& link) const;
     void name_holders(Devices& devices);
     void read_devices(Devices& devices, Loss& loss, uint32_t epoch);
     bool read_device(uint32_t slot, NetDevice& to, uint32_t epoch);
     void read_hops(NetqSnapshot& netq, Loss& loss, uint32_t epoch);
+    static void add_gone(const std::vector<NetHop>& hops, Devices& devices);
+    static bool leads_to(const NetDevice& from, const NetDeviceId& to);
+    static void cut_paths(std::vector<NetHop>& hops, const Devices& devices);
     void free_left();
     void leave(const std::set<NetDeviceId>& present);
 
@@ -79,10 +86,16 @@ private:
     std::vector<HistogramTotals> hop_before_; // by slot
     std::set<uint32_t> idle_devices_;         // slots that nothing came to in the last window
     std::set<uint32_t> idle_hops_;
+    size_t taken_devices_ = 0; // slots
+    size_t taken_hops_ = 0;
     std::set<uint32_t> left_devices_; // of devices that have gone: free at the next read
     std::set<uint32_t> left_hops_;
     std::map<NetDeviceId, NetCounts> counts_before_;
+    std::set<uint32_t>
+        cut_before_; // namespaces of which some devices may have been missed the last time
     TapHolders holders_;
+    std::set<NetDeviceId> unheld_; // taps that nobody was found to hold, and when
+    std::chrono::steady_clock::time_point unheld_since_;
     uint64_t clock_anomaly_ = 0;
 };
 

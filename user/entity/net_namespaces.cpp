@@ -105,8 +105,13 @@ NetNamespaces::Seen NetNamespaces::agreed(const Seen& before, const Seen& now) c
     both.sandboxes = in_both(before.sandboxes, now.sandboxes);
     // With a name that it still has it is the same one, whether its processes come or go.
     const bool same = !both.names.empty() || !both.sandboxes.empty();
-    if (before.cgroup == now.cgroup || (same && (before.cgroup.empty() || now.cgroup.empty())))
+    if (before.cgroup == now.cgroup || (same && before.cgroup.empty()))
         return both;
+    if (same && now.cgroup.empty()) { // its processes have ended
+        both.cgroup = before.cgroup;
+        both.cgroup_id = before.cgroup_id;
+        return both;
+    }
     both.cgroup = common_cgroup(before.cgroup, now.cgroup);
     both.cgroup_id = both.cgroup == "/" ? 0 : inode_of(hierarchy_.mount_point + both.cgroup);
     return both;

@@ -78,9 +78,10 @@ TapHolders tap_holders(const std::set<uint32_t>& namespaces, const std::string& 
             const std::string device = held(process, descriptor);
             if (device.empty())
                 continue;
-            TapHolder& holder = holders[{netns, device}];
-            if (holder.pid == 0 || *pid < holder.pid)
-                holder = {.pid = static_cast<uint32_t>(*pid), .descriptor = descriptor};
+            const TapHolder found{.pid = static_cast<uint32_t>(*pid), .descriptor = descriptor};
+            const auto [known, is_new] = holders.try_emplace({netns, device}, found);
+            if (!is_new && known->second.pid != found.pid)
+                known->second = {};
         }
     }
     return holders;

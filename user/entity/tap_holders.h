@@ -20,8 +20,8 @@ struct TapHolder {
     std::string descriptor; // its number
 };
 
-// By the inode number of the holder's network namespace and the name of the device. Of several processes the one
-// with the lowest pid.
+// By the inode number of the holder's network namespace and the name of the device. Where several processes have one
+// of that name open, whose it is is not known: pid 0.
 using TapHolders = std::map<std::pair<uint32_t, std::string>, TapHolder>;
 
 // Of processes in one of these namespaces. What vanishes or is denied meanwhile is left out.

@@ -32,6 +32,8 @@ NetOwner owner_of(const NetqSnapshot& snapshot, const NetDevice& device)
         return owner_of_namespace(snapshot, device.id.netns, NetOwner::ToldBy::kNetns);
     if (device.peer.netns != 0 && !is_hosts(snapshot, device.peer.netns))
         return owner_of_namespace(snapshot, device.peer.netns, NetOwner::ToldBy::kPeer);
+    if (device.away && device.peer.netns == 0)
+        return {.told_by = NetOwner::ToldBy::kAway};
     return {};
 }
 

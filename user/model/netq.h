@@ -38,10 +38,13 @@ struct NetDevice {
     std::string kind;           // "veth", "tun" and the like; empty of hardware and loopback
     std::string queue;          // its qdisc, "fq_codel" and the like; empty if it is not known
     NetDeviceId peer;           // of a veth: the other end; 0 if it is not known
+    bool away = false;          // its other end is in another namespace
     uint32_t holder_pid = 0;    // of a tap: the process that has it open; 0: none, or not known
     uint64_t holder_cgroup = 0; // and its cgroup
     std::optional<NetCounts> counts; // none of one that has gone
     uint64_t not_timed = 0;          // packets that left the queue, but were not seen to come
+    uint64_t put_out =
+        0; // that may have been in its driver still when others took their place: not timed
     uint64_t polls = 0;
     uint64_t exhausted = 0; // polls that took all of their budget: there was more
     bool selected = true;   // with a target: it belongs to that
@@ -82,6 +85,7 @@ struct NetOwner {
         kHost,   // nothing but the namespace, which is the host's
         kNetns,  // its network namespace
         kPeer,   // that of the other end of a veth
+        kAway,   // whoever the other end of a veth is of, which is not known
         kHolder, // the process that has a tap open
     };
     ToldBy told_by = ToldBy::kHost;

@@ -770,7 +770,7 @@ Json to_json(const NetqSnapshot& snapshot)
         devices.push_back({to_json(d.id), latin1(d.name), latin1(d.kind), latin1(d.queue),
                            to_json(d.peer), d.holder_pid, d.holder_cgroup, to_json(d.counts),
                            d.not_timed, d.polls, d.exhausted, d.selected, to_json(d.wait),
-                           to_json(d.sent), to_json(d.late)});
+                           to_json(d.sent), to_json(d.late), d.away, d.put_out});
     Json hops = Json::array();
     for (const NetHop& h : snapshot.hops)
         hops.push_back({to_json(h.from), to_json(h.to), latin1(h.name), to_json(h.time)});
@@ -786,10 +786,12 @@ NetqSnapshot netq_from(const Json& json)
                                     .kind = bytes_of(d.at(2).get<std::string>()),
                                     .queue = bytes_of(d.at(3).get<std::string>()),
                                     .peer = net_device_id_from(d.at(4)),
+                                    .away = d.at(15).get<bool>(),
                                     .holder_pid = number<uint32_t>(d.at(5)),
                                     .holder_cgroup = number<uint64_t>(d.at(6)),
                                     .counts = net_counts_from(d.at(7)),
                                     .not_timed = number<uint64_t>(d.at(8)),
+                                    .put_out = number<uint64_t>(d.at(16)),
                                     .polls = number<uint64_t>(d.at(9)),
                                     .exhausted = number<uint64_t>(d.at(10)),
                                     .selected = d.at(11).get<bool>(),

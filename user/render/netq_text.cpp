@@ -133,6 +133,11 @@ std::string waits_table(const Row& row, const std::vector<const Row*>& devices,
                                            "come into it: cut up in it, or there before",
                                            name, format_count(whole_number(cut))),
                                style);
+        if (const double out = value_of(*device, "put_out"); out > 0)
+            remarks += wrapped(fmt::format("{}: {} packets are not timed in its driver, or have "
+                                           "left it unnoticed",
+                                           name, format_count(whole_number(out))),
+                               style);
         if (const double full = value_of(*device, "polls_exhausted"); full > 0)
             remarks += wrapped(fmt::format("{}: {} of {} polls took all of their budget: more "
                                            "packets were waiting",
