@@ -304,7 +304,8 @@ class Queues(NetqTestCase):
         # Several leave it at once, which are a list.
         self.assertGreaterEqual(sent["queue"] + sent["not_timed"], count)
         self.assertLess(sent["queue"] + sent["not_timed"], count + 10)
-        self.assertLess(sent["not_timed"], 10)
+        # Of 1,000 in 32,768 places some 15 are put out by others.
+        self.assertLess(sent["not_timed"], 40)
         found = backlog(reports)
         print(f"    {found['polls_exhausted']} of {found['polls']} polls, delays of {found['softirq_delay']}")
         self.assertGreaterEqual(found["polls_exhausted"], count // 64 - 2)

@@ -357,8 +357,8 @@ void NetqCollector::add_gone(const std::vector<NetHop>& hops, Devices& devices)
 // used again for a packet that came in somewhere.
 bool NetqCollector::leads_to(const NetDevice& from, const NetDeviceId& to)
 {
-    if (from.id == to)
-        return true; // loopback
+    if (from.id == to || !from.counts)
+        return true; // loopback; and what has gone may have been anything
     if (from.kind == "veth")
         return from.peer == NetDeviceId{} || from.peer == to;
     return !from.kind.empty() && from.kind != "tun";

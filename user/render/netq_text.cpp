@@ -129,8 +129,8 @@ std::string waits_table(const Row& row, const std::vector<const Row*>& devices,
         add("driver of ", "driver");
         add("softirq of ", "softirq_delay");
         if (const double cut = value_of(*device, "not_timed"); cut > 0)
-            remarks += wrapped(fmt::format("{}: {} packets left its queue that were not seen to "
-                                           "come into it: cut up in it, or there before",
+            remarks += wrapped(fmt::format("{}: {} packets left its queue untimed: cut up in it, "
+                                           "there before, or put out by others here",
                                            name, format_count(whole_number(cut))),
                                style);
         if (const double out = value_of(*device, "put_out"); out > 0)
