@@ -24,14 +24,14 @@ struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1 << VT_NETQ_QUEUED_BITS);
     __type(key, __u32);
-    __type(value, struct vt_netq_queued);
+    __type(value, struct vt_netq_queued_place);
 } netq_queued SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1 << VT_NETQ_PACKETS_BITS);
     __type(key, __u32);
-    __type(value, struct vt_netq_packet);
+    __type(value, struct vt_netq_packet_place);
 } netq_packets SEC(".maps");
 
 struct vt_netq_device_key {
@@ -95,13 +95,23 @@ static __always_inline __u32 place_of(__u64 value)
     return (value * 0x9e3779b97f4a7c15ULL >> 56) & (VT_NETQ_CACHE - 1);
 }
 
-/* Of the lower half, which the verifier lets go as a number. */
+/* Of the lower half of an address, which differs in all of its bits but the lowest: the finalizer of MurmurHash3. */
+static __always_inline __u32 place_of_address(__u32 low, __u32 bits)
+{
+    low ^= low >> 16;
+    low *= 0x85ebca6bU;
+    low ^= low >> 13;
+    low *= 0xc2b2ae35U;
+    return low >> (32 - bits);
+}
+
+/* The verifier lets half of a pointer go as a number. */
 static __always_inline __u32 place_of_skb(struct sk_buff *skb, __u32 bits)
 {
     __u32 low;
 
     asm volatile("%0 = %1" : "=w"(low) : "w"((__u32)(__u64)skb));
-    return low * 0x9e3779b1U >> (32 - bits);
+    return place_of_address(low, bits);
 }
 
 static __always_inline __u64 number_of(struct net_device *device)
@@ -187,13 +197,33 @@ static __always_inline bool may_be_cut(struct Qdisc *qdisc, struct net_device *d
     return cuts && skb->len > device->mtu + VT_LINK_HEADER; /* of tbf and of cake */
 }
 
+/* The packet in its place; NULL if it is not there. */
+static __always_inline struct vt_netq_queued *find_queued(struct vt_netq_queued_place *place,
+                                                          __u64 skb)
+{
+    int i;
+
+#pragma unroll
+    for (i = 0; i < VT_NETQ_WAYS; i++) {
+        if (place->packets[i].skb == skb)
+            return &place->packets[i];
+    }
+    return NULL;
+}
+
 static __always_inline int enqueue(struct sk_buff *skb)
 {
     __u32 at = place_of_skb(skb, VT_NETQ_QUEUED_BITS);
-    struct vt_netq_queued *packet = bpf_map_lookup_elem(&netq_queued, &at);
+    struct vt_netq_queued_place *place = bpf_map_lookup_elem(&netq_queued, &at);
+    struct vt_netq_queued *packet;
 
-    if (!packet)
+    if (!place)
         return 0;
+    packet = find_queued(place, (__u64)skb);
+    if (!packet)
+        packet = find_queued(place, 0);
+    if (!packet)
+        packet = &place->packets[0];
     packet->time = bpf_ktime_get_ns();
     packet->skb = (__u64)skb;
     return 0;
@@ -220,13 +250,15 @@ int BPF_PROG(netq_come, struct sk_buff *skb)
 /* `skb` by its address. A function of its own to the verifier, which takes it once and not for each of a list. */
 __noinline int netq_leave(__u64 skb, __u32 slot, __u64 now)
 {
-    __u32 at = (__u32)skb * 0x9e3779b1U >> (32 - VT_NETQ_QUEUED_BITS);
-    struct vt_netq_queued *packet = bpf_map_lookup_elem(&netq_queued, &at);
+    __u32 at = place_of_address(skb, VT_NETQ_QUEUED_BITS);
+    struct vt_netq_queued_place *place = bpf_map_lookup_elem(&netq_queued, &at);
     struct vt_netq_device *own = bpf_map_lookup_elem(&netq_devices, &slot);
+    struct vt_netq_queued *packet;
 
-    if (!own || !packet)
+    if (!own || !place)
         return 0;
-    if (packet->skb != skb) {
+    packet = find_queued(place, skb);
+    if (!packet) {
         own->not_timed++;
         return 0;
     }
@@ -333,28 +365,42 @@ static __noinline void put_out(__u64 device)
         own->put_out++;
 }
 
+/* The packet in its place, or else where it may be put: one that is empty, or the older one. */
+static __always_inline struct vt_netq_packet *place_for(struct vt_netq_packet_place *place,
+                                                        __u64 skb)
+{
+    struct vt_netq_packet *first = &place->packets[0], *second = &place->packets[1];
+
+    if (first->skb == skb)
+        return first;
+    if (second->skb == skb || !second->skb)
+        return second;
+    return first->skb && second->time < first->time ? second : first;
+}
+
 static __always_inline int pass(struct sk_buff *skb, struct net_device *device, __u32 point)
 {
     struct vt_netq_hop_key key = {.to = number_of(device), .to_point = point};
     __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS), before, slot;
-    struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
-    __u64 now = bpf_ktime_get_ns(), ns = 0, other;
+    struct vt_netq_packet_place *place = bpf_map_lookup_elem(&netq_packets, &at);
+    __u64 now = bpf_ktime_get_ns(), ns = 0;
+    struct vt_netq_packet *packet;
     struct vt_netq_hop *hop;
 
-    if (!packet)
+    if (!place)
         return 0;
+    packet = place_for(place, (__u64)skb);
     before = packet->point;
-    other = packet->skb;
-    if (other == (__u64)skb && before == point && packet->device == key.to)
+    if (packet->skb != (__u64)skb) {
+        if (packet->skb && before == VT_NETQ_SENT)
+            put_out(packet->device);
+    } else if (before == point && packet->device == key.to) {
         return 0; /* the driver was busy, and is given it again */
-    if (other && other != (__u64)skb && before == VT_NETQ_SENT)
-        put_out(packet->device);
-    /*
-     * What a socket has received is let go without a word, and its struct sk_buff is used again. The kernel notes in
-     * each, and in its clones, what it came in by (skb_iif), and forgets that as it gives it to another namespace.
-     */
-    if (packet->skb == (__u64)skb &&
-        (before == VT_NETQ_SENT || (skb->skb_iif && packet->device >> 32 == key.to >> 32))) {
+    } else if (before == VT_NETQ_SENT || (skb->skb_iif && packet->device >> 32 == key.to >> 32)) {
+        /*
+         * What a socket has received is let go without a word, and its struct sk_buff is used again. The kernel notes in
+         * each, and in its clones, what it came in by (skb_iif), and forgets that as it gives it to another namespace.
+         */
         key.from = packet->device;
         key.from_point = before;
         ns = now - packet->time;
@@ -394,18 +440,24 @@ int BPF_PROG(netq_received, struct sk_buff *skb)
 static __always_inline int ends(struct sk_buff *skb, bool sent)
 {
     __u32 at = place_of_skb(skb, VT_NETQ_PACKETS_BITS), in_queue;
-    struct vt_netq_packet *packet = bpf_map_lookup_elem(&netq_packets, &at);
+    struct vt_netq_packet_place *place = bpf_map_lookup_elem(&netq_packets, &at);
+    struct vt_netq_queued_place *queue;
     struct vt_netq_queued *queued;
+    struct vt_netq_packet *packet;
     struct vt_netq_device *own;
     __u64 now;
 
     if (!sent) {
         in_queue = place_of_skb(skb, VT_NETQ_QUEUED_BITS);
-        queued = bpf_map_lookup_elem(&netq_queued, &in_queue);
-        if (queued && queued->skb == (__u64)skb)
-            queued->skb = 0; /* by its queue */
+        queue = bpf_map_lookup_elem(&netq_queued, &in_queue);
+        queued = queue ? find_queued(queue, (__u64)skb) : NULL;
+        if (queued)
+            queued->skb = 0; /* dropped by its queue */
     }
-    if (!packet || packet->skb != (__u64)skb)
+    if (!place)
+        return 0;
+    packet = place_for(place, (__u64)skb);
+    if (packet->skb != (__u64)skb)
         return 0;
     packet->skb = 0;
     if (!sent || packet->point != VT_NETQ_SENT)

@@ -7,8 +7,10 @@
 
 #include <linux/types.h>
 
-#define VT_NETQ_QUEUED_BITS 15  /* packets in queues: 512 KB */
-#define VT_NETQ_PACKETS_BITS 12 /* packets on their way: 128 KB, which stay in the caches */
+#define VT_NETQ_QUEUED_BITS 13  /* places for packets in queues: 512 KB */
+#define VT_NETQ_PACKETS_BITS 12 /* for packets on their way: 256 KB, which stay in the caches */
+#define VT_NETQ_WAYS 4          /* packets in a place, which is a cache line: in queues */
+#define VT_NETQ_PATH_WAYS 2     /* and on their way */
 #define VT_NETQ_CACHE 256
 #define VT_NETQ_NAME_LEN 16 /* IFNAMSIZ */
 #define VT_NETQ_AT_ONCE 64  /* packets that leave a queue together, of which each is timed */
@@ -21,8 +23,8 @@ enum vt_netq_point {
 };
 
 /*
- * Packets are told by the address of their struct sk_buff, in tables of one place for each hash of it. Another packet in
- * the same place puts the first one out; that one then counts as not seen before.
+ * Packets are told by the address of their struct sk_buff, in tables with a place for each hash of it. One that finds its
+ * place full puts out another one, which then counts as not seen before.
  */
 struct vt_netq_queued {
     __u64 skb;
@@ -35,6 +37,14 @@ struct vt_netq_packet {
     __u64 device; /* as in struct vt_netq_device */
     __u32 point;  /* enum vt_netq_point */
     __u32 zero;
+};
+
+struct vt_netq_queued_place {
+    struct vt_netq_queued packets[VT_NETQ_WAYS];
+};
+
+struct vt_netq_packet_place {
+    struct vt_netq_packet packets[VT_NETQ_PATH_WAYS];
 };
 
 /* A device on one CPU. The first slots are of devices that found none, one for each CPU. */

@@ -98,9 +98,9 @@ def at_rest(*ends):
 
 def udp(near, far, address, count, payload, pause=0.0):
     """Sends; returns how many came, and the sum of the times that they took to the receiver's time stamp, in ns."""
-    with near.inside():
+    with near.at_home():
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with far.inside():
+    with far.at_home():
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with sender, receiver:
         sender.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 24)
@@ -127,7 +127,7 @@ def udp(near, far, address, count, payload, pause=0.0):
 
 def send_frames(namespace, device, count):
     """That nobody wants."""
-    with namespace.inside():
+    with namespace.at_home():
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     with raw:
         raw.bind((device, 0))
@@ -292,7 +292,11 @@ class Queues(NetqTestCase):
         near.tc(f"{held} rate 8kbit burst 2000")
 
         def work():
-            release = threading.Timer(0.3, near.tc, [f"{held} rate 10gbit burst 10000000"])
+            def let_go():
+                with near.at_home():  # not as somebody else who is in the namespace
+                    near.tc(f"{held} rate 10gbit burst 10000000")
+
+            release = threading.Timer(0.3, let_go)
             release.start()
             udp(near, far, address, count, 500)
             release.join()
@@ -304,8 +308,7 @@ class Queues(NetqTestCase):
         # Several leave it at once, which are a list.
         self.assertGreaterEqual(sent["queue"] + sent["not_timed"], count)
         self.assertLess(sent["queue"] + sent["not_timed"], count + 10)
-        # Of 1,000 in 32,768 places some 15 are put out by others.
-        self.assertLess(sent["not_timed"], 40)
+        self.assertLess(sent["not_timed"], 5)
         found = backlog(reports)
         print(f"    {found['polls_exhausted']} of {found['polls']} polls, delays of {found['softirq_delay']}")
         self.assertGreaterEqual(found["polls_exhausted"], count // 64 - 2)
@@ -341,8 +344,7 @@ class Taps(NetqTestCase):
         """A VM's: what it takes it is sent, when it takes it; what it sends the device receives."""
         if not os.path.exists("/dev/net/tun") and not load_module("tun"):
             self.skipTest("this kernel has no tun")
-        home = self.enter(net.Namespace())
-        home.sysctl("ipv6/conf/default/disable_ipv6", 1)
+        home = self.container()
         holders = self.enter(net.SocketCgroup())
         holder = self.enter(live.Child(holds_a_tap(home), cgroup=holders))
         holder.hear()
@@ -360,7 +362,7 @@ class Taps(NetqTestCase):
         self.assertEqual(found["tap0"]["tx_packets"], 50)
         self.assertEqual(found["tap0"]["rx_packets"], 70)
         taken, total, most = times(reports, holders.path, "tap0", "driver")
-        print(f"    {taken} taken after {total / max(taken, 1) / 1e6:.2f} ms")
+        print(f"    {dict(found['tap0'])}, {taken} taken after {total / max(taken, 1) / 1e6:.2f} ms")
         self.assertEqual(taken, 50)
         self.assertGreater(total, 50 * 0.019e9)
         self.assertLess(most, 0.5e9)
