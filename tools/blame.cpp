@@ -98,12 +98,12 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     report.group = kind;
     report.nested = "culprits";
     const Entities entities(snapshot.cgroups, snapshot.entities);
-    add_histograms(report, snapshot, entities, kWait);
+    add_histograms(report, snapshot, entities, kWait, true);
     std::map<std::string, Victim> victims;
     for (size_t i = 0; i < report.rows.size(); i++)
         victims[key_of(report.rows[i].entity)] = {.row = i, .culprits = {}, .classes = {}};
     for (const OwnerTime& time : snapshot.sched.times) {
-        if (time.about == kWait)
+        if (!is_part_of_wait(time.about))
             continue;
         const auto victim = victims.find(key_of(entity_of(entities, time.owner, kind)));
         if (victim == victims.end())
@@ -113,7 +113,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     }
     for (auto& [key, victim] : victims)
         complete(report.rows[victim.row], victim);
-    add_open(report, snapshot, entities, kind);
+    add_open(report, snapshot, entities, kind, true);
     finish(report, options);
     return report;
 }

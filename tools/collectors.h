@@ -19,6 +19,7 @@
 #include "collect/tcp_collector.h"
 #include "collect/vm_memory.h"
 #include "collect/vm_watcher.h"
+#include "tools/measured.h"
 #include "tools/options.h"
 
 #include <chrono>
@@ -27,18 +28,6 @@
 #include <vector>
 
 namespace vtrace {
-
-// What is to be measured.
-struct Measured {
-    SchedParts sched;
-    KvmParts kvm;
-    BlockParts block;
-    bool memory = false; // stalls
-    TcpParts tcp;
-    IrqParts irq;
-    bool drops = false; // of packets
-    bool netq = false;  // packets in network devices; with soft interrupts
-};
 
 // Single events above the threshold of --slower.
 struct SlowEvents {
@@ -53,9 +42,6 @@ public:
     static Result<std::unique_ptr<Collectors>> start(
         const ToolOptions& options, const Measured& measured,
         std::chrono::steady_clock::time_point process_start);
-
-    // Counts CPU quotas, too; to be called before the scan.
-    Status add_quotas();
 
     // Names what was there before; after the start, so that it does not delay it.
     Status scan();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/command_line.h"
 
+#include "base/files.h"
 #include "base/printable.h"
 #include "tools/peer_options.h"
 
@@ -24,21 +25,25 @@ constexpr double kMaxWatch = 86400;
 struct TargetFlag {
     std::string_view kind;
     std::string_view all; // stands for the flag without a value
-    std::string_view help;
+    std::string_view grouped;
+    std::string_view selected; // by its value
 };
 
 constexpr std::array kTargets = {
-    TargetFlag{"vm", "*", "Group by VM; =NAME, =UUID or =PID: only that one"},
-    TargetFlag{"container", "*", "Group by container; =NAME or =ID: only that one"},
-    TargetFlag{"pod", "*", "Group by pod; =NAMESPACE/NAME: only that one"},
-    TargetFlag{"unit", "*", "Group by unit of systemd; =NAME: only that one"},
-    TargetFlag{"cgroup", "/", "Group by cgroup; =PATH: only it and those below"},
+    TargetFlag{"vm", "*", "Group by VM", "=NAME, =UUID or =PID: only that one"},
+    TargetFlag{"container", "*", "Group by container", "=NAME or =ID: only that one"},
+    TargetFlag{"pod", "*", "Group by pod", "=NAMESPACE/NAME: only that one"},
+    TargetFlag{"unit", "*", "Group by unit of systemd", "=NAME: only that one"},
+    TargetFlag{"cgroup", "/", "Group by cgroup", "=PATH: only it and those below"},
 };
 
 std::string flag_of(const TargetFlag& target)
 {
     return "--" + std::string(target.kind);
 }
+
+// Has the tools as subcommands of its own.
+constexpr std::string_view kReport = "report";
 
 // What takes the name of a disk, and the kind that such names are of.
 constexpr std::string_view kDiskFlag = "--dev";
@@ -59,6 +64,12 @@ struct RawOptions {
     std::string subnet;
     std::string format = "text";
     std::string watch;
+    std::string every;
+    std::string duration;
+    std::string tools;
+    std::string file;
+    std::string from;
+    std::string to;
 };
 
 // The whole of text as a finite number in [low, high].
@@ -118,33 +129,31 @@ void add_output_options(CLI::App& app, const ToolSpec& tool, RawOptions& raw, To
     app.add_flag("--verbose", options.verbose, "Say more on stderr");
 }
 
-void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions& options)
+std::string help_of(const TargetFlag& target, bool with_group)
+{
+    const std::string group = with_group ? std::string(target.grouped) + "; " : "";
+    return group + std::string(target.selected);
+}
+
+// Flags, so that the next word is never taken for their value.
+void add_targets(CLI::App& app, bool with_groups, bool with_vms, RawOptions& raw)
+{
+    for (size_t i = 0; i < kTargets.size(); i++) {
+        if (with_vms || kTargets[i].kind != "vm")
+            app.add_flag(flag_of(kTargets[i]), raw.targets[i], help_of(kTargets[i], with_groups));
+    }
+}
+
+// What says what of the events is meant, but for single ones.
+CLI::App* add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions& options)
 {
     CLI::App* sub = app.add_subcommand(std::string(tool.name), std::string(tool.summary));
     sub->footer("\n" + std::string(tool.details) + "\n\nExamples:\n" + std::string(tool.examples));
-    // Flags, so that the next word is never taken for their value.
-    for (size_t i = 0; i < kTargets.size(); i++) {
-        if (kTargets[i].kind != "vm" || tool.without_vms.empty())
-            sub->add_flag(flag_of(kTargets[i]), raw.targets[i], std::string(kTargets[i].help));
-    }
+    add_targets(*sub, true, tool.without_vms.empty(), raw);
     if (tool.without_tasks.empty()) {
         sub->add_option("--pid", raw.pid, "Only the threads of process PID")->type_name("PID");
         sub->add_option("--comm", options.comm, "Only tasks whose name matches GLOB")
             ->type_name("GLOB");
-    }
-    if (tool.single_waits) {
-        sub->add_option("--slower", raw.slower, "Print each wait above MS milliseconds as it ends")
-            ->type_name("MS");
-    }
-    if (tool.single_requests) {
-        sub->add_option("--slower", raw.slower,
-                        "Print each request above MS milliseconds as it ends")
-            ->type_name("MS");
-    }
-    if (tool.single_sessions) {
-        sub->add_option("--slower", raw.slower,
-                        "Print each session above MS milliseconds as it ends")
-            ->type_name("MS");
     }
     if (tool.peers) {
         sub->add_option("--by", raw.by, "Peers by remote, local, port (default: remote,port)")
@@ -166,9 +175,76 @@ void add_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions&
     for (const ToolFlag& flag : tool.flags)
         sub->add_flag(std::string(flag.name), options.*flag.value, std::string(flag.help));
     add_output_options(*sub, tool, raw, options);
+    return sub;
+}
+
+// What there is of a tool that measures now.
+void add_live_tool(CLI::App& app, const ToolSpec& tool, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = add_tool(app, tool, raw, options);
+    const std::string_view single = tool.single_waits      ? "wait"
+                                    : tool.single_requests ? "request"
+                                    : tool.single_sessions ? "session"
+                                                           : "";
+    if (!single.empty()) {
+        sub->add_option("--slower", raw.slower,
+                        fmt::format("Print each {} above MS milliseconds as it ends", single))
+            ->type_name("MS");
+    }
+    sub->add_option("--record", options.record, "Keep what is measured in FILE: vtrace report")
+        ->type_name("FILE");
     sub->add_option("INTERVAL", raw.interval, "Seconds per report (default: until Ctrl-C)")
         ->type_name("");
     sub->add_option("COUNT", raw.count, "Number of reports (default: without end)")->type_name("");
+}
+
+void add_record(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = app.add_subcommand("record", "Record what the tools measure, for later");
+    add_targets(*sub, false, true, raw);
+    sub->add_option("-o,--output", options.output, "The file (default: vtrace-HOST-TIME.rec)")
+        ->type_name("FILE");
+    sub->add_option("--interval", raw.every, "Seconds between snapshots (default: 1)")
+        ->type_name("S");
+    sub->add_option("--tools", raw.tools, "Only for these (default: all but offcputime)")
+        ->type_name("LIST");
+    sub->add_flag("--include-self", options.include_self, "Count vtrace's own threads, too");
+    sub->add_flag("--overhead", options.overhead, "Record what vtrace itself costs");
+    sub->add_flag("--verbose", options.verbose, "Say more on stderr");
+    sub->add_option("DURATION", raw.duration, "Seconds (default: until Ctrl-C)")->type_name("");
+    sub->footer("\nMeasures for all tools at once, for the target or the whole host, and writes a\n"
+                "snapshot at each interval. The file is compressed and has checksums; whatever\n"
+                "ends the recording, it is readable to its last interval. `vtrace report` shows\n"
+                "what any tool would have, on any machine and without root.\n"
+                "\nExamples:\n"
+                "  vtrace record 60                     the whole host, for a minute\n"
+                "  vtrace record --container=web -o web.rec 60\n"
+                "  vtrace record --tools=runqlat,biolatency --interval 10\n");
+}
+
+void add_report(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub =
+        app.add_subcommand(std::string(kReport), "Show what is in a recording, by any tool");
+    sub->add_option("FILE", raw.file, "The recording")->type_name("")->required();
+    sub->add_option("--from", raw.from, "Only intervals that end after TIME")->type_name("TIME");
+    sub->add_option("--to", raw.to, "Only intervals that begin before TIME")->type_name("TIME");
+    sub->add_option("--format", raw.format, "text or json")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember(formats(nullptr)));
+    sub->add_option("--output", options.output, "Write to FILE instead of stdout")
+        ->type_name("FILE");
+    sub->require_subcommand(0, 1);
+    for (const ToolSpec& tool : tools())
+        add_tool(*sub, tool, raw, options)->fallthrough();
+    sub->footer(
+        "\nTIME is in seconds from the start (30, 12.5), or a time as 2026-11-22T23:14:05Z.\n"
+        "Without a tool: what was recorded, and when. Options of a tool go behind its\n"
+        "name; those that say what to measure have to be as they were.\n"
+        "\nExamples:\n"
+        "  vtrace report web.rec\n"
+        "  vtrace report web.rec runqlat --container\n"
+        "  vtrace report web.rec --from 20 --to 40 biolatency --format json\n");
 }
 
 // A bound of a time in milliseconds.
@@ -321,9 +397,58 @@ const ToolSpec* find_tool(std::string_view name)
     return found == tools().end() ? nullptr : &*found;
 }
 
+Status check_record(const RawOptions& raw, const ToolOptions& options, RecordOptions& record)
+{
+    if (!options.group.empty() && options.target.empty())
+        return usage("--" + options.group + " selects nothing",
+                     "give it a value; what to group by is said to `vtrace report`");
+    const auto seconds = [](const std::string& name, const std::string& text, double least,
+                            double& to) -> Status {
+        const auto given = text.empty() ? to : number_in(text, least, kMaxInterval);
+        if (!given)
+            return usage(name + " " + printable(text) + " is not a number of seconds",
+                         fmt::format("from {} to 31536000, for example 10", least));
+        to = *given;
+        return ok();
+    };
+    constexpr double kLeastBetween = 0.1;
+    if (auto checked = seconds("--interval", raw.every, kLeastBetween, record.interval); !checked)
+        return checked;
+    if (auto checked = seconds("DURATION", raw.duration, kMinInterval, record.duration); !checked)
+        return checked;
+    for (const std::string_view name : split(raw.tools, ',')) {
+        if (find_tool(name) == nullptr)
+            return usage("--tools: there is no tool " + printable(name),
+                         "`vtrace list` names them");
+        record.tools.emplace_back(name);
+    }
+    if (!raw.tools.empty() && record.tools.empty())
+        return usage("--tools names no tool", "`vtrace list` names them");
+    return ok();
+}
+
+Status check_replay(const RawOptions& raw, ReplayOptions& replay)
+{
+    replay.file = raw.file;
+    const auto time = [](const std::string& name, const std::string& text,
+                         std::optional<RecordingTime>& to) -> Status {
+        if (text.empty())
+            return ok();
+        to = parse_recording_time(text);
+        if (!to)
+            return usage(name + " " + printable(text) + " is no time",
+                         "seconds from the start (30), or 2026-11-22T23:14:05Z");
+        return ok();
+    };
+    if (auto checked = time("--from", raw.from, replay.from); !checked)
+        return checked;
+    return time("--to", raw.to, replay.to);
+}
+
 bool is_subcommand(std::string_view word)
 {
-    constexpr std::array<std::string_view, 4> kOthers = {"list", "check", "ps", "completion"};
+    constexpr std::array<std::string_view, 6> kOthers = {"list",   "check",  "ps",
+                                                         "record", "report", "completion"};
     return std::ranges::find(kOthers, word) != kOthers.end() || find_tool(word) != nullptr;
 }
 
@@ -377,9 +502,11 @@ Status check_words(const std::vector<std::string>& words)
 // What other tools have, and why this one does not.
 Status check_words_of_tool(const std::vector<std::string>& words)
 {
-    const ToolSpec* tool = find_tool(words.front());
-    if (tool == nullptr)
+    const auto named = std::ranges::find_if(
+        words, [](const std::string& word) { return find_tool(word) != nullptr; });
+    if (named == words.end() || (named != words.begin() && words.front() != kReport))
         return ok();
+    const ToolSpec* tool = find_tool(*named);
     for (const std::string& word : words) {
         const std::string option = word.substr(0, word.find('='));
         const std::string_view without = option == "--pid" || option == "--comm"
@@ -419,12 +546,15 @@ struct Parser {
         app.footer("\nExamples:\n"
                    "  vtrace runqlat --cgroup 1 3      who waits for a CPU, per cgroup\n"
                    "  vtrace runqlat --container 1     the same per container\n"
+                   "  vtrace record 60                 all tools at once, for a report later\n"
                    "  vtrace ps                        VMs, pods, containers and units here\n"
                    "  vtrace check                     what this kernel offers\n"
                    "  vtrace TOOL --help               options, limits and examples of a tool\n"
                    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible here\n");
         for (const ToolSpec& tool : tools())
-            add_tool(app, tool, raw, command.options);
+            add_live_tool(app, tool, raw, command.options);
+        add_record(app, raw, command.options);
+        add_report(app, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
         ps = app.add_subcommand("ps", "List VMs, pods, containers and units");
@@ -505,6 +635,18 @@ std::vector<std::string> with_names(const std::string& option, std::string_view 
     return {words.begin(), words.end()};
 }
 
+// Of the innermost subcommand that is named.
+std::string help_text(const CLI::App& app)
+{
+    std::string before;
+    const CLI::App* of = &app;
+    for (auto chosen = of->get_subcommands(); !chosen.empty(); chosen = of->get_subcommands()) {
+        before += (before.empty() ? "" : " ") + of->get_name();
+        of = chosen.front();
+    }
+    return of->help(before);
+}
+
 bool takes_value(const CLI::App& app, const std::string& word)
 {
     const CLI::Option* option = app.get_option_no_throw(word);
@@ -541,6 +683,8 @@ std::vector<std::string> words_of(const CLI::App& sub, const std::string& before
         for (const std::string& name : option->get_lnames())
             options.push_back("--" + name);
     }
+    for (const CLI::App* nested : sub.get_subcommands({}))
+        options.push_back(nested->get_name());
     return options;
 }
 
@@ -572,8 +716,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         command.text = std::string(version.what()) + "\n";
         return std::move(command);
     } catch (const CLI::CallForHelp&) {
-        const auto chosen = parser.app.get_subcommands();
-        command.text = chosen.empty() ? parser.app.help() : chosen.front()->help("vtrace");
+        command.text = help_text(parser.app);
         return std::move(command);
     } catch (const CLI::ParseError& error) {
         return usage(printable(first_line(error.what())));
@@ -586,8 +729,20 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     command.check = parser.check->parsed();
     command.ps = parser.ps->parsed();
     command.completion = parser.completion->parsed();
+    if (parser.app.got_subcommand("record")) {
+        auto checked = check_record(parser.raw, command.options, command.record.emplace());
+        if (!checked)
+            return checked.error();
+    }
+    const bool report = parser.app.got_subcommand(std::string(kReport));
+    if (report) {
+        auto checked = check_replay(parser.raw, command.replay.emplace());
+        if (!checked)
+            return checked.error();
+    }
+    const CLI::App& app = report ? *parser.app.get_subcommand(std::string(kReport)) : parser.app;
     for (const ToolSpec& tool : tools()) {
-        if (!parser.app.got_subcommand(std::string(tool.name)))
+        if (!app.got_subcommand(std::string(tool.name)))
             continue;
         command.tool = &tool;
         if (auto checked = check_group(tool, command.options); !checked)
@@ -606,6 +761,10 @@ std::string complete(const std::vector<std::string>& words, const KnownNames& kn
             candidates.push_back(sub->get_name());
         candidates.insert(candidates.end(), {"--help", "--version"});
     } else if (const CLI::App* sub = find_subcommand(parser.app, words.front())) {
+        for (const std::string& word : words) {
+            if (words.front() == kReport && find_subcommand(*sub, word) != nullptr)
+                sub = find_subcommand(*sub, word);
+        }
         candidates = words_of(*sub, words[words.size() - 2], last, known);
     }
     std::string text;
@@ -638,7 +797,9 @@ _vtrace()
     done
     ((${#words[@]} > 1)) || return
     word=${words[-1]}
-    if [[ ${words[-2]} == --output || $word == --output=* ]]; then
+    if [[ ${words[-2]} == --output || $word == --output=* || ${words[-2]} == -o ||
+          ${words[-2]} == --record || $word == --record=* ||
+          ( ${words[1]} == report && ${#words[@]} -eq 3 ) ]]; then
         compopt -o default
         return
     fi

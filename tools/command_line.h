@@ -3,7 +3,9 @@
 
 #include "base/result.h"
 #include "tools/options.h"
+#include "tools/record.h"
 #include "tools/registry.h"
+#include "tools/replay.h"
 
 #include <CLI/CLI.hpp>
 
@@ -15,9 +17,11 @@
 
 namespace vtrace {
 
-// The command line, parsed. Exactly one of the members says what to do.
+// The command line, parsed. Exactly one of the members says what to do; a replay may be of a tool.
 struct Command {
     const ToolSpec* tool = nullptr;
+    std::optional<RecordOptions> record;
+    std::optional<ReplayOptions> replay;
     bool list = false;
     bool check = false;
     bool ps = false;

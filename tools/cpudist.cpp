@@ -19,9 +19,9 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
                                     : "Time on a CPU at a stretch, however it ended");
     report.event = options.offcpu ? "absence" : "slice";
     report.metric = options.offcpu ? kOffCpu : kSlice;
-    report.group = snapshot.sched.by_cgroup ? options.wait_kind() : "";
+    report.group = options.group;
     const Entities entities(snapshot.cgroups, snapshot.entities);
-    add_histograms(report, snapshot, entities, options.offcpu ? kOffCpu : kSlice);
+    add_histograms(report, snapshot, entities, options.offcpu ? kOffCpu : kSlice, false);
     finish(report, options);
     return report;
 }

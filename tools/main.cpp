@@ -65,6 +65,12 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
         return run_ps(command.options.json, command.ps_watch);
     if (command.completion)
         return print(bash_completion());
+    if (command.record)
+        return run_record(*command.record, command.options, process_start);
+    if (command.replay && command.tool == nullptr)
+        return run_replay(*command.replay, command.options);
+    if (command.replay)
+        return run_replay(*command.replay, *command.tool, command.options);
     return run_tool(*command.tool, command.options, process_start);
 }
 

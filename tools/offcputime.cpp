@@ -63,18 +63,20 @@ void complete(Row& row, const Sum& sum)
     }
 }
 
-Entity owner_entity(const Report& report, const Entities& entities, const Block& block)
+Entity owner_entity(const Snapshot& snapshot, const Entities& entities, const Block& block,
+                    const std::string& kind)
 {
-    return report.group.empty() ? Entity{.kind = "host", .name = report.host.name}
-                                : entity_of(entities, block.owner, report.group);
+    return kind.empty() ? Entity{.kind = "host", .name = snapshot.host.name}
+                        : entity_in_cgroups(snapshot, entities, block.owner, kind);
 }
 
-void add_blocks(Report& report, const StackSnapshot& stacks, const Entities& entities)
+void add_blocks(Report& report, const Snapshot& snapshot, const Entities& entities)
 {
+    const StackSnapshot& stacks = snapshot.stacks;
     std::map<std::string, size_t> known; // the row
     std::vector<Sum> sums;
     for (const Block& block : stacks.ended) {
-        Entity entity = owner_entity(report, entities, block);
+        Entity entity = owner_entity(snapshot, entities, block, report.group);
         const auto [at, is_new] = known.try_emplace(key_of(entity), report.rows.size());
         if (is_new) {
             report.rows.push_back({.entity = std::move(entity)});
@@ -95,11 +97,11 @@ void add_blocks(Report& report, const StackSnapshot& stacks, const Entities& ent
                              [](const Row& row) { return row.metrics[1].value; });
 }
 
-void add_open_blocks(Report& report, const StackSnapshot& stacks, const Entities& entities,
-                     const std::string& kind)
+void add_open_blocks(Report& report, const Snapshot& snapshot, const Entities& entities)
 {
+    const StackSnapshot& stacks = snapshot.stacks;
     for (const Block& block : stacks.open) {
-        report.open.push_back({.entity = entity_of(entities, block.owner, kind),
+        report.open.push_back({.entity = owner_entity(snapshot, entities, block, report.group),
                                .wait = {.wait_ns = block.ns,
                                         .cgroup_id = block.owner.cgroup_id,
                                         .vm = block.owner.vm,
@@ -107,8 +109,6 @@ void add_open_blocks(Report& report, const StackSnapshot& stacks, const Entities
                                         .tgid = block.tgid,
                                         .comm = block.comm},
                                .stack = stack_of(block, stacks)});
-        if (report.group.empty())
-            report.open.back().entity = {.kind = "host", .name = report.host.name};
     }
 }
 
@@ -125,10 +125,10 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     Report report = empty_report(snapshot, "offcputime", title(snapshot.stacks));
     report.event = "time off the CPU";
     report.nested = "stacks";
-    report.group = snapshot.sched.by_cgroup ? options.wait_kind() : "";
+    report.group = options.group;
     const Entities entities(snapshot.cgroups, snapshot.entities);
-    add_blocks(report, snapshot.stacks, entities);
-    add_open_blocks(report, snapshot.stacks, entities, options.wait_kind());
+    add_blocks(report, snapshot, entities);
+    add_open_blocks(report, snapshot, entities);
     finish(report, options);
     const size_t most = options.top != 0 ? options.top : options.text() ? kStacksShown : 0;
     for (Row& row : report.rows) {

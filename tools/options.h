@@ -31,6 +31,7 @@ struct ToolOptions {
     bool json = false;
     bool folded = false;
     std::string output; // file, empty is stdout
+    std::string record; // file to keep what was measured in; empty is none
     bool timestamp = false;
     bool overhead = false;
     bool include_self = false;

@@ -38,7 +38,8 @@ Measured measured_by(const ToolSpec& tool, const ToolOptions& options)
                       .tcp = tool.tcp,
                       .irq = tool.irq,
                       .drops = tool.drops,
-                      .netq = tool.netq};
+                      .netq = tool.netq,
+                      .quotas = tool.quotas};
     measured.irq.soft |= measured.netq; // how late polls are
     measured.block.pattern = options.pattern;
     measured.tcp.first_bytes = options.ttfb;

@@ -68,6 +68,15 @@ Entity entity_of(const Entities& entities, const OwnerId& owner, const std::stri
     return entities.owner(owner.cgroup_id, owner.vm, kind);
 }
 
+Entity entity_in_cgroups(const Snapshot& snapshot, const Entities& entities, const OwnerId& owner,
+                         const std::string& kind)
+{
+    const auto root = std::ranges::find(snapshot.cgroups.cgroups, 0, &CgroupFact::parent);
+    if (owner.kthread.empty() || root == snapshot.cgroups.cgroups.end())
+        return entity_of(entities, owner, kind);
+    return entity_of(entities, {.cgroup_id = root->id}, kind);
+}
+
 std::string key_of(const Entity& entity)
 {
     const uint64_t number = entity.kind == "vm" ? entity.pid : entity.id;
@@ -75,14 +84,19 @@ std::string key_of(const Entity& entity)
 }
 
 void add_histograms(Report& report, const Snapshot& snapshot, const Entities& entities,
-                    std::string_view about)
+                    std::string_view about, bool kernel_apart)
 {
+    const auto named = [&](const OwnerId& owner) {
+        if (report.group.empty())
+            return Entity{.kind = "host", .name = snapshot.host.name};
+        return kernel_apart ? entity_of(entities, owner, report.group)
+                            : entity_in_cgroups(snapshot, entities, owner, report.group);
+    };
     std::map<std::string, size_t> known; // the row
     for (const OwnerTime& time : snapshot.sched.times) {
         if (time.about != about)
             continue;
-        Entity entity = report.group.empty() ? Entity{.kind = "host", .name = snapshot.host.name}
-                                             : entity_of(entities, time.owner, report.group);
+        Entity entity = named(time.owner);
         const auto [at, is_new] = known.try_emplace(key_of(entity), report.rows.size());
         if (is_new)
             report.rows.push_back({.entity = std::move(entity), .histogram = time.time});
@@ -94,11 +108,13 @@ void add_histograms(Report& report, const Snapshot& snapshot, const Entities& en
 }
 
 void add_open(Report& report, const Snapshot& snapshot, const Entities& entities,
-              const std::string& kind)
+              const std::string& kind, bool with_parts)
 {
     for (const OpenWait& wait : snapshot.sched.open) {
         OpenRow row{.entity = entities.owner(wait.cgroup_id, wait.vm, kind), .wait = wait};
-        for (const OpenPart& part : wait.parts) {
+        if (!with_parts)
+            row.wait.parts.clear();
+        for (const OpenPart& part : row.wait.parts) {
             Entity culprit = part.about == kNeighbour ? entity_of(entities, part.culprit, kind)
                                                       : Entity{.kind = "part", .name = part.about};
             row.parts.push_back({std::move(culprit), part.ns});

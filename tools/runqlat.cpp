@@ -16,10 +16,10 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     Report report = empty_report(snapshot, "runqlat",
                                  "Wait for a CPU, throttling by the own CPU quota included");
     report.metric = kWait;
-    report.group = snapshot.sched.by_cgroup ? options.wait_kind() : "";
+    report.group = options.group;
     const Entities entities(snapshot.cgroups, snapshot.entities);
-    add_histograms(report, snapshot, entities, kWait);
-    add_open(report, snapshot, entities, options.wait_kind());
+    add_histograms(report, snapshot, entities, kWait, false);
+    add_open(report, snapshot, entities, options.wait_kind(), false);
     finish(report, options);
     return report;
 }

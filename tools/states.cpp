@@ -117,12 +117,12 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
 {
     Report report = empty_report(snapshot, "states", "Where the time of threads went");
     const std::string kind = options.wait_kind();
-    report.group = snapshot.sched.by_cgroup ? kind : "";
+    report.group = options.group;
     report.nested = options.threads ? "threads" : "";
     const Entities entities(snapshot.cgroups, snapshot.entities);
     const auto entity_for = [&](const OwnerId& owner) {
         return report.group.empty() ? Entity{.kind = "host", .name = snapshot.host.name}
-                                    : entity_of(entities, owner, kind);
+                                    : entity_in_cgroups(snapshot, entities, owner, kind);
     };
 
     std::vector<std::pair<Entity, Whole>> rows;
@@ -145,7 +145,7 @@ Report build(const Snapshot& snapshot, const ToolOptions& options)
     for (auto& [entity, whole] : rows) {
         const auto of_row = threads.find(key_of(entity));
         report.rows.push_back(row_of(std::move(entity), whole));
-        if (of_row != threads.end())
+        if (options.threads && of_row != threads.end())
             add_threads(report.rows.back(), whole, std::move(of_row->second));
     }
     finish(report, options);

@@ -81,7 +81,7 @@ void add_culprits(Row& row, uint64_t vm, const Snapshot& snapshot, const Entitie
 {
     std::map<std::string, Row> culprits;
     for (const OwnerTime& time : snapshot.sched.times) {
-        if (time.owner.vm != vm || time.about == kWait)
+        if (time.owner.vm != vm || !is_part_of_wait(time.about))
             continue;
         Entity culprit{.kind = "part", .name = time.about};
         if (time.about == kNeighbour) {

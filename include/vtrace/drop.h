@@ -19,11 +19,21 @@ struct vt_drop_key {
     __u8 tcp_state; /* BPF_TCP_*, of the socket, of TCP packets only */
 };
 
-/* Of one key and one CPU. Only ever grow. */
+#define VT_DROP_WORDS 4      /* of a key, 64 bits each */
+#define VT_DROP_NEAR_BITS 10 /* places for each CPU */
+
+/* By a slot. */
+struct vt_drop_kind {
+    struct vt_drop_key key;
+    char device[VT_DEVICE_LEN]; /* its name at the first drop; empty: not known */
+    __u64 taken;                /* 0: of nobody */
+    __u64 zero;
+};
+
+/* Of a slot and one CPU: of slot 0 what found none. Only ever grow. */
 struct vt_drop_count {
     __u64 packets; /* as the kernel counts them: what is one on its way through the host is one */
     __u64 bytes;   /* from the innermost header that was not taken off yet */
-    char device[VT_DEVICE_LEN]; /* its name at the first drop; empty but on the CPU that saw that */
 };
 
 #endif

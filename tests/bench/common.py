@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import subprocess
+import sys
 import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -27,6 +28,19 @@ def stop(process: subprocess.Popen) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
+
+
+@contextlib.contextmanager
+def own_network(load: str):
+    """Runs Python in a network namespace of its own, from when it says that it is ready; it ends with its input."""
+    command = ["unshare", "-n", sys.executable, "-c", load]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout.readline() != b"ready\n":
+                raise NotMeasured("no network namespace for the load")
+            yield
+        finally:
+            stop(process)
 
 
 def context_switches() -> int:

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Part "drop": cost per dropped packet, while datagrams come to a full socket in a network namespace of our own."""
+"""Part "drop": cost per dropped packet, while datagrams come in a network namespace of our own: to a full socket, and
+to a port without one, so that all that is known of them is in their headers."""
 
 import contextlib
-import subprocess
-import sys
 import time
 
 import bpf
 import tracers
-from common import NotMeasured, stop
+from common import NotMeasured, own_network
 from measure import EMPTY, SETTLE, Setup, interleaved
 from table import Section, ratios, spread, times
 from tracers import Tool
@@ -24,12 +23,12 @@ full = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 full.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 full.bind(("127.0.0.1", 5000))
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sender.connect(("127.0.0.1", 5000))
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 print("ready", flush=True)
 while True:
-    sender.send(b"x" * 100)
+    sender.sendto(b"x" * 100, ("127.0.0.1", PORT))
 """
+LOADS = {"full socket": LOAD.replace("PORT", "5000"), "no socket": LOAD.replace("PORT", "5001")}
 
 BPFTRACE = "tracepoint:skb:kfree_skb { @[args->location] = count(); } interval:s:%d { exit(); }"
 
@@ -40,18 +39,6 @@ def bpftrace() -> Tool:
         tracers.find("bpftrace"),
         lambda seconds, count: ["-e", BPFTRACE % (seconds * count)],
     )
-
-
-@contextlib.contextmanager
-def drops():
-    command = ["unshare", "-n", sys.executable, "-c", LOAD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            if process.stdout.readline() != b"ready\n":
-                raise NotMeasured("no network namespace to drop packets in")
-            yield
-        finally:
-            stop(process)
 
 
 @contextlib.contextmanager
@@ -87,20 +74,22 @@ def part_drop(setup: Setup) -> Section:
     peer = bpftrace()
     tools = setup.present(subject, peer)
 
-    def measure(name: str) -> float:
-        with drops(), attached(tools.get(name)) as own:
-            return ns_per_drop(own, setup.seconds)
-
-    cost = interleaved(setup, "drop", [EMPTY, *tools], measure)
     section = Section(
-        "Cost of dropped packets: datagrams to a full socket",
-        ["tracer", "of an empty program", "of its twin", "ns of BPF per drop", "targets"],
+        "Cost of dropped packets: datagrams to a full socket, and to a port without one",
+        ["tracer", "dropped", "of an empty program", "of its twin", "ns of BPF per drop", "targets"],
     )
-    for name, of in cost.items():
-        to_empty = ratios(of, cost[EMPTY])
-        to_peer = ratios(of, cost[peer.name]) if peer.name in cost else []
-        verdict = ""
-        if name == subject.name:
-            verdict = setup.targets.at_most(f"≤ {TIMES_EMPTY} × empty", to_empty, TIMES_EMPTY)
-        section.rows.append([name, times(to_empty), times(to_peer), spread(of), verdict])
+    for dropped, load in LOADS.items():
+
+        def measure(name: str, load: str = load) -> float:
+            with own_network(load), attached(tools.get(name)) as own:
+                return ns_per_drop(own, setup.seconds)
+
+        cost = interleaved(setup, f"drop, {dropped}", [EMPTY, *tools], measure)
+        for name, of in cost.items():
+            to_empty = ratios(of, cost[EMPTY])
+            to_peer = ratios(of, cost[peer.name]) if peer.name in cost else []
+            verdict = ""
+            if name == subject.name:
+                verdict = setup.targets.at_most(f"≤ {TIMES_EMPTY} × empty", to_empty, TIMES_EMPTY)
+            section.rows.append([name, dropped, times(to_empty), times(to_peer), spread(of), verdict])
     return section

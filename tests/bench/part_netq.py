@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Part "netq": cost per packet and hook, while frames go through a queue and a veth in a namespace of our own."""
 
-import contextlib
-import subprocess
-import sys
-
-from common import NotMeasured, stop
+from common import own_network
 from measure import EMPTY, Setup, add_rows_by_event, attached_by_event, interleaved, ns_by_event
 from table import Section
 from tracers import Tool
@@ -40,24 +36,12 @@ while True:
 """
 
 
-@contextlib.contextmanager
-def frames():
-    command = ["unshare", "-n", sys.executable, "-c", LOAD]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            if process.stdout.readline() != b"ready\n":
-                raise NotMeasured("no network namespace to send frames in")
-            yield
-        finally:
-            stop(process)
-
-
 def part_netq(setup: Setup) -> Section:
     subject = Tool("vtrace netq", setup.vtrace, lambda seconds, n: ["netq", str(seconds), str(n)])
     tools = setup.present(subject)
 
     def measure(name: str) -> dict[str, float]:
-        with frames(), attached_by_event(tools.get(name), EVENTS) as programs:
+        with own_network(LOAD), attached_by_event(tools.get(name), EVENTS) as programs:
             return ns_by_event(programs, setup.seconds)
 
     cost = interleaved(setup, "netq", [EMPTY, *tools], measure)

@@ -250,6 +250,55 @@ class Udp(NetTest):
         self.assertEqual(packets(counted), lost, listed(counted))
 
 
+def frames(types, each):
+    """Of protocols that nobody takes, to a device that gives them back."""
+
+    def action():
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
+            raw.bind(("lo", 0))
+            for ether in types:
+                for _ in range(each):
+                    raw.send(bytes(12) + ether.to_bytes(2, "big") + bytes(20))
+
+    return action
+
+
+class Room(NetTest):
+    def test_more_kinds_than_there_is_room_for(self):
+        """What finds no room is counted; room that is given back takes no count along, and gives none to another."""
+        there = self.namespace()
+        many, later = range(0xA000, 0xA000 + 5000), range(0xA000 + 3500, 0xA000 + 6500)
+
+        def dropped():
+            return int(there.ip("cat", "/proc/net/dev").split("lo:")[1].split()[3])
+
+        def of_protocols(reports):
+            counted = collections.Counter()
+            for labels, n in sums(reports, there.cgroup.path).items():
+                counted[dict(labels)["protocol"]] += n
+            return {int(protocol, 16): n for protocol, n in counted.items() if protocol.startswith("0x")}
+
+        # So long that all of them come in one window: what came before it would give its room back.
+        interval = 4 if live.EMULATED else 0.5
+        with live.Tracer(self.tool, "--format", "json", interval) as tracer:
+            first = tracer.wait_report()
+            there.run(frames(many, 2))
+            lost = dropped()
+            again = tracer.wait_report(first + 5)  # there is room by now
+            there.run(frames(later, 3))
+            lost_later = dropped() - lost
+            tracer.stop()
+            reports, reports_later = tracer.reports(first), tracer.reports(again)
+        before = of_protocols(reports[: -len(reports_later)])
+        full = live.losses(reports, "map_full")
+        print(f"    dropped {lost}, reported {sum(before.values())}, {full} without room; then {lost_later}")
+        self.assertEqual(lost, 2 * len(many))
+        self.assertGreater(full, 0)
+        self.assertEqual(sum(before.values()) + full, lost)
+        self.assertEqual(lost_later, 3 * len(later))
+        self.assertEqual(of_protocols(reports_later), dict.fromkeys(later, 3))
+
+
 class Qdisc(NetTest):
     def test_a_limit_of_tbf(self):
         one, other = self.namespace(), self.namespace()

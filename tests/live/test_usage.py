@@ -245,7 +245,8 @@ class Completion(unittest.TestCase):
         return done.stdout.split()
 
     def test_tools(self):
-        self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen"], "expected the tools")
+        self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen", "record", "report"],
+                         "expected tools and commands")
         offered = self.complete("vtrace", "")
         for word in ("runqlat", "list", "check", "ps", "completion"):
             self.assertIn(word, offered, "expected every subcommand")

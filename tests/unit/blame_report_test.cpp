@@ -119,9 +119,21 @@ TEST(BlameReport, PartsOfAWaitThatIsNotOverAreOfTheNextReport)
     EXPECT_EQ(report_of(snapshot).rows.size(), 2U);
 }
 
+// A recording has them for another tool.
+TEST(BlameReport, TimesOnAndOffACpuAreNoPartsOfWaits)
+{
+    const Snapshot alone = blame_snapshot();
+    Snapshot with_others = alone;
+    for (const std::string_view about : {kSlice, kOffCpu})
+        with_others.sched.times.push_back({.owner = alone.sched.times.front().owner,
+                                           .about = std::string(about),
+                                           .time = alone.sched.times.front().time});
+    EXPECT_EQ(render_json(report_of(with_others), false), render_json(report_of(alone), false));
+}
+
 TEST(BlameReport, NothingWaited)
 {
-    const Report report = report_of(test::empty_snapshot(true));
+    const Report report = report_of(test::empty_snapshot());
     EXPECT_THAT(render_text(report, {}, false, blame_text), HasSubstr("no wait ended"));
 }
 

@@ -182,7 +182,7 @@ TEST_F(RenderText, ShowsEveryLoss)
 
 TEST_F(RenderText, LossesShowWhenThereAreNoRows)
 {
-    Snapshot snapshot = test::empty_snapshot(false);
+    Snapshot snapshot = test::empty_snapshot();
     snapshot.loss.missed_start = 9;
     const std::string text = render_text(report_of(snapshot), {}, false);
     EXPECT_THAT(text, HasSubstr("no wait ended"));
@@ -191,7 +191,7 @@ TEST_F(RenderText, LossesShowWhenThereAreNoRows)
 
 TEST_F(RenderText, OpenWaitsShowWhenThereAreNoRows)
 {
-    Snapshot snapshot = test::empty_snapshot(true);
+    Snapshot snapshot = test::empty_snapshot();
     snapshot.sched.open = test::waiting_snapshot().sched.open;
     const std::string text = render_text(report_of(snapshot), {}, false);
     EXPECT_THAT(text, HasSubstr("still waiting, in no figure above: 6 tasks"));

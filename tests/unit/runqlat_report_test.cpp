@@ -30,7 +30,6 @@ std::vector<std::string> names(const Report& report)
 Snapshot many_cgroups(uint64_t n)
 {
     Snapshot snapshot;
-    snapshot.sched.by_cgroup = true;
     snapshot.cgroups.cgroups = {{.id = 1}};
     for (uint64_t i = 0; i < n; i++) {
         const uint64_t id =
@@ -61,12 +60,25 @@ TEST(RunqlatReport, HostIsOneRow)
     EXPECT_EQ(report.loss, snapshot.loss) << "the host is no unresolved cgroup";
 }
 
+// Of what was measured by cgroup, as a recording is.
+TEST(RunqlatReport, HostIsTheSumOfItsCgroups)
+{
+    const Snapshot snapshot = grouped_snapshot();
+    const Report report = test::tool("runqlat").build(snapshot, {});
+    ASSERT_THAT(report.rows, SizeIs(1));
+    EXPECT_EQ(report.rows[0].entity.kind, "host");
+    Histogram all;
+    for (const OwnerTime& time : snapshot.sched.times)
+        all.merge(time.time);
+    EXPECT_EQ(report.rows[0].histogram, all);
+}
+
 TEST(RunqlatReport, NothingWaited)
 {
-    for (const bool by_cgroup : {false, true}) {
-        const Report report = report_of(test::empty_snapshot(by_cgroup));
+    for (const std::string group : {"", "cgroup"}) {
+        const Report report = report_of(test::empty_snapshot(), {.group = group});
         EXPECT_THAT(report.rows, IsEmpty());
-        EXPECT_EQ(report.group, by_cgroup ? "cgroup" : "");
+        EXPECT_EQ(report.group, group);
         EXPECT_EQ(report.rows_left_out, 0u);
     }
 }
@@ -214,7 +226,6 @@ TEST(RunqlatReport, UnresolvedOpenWaitsAreCounted)
 TEST(RunqlatReport, EqualTotalsKeepTheirOrder)
 {
     Snapshot snapshot;
-    snapshot.sched.by_cgroup = true;
     for (const uint64_t id : {5U, 3U, 9U, 1U})
         snapshot.sched.times.push_back(test::waits(id, histogram({{100, 1}})));
     EXPECT_THAT(names(report_of(snapshot)),

@@ -27,7 +27,7 @@ using testing::SizeIs;
 Snapshot queues()
 {
     constexpr uint64_t kVms = 21;
-    Snapshot s = test::empty_snapshot(true);
+    Snapshot s = test::empty_snapshot();
     s.entities = {{.cgroup_id = kVms, .kind = "vm", .name = "web", .vm = 7, .pid = 70},
                   {.cgroup_id = kVms, .kind = "vm", .name = "db", .vm = 8, .pid = 80}};
     s.runq.cpus = {
@@ -139,7 +139,7 @@ TEST(RunqlenReport, TextFitsTheScreen)
 
 TEST(RunqlenReport, NobodyWaited)
 {
-    const Report report = report_of(test::empty_snapshot(true), {.group = "cgroup"});
+    const Report report = report_of(test::empty_snapshot(), {.group = "cgroup"});
     EXPECT_EQ(runqlen_text(report, {}), "no task waited in a sample\n");
 }
 

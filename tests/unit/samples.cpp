@@ -179,7 +179,6 @@ Snapshot host_snapshot()
 Snapshot grouped_snapshot()
 {
     Snapshot snapshot = base();
-    snapshot.sched.by_cgroup = true;
     snapshot.sched.times = {
         waits(1, histogram({{800, 1'000}, {2 * kUs, 300}})),
         waits(22, histogram({{4 * kMs, 2'000}, {90 * kMs, 44}, {1'500 * kMs, 1}})),
@@ -191,11 +190,9 @@ Snapshot grouped_snapshot()
     return snapshot;
 }
 
-Snapshot empty_snapshot(bool by_cgroup)
+Snapshot empty_snapshot()
 {
-    Snapshot snapshot = base();
-    snapshot.sched.by_cgroup = by_cgroup;
-    return snapshot;
+    return base();
 }
 
 Snapshot lossy_snapshot()
@@ -277,7 +274,6 @@ Snapshot kvm_snapshot()
         {.cgroup_id = 41, .kind = "pod", .name = "shop/vms"},
         {.cgroup_id = 42, .kind = "vm", .name = "web-1", .vm = kWebVm, .pid = 4'000},
         {.cgroup_id = 43, .kind = "vm", .name = "db-1", .vm = kDbVm, .pid = 5'000}};
-    snapshot.sched.by_cgroup = true;
     const OwnerId web{.cgroup_id = 42, .vm = kWebVm};
     const OwnerId db{.cgroup_id = 43, .vm = kDbVm};
     snapshot.sched.times = {
@@ -718,13 +714,9 @@ Snapshot netq_snapshot()
 
 std::vector<std::pair<std::string, Snapshot>> all_snapshots()
 {
-    return {{"host", host_snapshot()},
-            {"grouped", grouped_snapshot()},
-            {"empty", empty_snapshot(false)},
-            {"empty_grouped", empty_snapshot(true)},
-            {"losses", lossy_snapshot()},
-            {"open_waits", waiting_snapshot()},
-            {"hostile_names", hostile_snapshot()},
+    return {{"host", host_snapshot()},          {"grouped", grouped_snapshot()},
+            {"empty", empty_snapshot()},        {"losses", lossy_snapshot()},
+            {"open_waits", waiting_snapshot()}, {"hostile_names", hostile_snapshot()},
             {"huge", huge_snapshot()}};
 }
 
@@ -744,7 +736,11 @@ double value(const Row& row, const std::string& name)
 
 Report report_of(const Snapshot& snapshot, const ToolOptions& options)
 {
-    return tool("runqlat").build(snapshot, options);
+    ToolOptions grouped = options;
+    const auto has_owner = [](const OwnerTime& time) { return time.owner != OwnerId{}; };
+    if (options.group.empty() && std::ranges::any_of(snapshot.sched.times, has_owner))
+        grouped.group = "cgroup";
+    return tool("runqlat").build(snapshot, grouped);
 }
 
 } // namespace vtrace::test

@@ -26,7 +26,7 @@ Histogram rest_of(const Snapshot& snapshot);
 // One of each kind of thing that a report shows. Names in snapshots are raw bytes.
 Snapshot host_snapshot();
 Snapshot grouped_snapshot();
-Snapshot empty_snapshot(bool by_cgroup);
+Snapshot empty_snapshot();
 Snapshot lossy_snapshot();
 Snapshot waiting_snapshot();
 Snapshot hostile_snapshot();

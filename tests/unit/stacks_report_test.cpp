@@ -21,7 +21,7 @@ using testing::HasSubstr;
 Snapshot blocked_snapshot()
 {
     constexpr uint64_t kMs = 1'000'000;
-    Snapshot s = test::empty_snapshot(true);
+    Snapshot s = test::empty_snapshot();
     s.stacks = {.min_ns = kMs,
                 .max_ns = UINT64_MAX,
                 .frames = {"main", "serve(std::string const&)", "nanosleep", "do_syscall_64",
@@ -123,7 +123,7 @@ TEST(StacksReport, NoLineIsWiderThanTheTerminal)
 
 TEST(StacksReport, OfNothingSaysSo)
 {
-    const Report report = test::tool("offcputime").build(test::empty_snapshot(false), {});
+    const Report report = test::tool("offcputime").build(test::empty_snapshot(), {});
     EXPECT_THAT(stacks_text(report, {}), HasSubstr("no time off the CPU ended"));
     EXPECT_EQ(stacks_folded(report, {}), "");
 }

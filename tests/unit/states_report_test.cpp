@@ -33,7 +33,7 @@ StateTimes times(uint64_t lived_ms, uint64_t ran_ms, uint64_t lock_ms)
 // Two threads of a cgroup, of which one has ended, and another cgroup.
 Snapshot snapshot()
 {
-    Snapshot s = test::empty_snapshot(true);
+    Snapshot s = test::empty_snapshot();
     StateTimes web = times(1500, 1000, 400);
     web.stolen = 50 * kMs;
     web.utime = 600 * kMs;
@@ -133,7 +133,7 @@ TEST(StatesText, HasNoEmptyColumnsAndNoTerminalCodes)
 
 TEST(StatesText, SaysThatThereIsNothing)
 {
-    EXPECT_EQ(states_text(report_of(test::empty_snapshot(true)), {}), "no thread in this window\n");
+    EXPECT_EQ(states_text(report_of(test::empty_snapshot()), {}), "no thread in this window\n");
 }
 
 } // namespace

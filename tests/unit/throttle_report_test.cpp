@@ -22,7 +22,6 @@ using testing::SizeIs;
 Snapshot shop()
 {
     Snapshot s;
-    s.sched.by_cgroup = true;
     s.cgroups.cgroups = {{.id = 1},
                          {.id = 2, .parent = 1, .name = "shop"},
                          {.id = 3, .parent = 2, .name = "web"},

@@ -2,7 +2,6 @@
 #include "collect/drop_collector.h"
 
 #include "base/files.h"
-#include "bpf/mapped_array.h"
 #include "entity/cgroup_paths.h"
 #include "symbol/kernel_symbols.h"
 
@@ -14,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -22,9 +20,16 @@
 namespace vtrace {
 namespace {
 
-// Kinds of drops: 64 bytes for each, and 32 for each of them and each CPU.
+// Kinds of drops: 170 bytes for each, 16 for each of them and each CPU, and 8 KiB for each CPU. Slot 0 is of what
+// found none.
 constexpr uint32_t kKinds = 4096;
+constexpr uint32_t kSlots = 1 + kKinds;
 constexpr uint32_t kReasonArgument = 3; // the number of arguments from which on one is a reason
+
+uint32_t possible_cpus()
+{
+    return static_cast<uint32_t>(libbpf_num_possible_cpus());
+}
 
 // In the namespace that vtrace is in itself.
 std::string own_device(uint32_t netns, uint32_t ifindex)
@@ -35,14 +40,6 @@ std::string own_device(uint32_t netns, uint32_t ifindex)
         ::if_indextoname(ifindex, name.data()) == nullptr)
         return {};
     return name.data();
-}
-
-uint64_t packets_of(const vt_drop_count* counts, uint32_t cpus)
-{
-    uint64_t packets = 0;
-    for (uint32_t cpu = 0; cpu < cpus; cpu++)
-        packets += counts[cpu].packets;
-    return packets;
 }
 
 } // namespace
@@ -72,10 +69,19 @@ void keep_drops_in(uint64_t cgroup_id, Snapshot& snapshot)
 
 void DropCollector::prepare(BpfObject& object, const DropConfig& config)
 {
-    bpf_map__set_autocreate(object->maps.drop_counts, config.on);
+    auto& maps = object->maps;
+    for (bpf_map* map :
+         {maps.drop_slots, maps.drop_free_slots, maps.drop_kinds, maps.drop_counts, maps.drop_near})
+        bpf_map__set_autocreate(map, config.on);
     if (!config.on)
         return;
-    bpf_map__set_max_entries(object->maps.drop_counts, kKinds);
+    const uint32_t cpus = possible_cpus();
+    bpf_map__set_max_entries(maps.drop_slots, kKinds);
+    bpf_map__set_max_entries(maps.drop_free_slots, kKinds);
+    bpf_map__set_max_entries(maps.drop_kinds, kSlots);
+    bpf_map__set_max_entries(maps.drop_counts, kSlots * cpus);
+    bpf_map__set_max_entries(maps.drop_near, cpus << VT_DROP_NEAR_BITS);
+    object->rodata->drop_slots_per_cpu = kSlots;
     object->rodata->drop_arguments = config.layout.arguments;
     object->rodata->drop_not_yet = config.layout.not_yet;
     object->rodata->drop_consumed = config.layout.consumed;
@@ -86,10 +92,9 @@ Result<std::unique_ptr<DropCollector>> DropCollector::start(BpfObject& object,
                                                             const DropConfig& config)
 {
     std::unique_ptr<DropCollector> self(new DropCollector(object, config));
-    const int cpus = libbpf_num_possible_cpus();
-    if (cpus < 0)
-        return Error{.what = "cannot count the CPUs", .code = -cpus};
-    self->cpus_ = static_cast<uint32_t>(cpus);
+    self->cpus_ = possible_cpus();
+    if (auto mapped = self->map_all(); !mapped)
+        return mapped.error();
     self->namespaces_.look();
     DropSnapshot before;
     self->read_listeners(before);
@@ -100,34 +105,53 @@ Result<std::unique_ptr<DropCollector>> DropCollector::start(BpfObject& object,
     return self;
 }
 
-void DropCollector::add(const vt_drop_key& key, const vt_drop_count* counts, DropSnapshot& drops)
+Status DropCollector::map_all()
 {
-    Counted& known = known_[key];
-    Counted now{.packets = packets_of(counts, cpus_), .device = std::move(known.device)};
-    for (uint32_t cpu = 0; cpu < cpus_; cpu++) {
-        const vt_drop_count& count = counts[cpu];
-        now.bytes += count.bytes;
-        if (now.device.empty())
-            now.device.assign(count.device, ::strnlen(count.device, sizeof(count.device)));
+    auto& maps = (*object_)->maps;
+    if (auto mapped = map_all_of(kinds_, maps.drop_kinds); !mapped)
+        return mapped;
+    if (auto mapped = map_all_of(counts_, maps.drop_counts); !mapped)
+        return mapped;
+    known_.resize(kSlots);
+    for (uint32_t slot = 1; slot < kSlots; slot++) {
+        if (bpf_map_update_elem(bpf_map__fd(maps.drop_free_slots), nullptr, &slot, BPF_ANY) != 0)
+            return errno_error("cannot hand out slots for dropped packets");
     }
-    if (now.device.empty() && key.ifindex != 0)
-        now.device = own_device(key.netns, key.ifindex);
-    now.idle = now.packets == known.packets;
-    const Counted before = std::exchange(known, now);
-    if (now.idle)
-        return;
-    drops.drops.push_back(
-        {.cgroup_id = key.cgroup_id,
-         .netns = key.netns,
-         .reason = layout_.arguments >= kReasonArgument ? layout_.name(key.reason) : "",
-         .location = locations_[key.location],
-         .ifindex = key.ifindex,
-         .device = now.device,
-         .ether = key.ether,
-         .protocol = key.protocol,
-         .tcp_state = key.tcp_state,
-         .packets = now.packets - before.packets,
-         .bytes = now.bytes - before.bytes});
+    return ok();
+}
+
+DropCollector::Counts DropCollector::counted(uint32_t slot) const
+{
+    Counts sum;
+    for (uint32_t cpu = 0; cpu < cpus_; cpu++) {
+        const vt_drop_count& count = counts_.values()[cpu * kSlots + slot];
+        sum.packets += load_relaxed(count.packets);
+        sum.bytes += load_relaxed(count.bytes);
+    }
+    return sum;
+}
+
+// What came to the slot since the last read.
+DropCollector::Counts DropCollector::read_new(uint32_t slot)
+{
+    Kind& own = known_[slot];
+    const Counts now = counted(slot);
+    own.idle = now.packets == own.before.packets;
+    if (own.idle)
+        return {};
+    const Counts before = std::exchange(own.before, now);
+    return {.packets = now.packets - before.packets, .bytes = now.bytes - before.bytes};
+}
+
+const std::string& DropCollector::device_of(uint32_t slot)
+{
+    const vt_drop_kind& kind = kinds_.values()[slot];
+    std::string& device = known_[slot].device;
+    if (device.empty())
+        device.assign(kind.device, ::strnlen(kind.device, sizeof(kind.device)));
+    if (device.empty() && kind.key.ifindex != 0)
+        device = own_device(kind.key.netns, kind.key.ifindex);
+    return device;
 }
 
 // All of it is read only as an address comes up for the first time: it takes tens of milliseconds.
@@ -148,9 +172,10 @@ void DropCollector::name_locations(const std::vector<uint64_t>& addresses)
 void DropCollector::name_devices(DropSnapshot& drops) const
 {
     std::map<std::pair<uint32_t, uint32_t>, std::string_view> names;
-    for (const auto& [key, counted] : known_) {
-        if (!counted.device.empty())
-            names.try_emplace({key.netns, key.ifindex}, counted.device);
+    for (uint32_t slot = 1; slot < kSlots; slot++) {
+        const vt_drop_key& key = kinds_.values()[slot].key;
+        if (!known_[slot].device.empty())
+            names.try_emplace({key.netns, key.ifindex}, known_[slot].device);
     }
     for (PacketDrops& d : drops.drops) {
         const auto name = names.find({d.netns, d.ifindex});
@@ -159,49 +184,58 @@ void DropCollector::name_devices(DropSnapshot& drops) const
     }
 }
 
-Status DropCollector::read_counts(DropSnapshot& drops)
+void DropCollector::read_counts(DropSnapshot& drops)
 {
-    constexpr uint32_t kAtOnce = 1024;
-    const int map = bpf_map__fd((*object_)->maps.drop_counts);
-    std::vector<vt_drop_key> keys;
-    std::vector<vt_drop_count> counts;
-    uint32_t place = 0;
-    for (bool more = true, first = true; more; first = false) {
-        const size_t before = keys.size();
-        uint32_t count = kAtOnce;
-        keys.resize(before + count);
-        counts.resize((before + count) * cpus_);
-        if (bpf_map_lookup_batch(map, first ? nullptr : &place, &place, &keys[before],
-                                 &counts[before * cpus_], &count, nullptr) != 0) {
-            if (errno != ENOENT) // the end
-                return errno_error("cannot read what was dropped");
-            more = false;
-        }
-        keys.resize(before + count);
-        counts.resize(keys.size() * cpus_);
+    struct Came {
+        Counts counts;
+        std::string device;
+    };
+    std::map<vt_drop_key, Came, Less> came; // one that has just lost its slot may have another one
+    taken_ = 0;
+    for (uint32_t slot = 1; slot < kSlots; slot++) {
+        const vt_drop_kind& kind = kinds_.values()[slot];
+        if (load_relaxed(kind.taken) == 0)
+            continue;
+        taken_++;
+        const Counts own = read_new(slot);
+        if (own.packets == 0)
+            continue;
+        Came& of = came[kind.key];
+        of.counts.packets += own.packets;
+        of.counts.bytes += own.bytes;
+        of.device = device_of(slot);
     }
     std::vector<uint64_t> addresses;
-    addresses.reserve(keys.size());
-    for (const vt_drop_key& key : keys)
+    addresses.reserve(came.size());
+    for (const auto& [key, of] : came)
         addresses.push_back(key.location);
     name_locations(addresses);
-    for (size_t i = 0; i < keys.size(); i++)
-        add(keys[i], &counts[i * cpus_], drops);
+    for (const auto& [key, of] : came) {
+        drops.drops.push_back(
+            {.cgroup_id = key.cgroup_id,
+             .netns = key.netns,
+             .reason = layout_.arguments >= kReasonArgument ? layout_.name(key.reason) : "",
+             .location = locations_[key.location],
+             .ifindex = key.ifindex,
+             .device = of.device,
+             .ether = key.ether,
+             .protocol = key.protocol,
+             .tcp_state = key.tcp_state,
+             .packets = of.counts.packets,
+             .bytes = of.counts.bytes});
+    }
     name_devices(drops);
-    return ok();
+    const Counts other = read_new(0);
+    drops.other_packets = other.packets;
+    drops.other_bytes = other.bytes;
 }
 
-Status DropCollector::read(Snapshot& snapshot)
+void DropCollector::read(Snapshot& snapshot)
 {
     DropSnapshot& drops = snapshot.drops;
-    if (auto read = read_counts(drops); !read)
-        return read;
+    read_counts(drops);
+    free_left();
     make_room();
-    auto* bss = (*object_)->bss;
-    const uint64_t packets = load_relaxed(bss->drop_other);
-    const uint64_t bytes = load_relaxed(bss->drop_other_bytes);
-    drops.other_packets = packets - std::exchange(other_packets_, packets);
-    drops.other_bytes = bytes - std::exchange(other_bytes_, bytes);
     snapshot.loss.map_full += drops.other_packets;
     if (layout_.arguments < kReasonArgument)
         snapshot.loss.fallbacks.emplace_back(
@@ -210,7 +244,6 @@ Status DropCollector::read(Snapshot& snapshot)
     namespaces_.look();
     drops.namespaces = namespaces_.facts();
     read_listeners(drops);
-    return ok();
 }
 
 // Of a namespace from when it is seen first.
@@ -233,44 +266,60 @@ void DropCollector::read_listeners(DropSnapshot& drops)
     listeners_ = std::move(now);
 }
 
+// What was still under way when their slots were given up has been read by now.
+void DropCollector::free_left()
+{
+    auto& maps = (*object_)->maps;
+    for (const uint32_t slot : left_) {
+        const vt_drop_kind none = {};
+        bpf_map_update_elem(bpf_map__fd(maps.drop_kinds), &slot, &none, BPF_ANY);
+        known_[slot].device.clear();
+        known_[slot].idle = false;
+        bpf_map_update_elem(bpf_map__fd(maps.drop_free_slots), nullptr, &slot, BPF_ANY);
+    }
+    left_.clear();
+}
+
 // Those of namespaces and devices that have gone come no more.
 void DropCollector::make_room()
 {
     constexpr size_t kMany = size_t{kKinds} / 4 * 3;
-    if (known_.size() > kMany) {
-        std::vector<vt_drop_key> idle;
-        for (const auto& [key, counted] : known_) {
-            if (counted.idle)
-                idle.push_back(key);
-        }
-        for (const vt_drop_key& key : idle)
-            forget(key);
+    if (taken_ <= kMany)
+        return;
+    std::vector<uint32_t> idle;
+    for (uint32_t slot = 1; slot < kSlots; slot++) {
+        if (known_[slot].idle)
+            idle.push_back(slot);
     }
-    __atomic_store_n(&(*object_)->bss->drop_full, false, __ATOMIC_RELAXED);
+    leave(idle);
 }
 
-// Not what has come since it was read; lost is what comes between two system calls.
-void DropCollector::forget(const vt_drop_key& key)
+// Gives up the slots: what comes by then is read once more, and is still of their keys.
+void DropCollector::leave(const std::vector<uint32_t>& slots)
 {
-    const int map = bpf_map__fd((*object_)->maps.drop_counts);
-    std::vector<vt_drop_count> counts(cpus_);
-    const auto known = known_.find(key);
-    if (bpf_map_lookup_elem(map, &key, counts.data()) == 0 &&
-        packets_of(counts.data(), cpus_) != known->second.packets)
-        return;
-    bpf_map_delete_elem(map, &key);
-    known_.erase(known);
+    const int map = bpf_map__fd((*object_)->maps.drop_slots);
+    const size_t before = left_.size();
+    for (const uint32_t slot : slots) {
+        const vt_drop_key key = kinds_.values()[slot].key;
+        uint32_t known = 0;
+        if (bpf_map_lookup_elem(map, &key, &known) == 0 && known == slot &&
+            bpf_map_delete_elem(map, &key) == 0)
+            left_.insert(slot);
+    }
+    // What CPUs remember is looked up anew.
+    if (left_.size() != before)
+        __atomic_fetch_add(&(*object_)->data->drop_changes, 1, __ATOMIC_RELEASE);
 }
 
 void DropCollector::release_cgroup(uint64_t cgroup_id)
 {
-    std::vector<vt_drop_key> its;
-    for (const auto& [key, counted] : known_) {
-        if (key.cgroup_id == cgroup_id)
-            its.push_back(key);
+    std::vector<uint32_t> its;
+    for (uint32_t slot = 1; slot < kSlots; slot++) {
+        const vt_drop_kind& kind = kinds_.values()[slot];
+        if (load_relaxed(kind.taken) != 0 && kind.key.cgroup_id == cgroup_id)
+            its.push_back(slot);
     }
-    for (const vt_drop_key& key : its)
-        forget(key);
+    leave(its);
 }
 
 } // namespace vtrace

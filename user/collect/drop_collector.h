@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "bpf/drop_layout.h"
+#include "bpf/mapped_array.h"
 #include "bpf/object.h"
 #include "entity/net_namespaces.h"
 #include "model/snapshot.h"
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -38,7 +40,7 @@ public:
                                                         const DropConfig& config);
 
     // Adds what came since the last read to the snapshot.
-    Status read(Snapshot& snapshot);
+    void read(Snapshot& snapshot);
 
     // A removed cgroup, when its last figures have been reported. What has come since stays for the next read.
     void release_cgroup(uint64_t cgroup_id);
@@ -47,35 +49,44 @@ private:
     struct Less {
         bool operator()(const vt_drop_key& a, const vt_drop_key& b) const;
     };
-    struct Counted {
+    struct Counts {
         uint64_t packets = 0;
         uint64_t bytes = 0;
+    };
+    struct Kind {
+        Counts before;
         std::string device;
-        bool idle = false; // nothing came in the window
+        bool idle = false; // nothing came in the last window
     };
 
     DropCollector(BpfObject& object, const DropConfig& config)
         : object_(&object), layout_(config.layout), namespaces_(config.hierarchy)
     {
     }
-    Status read_counts(DropSnapshot& drops);
-    void add(const vt_drop_key& key, const vt_drop_count* counts, DropSnapshot& drops);
+    Status map_all();
+    [[nodiscard]] Counts counted(uint32_t slot) const;
+    Counts read_new(uint32_t slot);
+    const std::string& device_of(uint32_t slot);
+    void read_counts(DropSnapshot& drops);
     void name_locations(const std::vector<uint64_t>& addresses);
     void name_devices(DropSnapshot& drops) const;
     void read_listeners(DropSnapshot& drops);
+    void free_left();
     void make_room();
-    void forget(const vt_drop_key& key);
+    void leave(const std::vector<uint32_t>& slots);
 
     BpfObject* object_;
     DropLayout layout_;
     NetNamespaces namespaces_;
     Link link_;
-    uint32_t cpus_ = 0;
-    std::map<vt_drop_key, Counted, Less> known_;
+    uint32_t cpus_ = 0; // possible ones
+    MappedArray<vt_drop_kind> kinds_;
+    MappedArray<vt_drop_count> counts_;
+    std::vector<Kind> known_;                             // by slot
+    size_t taken_ = 0;                                    // slots
+    std::set<uint32_t> left_;                             // slots that are free at the next read
     std::unordered_map<uint64_t, std::string> locations_; // by address
     std::map<uint32_t, ListenDrops> listeners_;           // by network namespace, since it was made
-    uint64_t other_packets_ = 0;
-    uint64_t other_bytes_ = 0;
 };
 
 } // namespace vtrace

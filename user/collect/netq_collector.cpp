@@ -7,7 +7,6 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <optional>
@@ -83,8 +82,8 @@ std::vector<bpf_program*> hooks(BpfObject& object, const NetqConfig& config)
 uint64_t cgroup_of_process(uint32_t pid, const CgroupHierarchy& hierarchy)
 {
     const auto path = process_cgroup("/proc/" + std::to_string(pid), hierarchy.kernel_id);
-    struct stat st = {};
-    return path && ::stat((hierarchy.mount_point + *path).c_str(), &st) == 0 ? st.st_ino : 0;
+    const auto cgroup = find_cgroup(hierarchy, path.value_or(""));
+    return path && cgroup ? *cgroup : 0;
 }
 
 } // namespace
@@ -254,45 +253,40 @@ void NetqCollector::name_holders(Devices& devices)
     }
 }
 
-// True if anything came.
-bool NetqCollector::read_device(uint32_t slot, NetDevice& to, uint32_t epoch)
+// What came to the slot since the last read, without a name.
+NetDevice NetqCollector::read_device(uint32_t slot, uint32_t epoch)
 {
     const vt_netq_device& now = devices_.values()[slot];
     Device& before = device_before_[slot];
-    const Histogram wait = read_new(now.wait, before.wait, epoch);
-    const Histogram sent = read_new(now.sent, before.sent, epoch);
-    const uint64_t not_timed = load_relaxed(now.not_timed);
-    const uint64_t put_out = load_relaxed(now.put_out);
-    const uint64_t polls = load_relaxed(now.polls);
-    const uint64_t exhausted = load_relaxed(now.exhausted);
-    const bool came = !wait.buckets.empty() || !sent.buckets.empty() || polls != before.polls ||
-                      not_timed != before.not_timed;
-    to.wait.merge(wait);
-    to.sent.merge(sent);
-    to.late.merge(read_new(now.late, before.late, epoch));
-    to.not_timed += not_timed - std::exchange(before.not_timed, not_timed);
-    to.put_out += put_out - std::exchange(before.put_out, put_out);
-    to.polls += polls - std::exchange(before.polls, polls);
-    to.exhausted += exhausted - std::exchange(before.exhausted, exhausted);
-    return came;
+    const auto came = [](const __u64& is, uint64_t& was) {
+        const uint64_t read = load_relaxed(is);
+        return read - std::exchange(was, read);
+    };
+    return {.not_timed = came(now.not_timed, before.not_timed),
+            .put_out = came(now.put_out, before.put_out),
+            .polls = came(now.polls, before.polls),
+            .exhausted = came(now.exhausted, before.exhausted),
+            .wait = read_new(now.wait, before.wait, epoch),
+            .sent = read_new(now.sent, before.sent, epoch),
+            .late = read_new(now.late, before.late, epoch)};
 }
 
 void NetqCollector::read_devices(Devices& devices, Loss& loss, uint32_t epoch)
 {
-    NetDevice other; // without a slot of their own
     idle_devices_.clear();
     taken_devices_ = 0;
     for (uint32_t slot = 0; slot < device_before_.size(); slot++) {
         const vt_netq_device& now = devices_.values()[slot];
-        if (slot < cpus_) {
-            read_device(slot, other, epoch);
+        if (slot >= cpus_ && load_relaxed(now.taken) == 0)
+            continue;
+        const NetDevice own = read_device(slot, epoch);
+        if (slot < cpus_) { // of devices without a slot of their own
+            loss.map_full +=
+                own.wait.count() + own.sent.count() + own.not_timed + own.put_out + own.polls;
             continue;
         }
-        if (load_relaxed(now.taken) == 0)
-            continue;
         taken_devices_++;
-        NetDevice own;
-        if (!read_device(slot, own, epoch)) {
+        if (own == NetDevice{}) {
             idle_devices_.insert(slot);
             continue;
         }
@@ -308,8 +302,6 @@ void NetqCollector::read_devices(Devices& devices, Loss& loss, uint32_t epoch)
         device.polls += own.polls;
         device.exhausted += own.exhausted;
     }
-    loss.map_full +=
-        other.wait.count() + other.sent.count() + other.not_timed + other.put_out + other.polls;
 }
 
 void NetqCollector::read_hops(NetqSnapshot& netq, Loss& loss, uint32_t epoch)

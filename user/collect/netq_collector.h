@@ -67,7 +67,7 @@ private:
     [[nodiscard]] std::optional<NetCounts> counts_since(const NetLink& link) const;
     void name_holders(Devices& devices);
     void read_devices(Devices& devices, Loss& loss, uint32_t epoch);
-    bool read_device(uint32_t slot, NetDevice& to, uint32_t epoch);
+    NetDevice read_device(uint32_t slot, uint32_t epoch);
     void read_hops(NetqSnapshot& netq, Loss& loss, uint32_t epoch);
     static void add_gone(const std::vector<NetHop>& hops, Devices& devices);
     static bool leads_to(const NetDevice& from, const NetDeviceId& to);

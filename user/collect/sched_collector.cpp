@@ -430,7 +430,6 @@ Status SchedCollector::read(Snapshot& snapshot)
     accumulate();
     const vt_sched_cpu now = counters();
     SchedSnapshot& sched = snapshot.sched;
-    sched.by_cgroup = config_.by_cgroup;
     for (const auto& [key, histogram] : pending_) {
         sched.times.push_back({.owner = key.owner,
                                .about = std::string(key.about),

@@ -2,9 +2,7 @@
 #include "entity/tap_holders.h"
 
 #include "base/files.h"
-#include "base/numbers.h"
-
-#include <sys/stat.h>
+#include "entity/net_namespace_paths.h"
 
 #include <cctype>
 #include <filesystem>
@@ -30,12 +28,6 @@ std::vector<std::string> numbers_in(const std::string& directory)
             names.push_back(std::move(name));
     }
     return names;
-}
-
-uint32_t namespace_of(const std::string& process)
-{
-    struct stat st = {};
-    return ::stat((process + "/ns/net").c_str(), &st) == 0 ? static_cast<uint32_t>(st.st_ino) : 0;
 }
 
 // The device that a descriptor is of; empty if of none.
@@ -67,19 +59,16 @@ TapHolders tap_holders(const std::set<uint32_t>& namespaces, const std::string& 
     TapHolders holders;
     if (namespaces.empty())
         return holders;
-    for (const std::string& name : numbers_in(proc)) {
-        std::string process = proc;
-        process.append("/").append(name);
-        const uint32_t netns = namespace_of(process);
-        const auto pid = whole_number(name);
-        if (!namespaces.contains(netns) || !pid)
+    for (const NetNamespacePath& at : net_namespace_paths({.proc = proc})) {
+        if (at.pid == 0 || !namespaces.contains(at.inum))
             continue;
+        const std::string process = proc + "/" + std::to_string(at.pid);
         for (const std::string& descriptor : numbers_in(process + "/fd")) {
             const std::string device = held(process, descriptor);
             if (device.empty())
                 continue;
-            const TapHolder found{.pid = static_cast<uint32_t>(*pid), .descriptor = descriptor};
-            const auto [known, is_new] = holders.try_emplace({netns, device}, found);
+            const TapHolder found{.pid = at.pid, .descriptor = descriptor};
+            const auto [known, is_new] = holders.try_emplace({at.inum, device}, found);
             if (!is_new && known->second.pid != found.pid)
                 known->second = {};
         }

@@ -78,6 +78,12 @@ inline constexpr std::string_view kIrq = "irq";                // interrupts
 inline constexpr std::string_view kSteal = "steal";            // the hypervisor above this host
 inline constexpr std::string_view kUnknown = "unknown";
 
+// Not of the times that are no parts of waits.
+constexpr bool is_part_of_wait(std::string_view about)
+{
+    return about != kWait && about != kSlice && about != kOffCpu;
+}
+
 // A part of a wait that has not ended.
 struct OpenPart {
     std::string about;
@@ -114,7 +120,7 @@ struct SlowWait {
 
 // Times of one owner about one thing, in the window.
 struct OwnerTime {
-    OwnerId owner;     // none: all of the host; with by_cgroup those that found no slot
+    OwnerId owner;     // none: all of the host; by cgroup those that found no slot
     std::string about; // kWait and the like
     OwnerId culprit;   // of kNeighbour
     Histogram time;
@@ -122,7 +128,6 @@ struct OwnerTime {
 };
 
 struct SchedSnapshot {
-    bool by_cgroup = false;
     std::vector<OwnerTime> times;
     std::vector<OpenWait> open;
     bool operator==(const SchedSnapshot&) const = default;

@@ -170,13 +170,12 @@ Json to_json(const SchedSnapshot& sched)
     Json open = Json::array();
     for (const OpenWait& w : sched.open)
         open.push_back(to_json(w));
-    return {{"by_cgroup", sched.by_cgroup}, {"times", times}, {"open", open}};
+    return {{"times", times}, {"open", open}};
 }
 
 SchedSnapshot sched_from(const Json& json)
 {
     SchedSnapshot sched;
-    sched.by_cgroup = json.at("by_cgroup").get<bool>();
     for (const Json& t : json.at("times")) {
         sched.times.push_back({.owner = owner_from(t.at(0)),
                                .about = t.at(1).get<std::string>(),

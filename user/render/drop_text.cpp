@@ -24,8 +24,7 @@ constexpr size_t kState = 12;
 
 std::string told(const Row& row, std::string_view kind)
 {
-    const auto found = std::ranges::find(row.entity.labels, kind, &EntityName::kind);
-    return found == row.entity.labels.end() ? "" : printable(found->name);
+    return printable(label_of(row, kind));
 }
 
 bool with_states(const Report& report)

@@ -34,18 +34,6 @@ std::string name_of(const Row& row)
                       : culprit_name(entity);
 }
 
-std::string name_column(const std::string& name, size_t figures, const TextStyle& style)
-{
-    const size_t width = std::clamp<size_t>(style.width, 78, 160) - figures;
-    return pad(shorten(name, width - 1, style.utf8), width);
-}
-
-Histogram histogram_of(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
-    return found == row.histograms.end() ? Histogram{} : found->histogram;
-}
-
 std::string kinds_table(const Report& report, const TextStyle& style)
 {
     constexpr size_t kFigures = 59;
@@ -56,7 +44,7 @@ std::string kinds_table(const Report& report, const TextStyle& style)
                               hard ? "NOT ITS" : "/S", "TIME", "CPU", "P50", "P99", "MAX"),
               kBold, style);
     for (const Row& row : report.rows) {
-        const Histogram time = histogram_of(row, "time");
+        const Histogram time = find_histogram(row, "time");
         text += name_column(name_of(row), kFigures, style) +
                 fmt::format("{:>8}{:>8}{:>9}{:>7}{:>9}{:>9}{:>9}\n", format_count(time.count()),
                             hard ? format_count(count_of(row, "not_handled"))
@@ -77,8 +65,8 @@ std::string most_on(const Row& row)
     if (row.rows.empty() || !is_cpu(row.rows.front()))
         return "-";
     const Row& worst = row.rows.front();
-    const double all = static_cast<double>(histogram_of(row, "time").sum);
-    const double here = static_cast<double>(histogram_of(worst, "time").sum);
+    const double all = static_cast<double>(find_histogram(row, "time").sum);
+    const double here = static_cast<double>(find_histogram(worst, "time").sum);
     const auto cpus = std::ranges::count_if(row.rows, is_cpu);
     if (cpus == 1)
         return worst.entity.name + ", no other";
@@ -98,7 +86,7 @@ std::string places_table(const Report& report, const TextStyle& style)
                                         delays("P50", "P99", "MAX") + "  MOST OF THE TIME\n",
                                     kBold, style);
     for (const Row& row : report.rows) {
-        const Histogram delay = histogram_of(row, "delay");
+        const Histogram delay = find_histogram(row, "delay");
         text += name_column(name_of(row), kFigures, style) +
                 (delay.count() == 0
                      ? delays("-", "-", "-")

@@ -28,15 +28,6 @@ std::string time_of(const Row& row, std::string_view name)
     return value ? format_duration(whole_number(*value)) : "-";
 }
 
-std::string_view label_of(const Row& row, std::string_view kind)
-{
-    for (const EntityName& label : row.entity.labels) {
-        if (label.kind == kind)
-            return label.name;
-    }
-    return {};
-}
-
 // "3" of "vcpu 3"; what is not numbered by its name.
 std::string short_role(std::string_view role)
 {

@@ -22,20 +22,7 @@ constexpr size_t kSteps = 24;
 
 std::string told(const Row& row, std::string_view kind)
 {
-    const auto found = std::ranges::find(row.entity.labels, kind, &EntityName::kind);
-    return found == row.entity.labels.end() ? "" : printable(found->name);
-}
-
-Histogram histogram_of(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
-    return found == row.histograms.end() ? Histogram{} : found->histogram;
-}
-
-std::string name_column(const std::string& name, size_t figures, const TextStyle& style)
-{
-    const size_t width = std::clamp<size_t>(style.width, 78, 160) - figures;
-    return pad(shorten(name, width - 1, style.utf8), width);
+    return printable(label_of(row, kind));
 }
 
 // The network namespace that the entity itself is in: that of a device that it has not by a veth's other end.
@@ -60,8 +47,7 @@ std::string devices_table(const Report& report, const Row& row,
                           const std::vector<const Row*>& devices, const TextStyle& style)
 {
     constexpr size_t kFigures = 54;
-    constexpr double kNsPerSecond = 1e9;
-    const double seconds = std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
+    const double seconds = seconds_of(report);
     std::string text = paint(name_column("DEVICE", kFigures, style) +
                                  fmt::format("{:<10}{:>8}{:>8}{:>6}{:>8}{:>8}{:>6}\n", "TYPE",
                                              "RX/S", "BYTES/S", "LOST", "TX/S", "BYTES/S", "LOST"),
@@ -121,7 +107,7 @@ std::string waits_table(const Row& row, const std::vector<const Row*>& devices,
         const std::string name = device_name(home, *device);
         const std::string qdisc = told(*device, "qdisc");
         const auto add = [&](const std::string& what, std::string_view histogram) {
-            const Histogram time = histogram_of(*device, histogram);
+            const Histogram time = find_histogram(*device, histogram);
             if (time.count() != 0)
                 lines += times_line(what + name, time.count(), time, style);
         };
@@ -162,7 +148,7 @@ std::string paths_table(const Row& row, const std::vector<const Row*>& hops, con
         text +=
             times_line(std::string(2 * std::min(depth, kDeepest), ' ') + device_name(home, hop) +
                            (sent ? " sends" : " receives"),
-                       whole_number(value_of(hop, "packets")), histogram_of(hop, "time"), style);
+                       whole_number(value_of(hop, "packets")), find_histogram(hop, "time"), style);
     }
     const size_t left_out = hops.size() - std::min(hops.size(), kSteps);
     const uint64_t more = left_out + whole_number(value_of(row, "hops_left_out"));

@@ -26,17 +26,10 @@ struct Table {
     std::string (*below)(const Row& peer) = nullptr; // lines under it
 };
 
-const Histogram& histogram_named(const Row& row, std::string_view name)
+std::string label_or_dash(const Row& peer, std::string_view kind)
 {
-    static const Histogram none;
-    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
-    return found == row.histograms.end() ? none : found->histogram;
-}
-
-std::string label_of(const Row& peer, std::string_view kind)
-{
-    const auto found = std::ranges::find(peer.entity.labels, kind, &EntityName::kind);
-    return found == peer.entity.labels.end() ? "-" : found->name;
+    const std::string_view label = label_of(peer, kind);
+    return label.empty() ? "-" : std::string(label);
 }
 
 std::string quantiles(const Histogram& histogram)
@@ -109,16 +102,16 @@ std::string connect_summary(const Row& row)
 
 std::string connect_figures(const Row& peer)
 {
-    const bool in = label_of(peer, "side") == "in";
-    return fmt::format("{:>5}{:>8}{:>7}", label_of(peer, "side"),
+    const bool in = label_or_dash(peer, "side") == "in";
+    return fmt::format("{:>5}{:>8}{:>7}", label_or_dash(peer, "side"),
                        format_count(count_of(peer, in ? "accepted" : "connected")),
                        format_count(count_of(peer, "failed"))) +
-           quantiles(in ? histogram_named(peer, "accept") : peer.histogram);
+           quantiles(in ? find_histogram(peer, "accept") : peer.histogram);
 }
 
 std::string first_byte(const Row& peer)
 {
-    const Histogram& histogram = histogram_named(peer, "first_byte");
+    const Histogram& histogram = find_histogram(peer, "first_byte");
     const uint64_t none = count_of(peer, "no_first_byte");
     if (histogram.count() == 0 && none == 0)
         return "";
@@ -161,7 +154,7 @@ std::string rtt_summary(const Row& row)
 
 std::string rtt_figures(const Row& peer)
 {
-    return fmt::format("{:>5}{:>10}{:>8}", label_of(peer, "side"),
+    return fmt::format("{:>5}{:>10}{:>8}", label_or_dash(peer, "side"),
                        format_count(peer.histogram.count()),
                        format_duration(peer.histogram.mean())) +
            quantiles(peer.histogram);
@@ -181,7 +174,7 @@ std::string retransmit_summary(const Row& row)
 
 std::string retransmit_figures(const Row& peer)
 {
-    return fmt::format("{:>5}{:>9}{:>10}{:>9}", label_of(peer, "side"),
+    return fmt::format("{:>5}{:>9}{:>10}{:>9}", label_or_dash(peer, "side"),
                        format_count(count_of(peer, "retransmitted")),
                        format_count(count_of(peer, "sent")), rate_of(peer));
 }
@@ -191,7 +184,7 @@ std::string retransmit_kinds(const Row& peer)
     std::string text;
     for (const Row& kind : peer.rows)
         text += fmt::format("  {:<8} in {:<13}{:>8} segments, {} events\n", kind.entity.name,
-                            label_of(kind, "state"), format_count(count_of(kind, "segments")),
+                            label_or_dash(kind, "state"), format_count(count_of(kind, "segments")),
                             format_count(count_of(kind, "events")));
     return text;
 }
@@ -210,7 +203,7 @@ std::string life_summary(const Row& row)
 
 std::string life_figures(const Row& peer)
 {
-    return fmt::format("{:>5}{:>7}{:>6}{:>7}{:>7}{:>6}", label_of(peer, "side"),
+    return fmt::format("{:>5}{:>7}{:>6}{:>7}{:>7}{:>6}", label_or_dash(peer, "side"),
                        format_count(count_of(peer, "sessions")),
                        format_count(count_of(peer, "open_sessions")), bytes_of(peer, "bytes_sent"),
                        bytes_of(peer, "bytes_received"),

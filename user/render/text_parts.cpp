@@ -90,4 +90,23 @@ std::string heading(std::string kind)
     return kind;
 }
 
+std::string_view label_of(const Row& row, std::string_view kind)
+{
+    const auto found = std::ranges::find(row.entity.labels, kind, &EntityName::kind);
+    return found == row.entity.labels.end() ? "" : std::string_view(found->name);
+}
+
+const Histogram& find_histogram(const Row& row, std::string_view name)
+{
+    static const Histogram none;
+    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
+    return found == row.histograms.end() ? none : found->histogram;
+}
+
+std::string name_column(const std::string& name, size_t figures, const TextStyle& style)
+{
+    const size_t width = std::clamp<size_t>(style.width, 78, 160) - figures;
+    return pad(shorten(name, width - 1, style.utf8), width);
+}
+
 } // namespace vtrace

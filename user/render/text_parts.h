@@ -43,4 +43,13 @@ std::string wrapped(std::string_view text, const TextStyle& style);
 // A kind as the heading of a column.
 std::string heading(std::string kind);
 
+// A label of the row's entity, raw bytes; empty if it has none of that kind.
+std::string_view label_of(const Row& row, std::string_view kind);
+
+// A histogram of the row by its name; an empty one if it has none of that.
+const Histogram& find_histogram(const Row& row, std::string_view name);
+
+// A name in a column as wide as the figures beside it leave.
+std::string name_column(const std::string& name, size_t figures, const TextStyle& style);
+
 } // namespace vtrace

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include "collect/block_collector.h"
+#include "collect/irq_collector.h"
+#include "collect/kvm_collector.h"
+#include "collect/sched_collector.h"
+#include "collect/tcp_collector.h"
+#include "entity/cgroup_hierarchy.h"
+
+#include <string_view>
+
+namespace vtrace {
+
+// What is to be measured.
+struct Measured {
+    SchedParts sched;
+    KvmParts kvm;
+    BlockParts block;
+    bool memory = false; // stalls
+    TcpParts tcp;
+    IrqParts irq;
+    bool drops = false;  // of packets
+    bool netq = false;   // packets in network devices; with soft interrupts
+    bool quotas = false; // what the kernel counts of CPU quotas
+    // Figures by cgroup, and the names of all that lives in cgroups: the rows may be of any kind.
+    bool any_rows = false;
+};
+
+// What both measure.
+Measured both(const Measured& a, const Measured& b);
+
+// The controller whose hierarchy it is charged to: for hierarchy_of().
+std::string_view controller_of(const Measured& measured);
+
+} // namespace vtrace
