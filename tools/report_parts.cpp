@@ -77,12 +77,6 @@ Entity entity_in_cgroups(const Snapshot& snapshot, const Entities& entities, con
     return entity_of(entities, {.cgroup_id = root->id}, kind);
 }
 
-std::string key_of(const Entity& entity)
-{
-    const uint64_t number = entity.kind == "vm" ? entity.pid : entity.id;
-    return entity.kind + '\0' + std::to_string(number) + '\0' + entity.name;
-}
-
 void add_histograms(Report& report, const Snapshot& snapshot, const Entities& entities,
                     std::string_view about, bool kernel_apart)
 {

@@ -4,6 +4,7 @@
 
 #include "entity/entities.h"
 #include "model/report.h"
+#include "model/report_values.h"
 #include "model/snapshot.h"
 #include "tools/options.h"
 
@@ -22,9 +23,6 @@ Entity entity_of(const Entities& entities, const OwnerId& owner, const std::stri
 // apart, of figures that do.
 Entity entity_in_cgroups(const Snapshot& snapshot, const Entities& entities, const OwnerId& owner,
                          const std::string& kind);
-
-// Tells entities apart: the same text for all owners that belong to one.
-std::string key_of(const Entity& entity);
 
 // A row for each entity (without a group: the host) that has times about one thing, worst first; with a row for each
 // of the kernel's own threads if they are to be apart.

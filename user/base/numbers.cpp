@@ -22,4 +22,12 @@ std::optional<uint64_t> whole_number(std::string_view text)
     return value;
 }
 
+uint64_t whole_number(double figure)
+{
+    constexpr double kBeyond = 18446744073709551616.0; // 2^64
+    if (!(figure > 0))
+        return 0;
+    return figure < kBeyond ? static_cast<uint64_t>(figure) : UINT64_MAX;
+}
+
 } // namespace vtrace

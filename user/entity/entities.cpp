@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "entity/entities.h"
 
+#include <algorithm>
+
 namespace vtrace {
 namespace {
 
@@ -35,6 +37,8 @@ Entity Entities::owner(uint64_t cgroup_id, uint64_t vm, std::string_view kind) c
 {
     if (kind == "cgroup")
         return paths_.entity(cgroup_id);
+    if (kind == kNearest)
+        return nearest(cgroup_id, vm);
     if (kind == "vm") {
         const auto found = vms_.find(vm);
         if (found != vms_.end())
@@ -54,6 +58,23 @@ Entity Entities::owner(uint64_t cgroup_id, uint64_t vm, std::string_view kind) c
     if (!paths_.path(cgroup_id))
         return paths_.entity(cgroup_id);
     return in_no(kind);
+}
+
+Entity Entities::nearest(uint64_t cgroup_id, uint64_t vm) const
+{
+    if (vm != 0)
+        return owner(cgroup_id, vm, "vm");
+    for (const uint64_t id : paths_.upwards(cgroup_id)) {
+        const auto here = by_cgroup_.find(id);
+        if (here == by_cgroup_.end())
+            continue;
+        for (const std::string_view kind : {"container", "pod", "unit"}) {
+            const auto of_kind = std::ranges::find(here->second, kind, &EntityFact::kind);
+            if (of_kind != here->second.end())
+                return described(**of_kind);
+        }
+    }
+    return paths_.entity(cgroup_id);
 }
 
 Entity Entities::described(const EntityFact& fact) const

@@ -13,6 +13,10 @@
 namespace vtrace {
 
 // Whose a cgroup is, as a pure function of the facts of a Snapshot (which must outlive it).
+// In place of a kind: whom a user would name as the owner, which is the VM, else the nearest container, pod or unit,
+// else the cgroup itself.
+inline constexpr std::string_view kNearest = "nearest";
+
 class Entities {
 public:
     Entities(const CgroupFacts& cgroups, const std::vector<EntityFact>& facts);
@@ -24,6 +28,7 @@ public:
 
 private:
     [[nodiscard]] Entity described(const EntityFact& fact) const;
+    [[nodiscard]] Entity nearest(uint64_t cgroup_id, uint64_t vm) const;
 
     CgroupPaths paths_;
     std::unordered_map<uint64_t, std::vector<const EntityFact*>> by_cgroup_; // but for VMs

@@ -26,30 +26,6 @@ std::string label(const Entity& entity)
     return printable(entity.name) + (entity.ended ? " (ended)" : "");
 }
 
-std::optional<double> find_value(const Row& row, std::string_view name)
-{
-    const auto found = std::ranges::find(row.metrics, name, &Metric::name);
-    if (found == row.metrics.end())
-        return std::nullopt;
-    return found->value;
-}
-
-double value_of(const Row& row, std::string_view name)
-{
-    return find_value(row, name).value_or(0);
-}
-
-uint64_t count_of(const Row& row, std::string_view name)
-{
-    return whole_number(value_of(row, name));
-}
-
-double seconds_of(const Report& report)
-{
-    constexpr double kNsPerSecond = 1e9;
-    return std::max(static_cast<double>(report.duration_ns) / kNsPerSecond, 1e-9);
-}
-
 std::string per_second(const Report& report, double count)
 {
     return format_count(whole_number(std::round(count / seconds_of(report))));
@@ -88,19 +64,6 @@ std::string heading(std::string kind)
     std::ranges::transform(kind, kind.begin(),
                            [](char c) { return static_cast<char>(c - 'a' + 'A'); });
     return kind;
-}
-
-std::string_view label_of(const Row& row, std::string_view kind)
-{
-    const auto found = std::ranges::find(row.entity.labels, kind, &EntityName::kind);
-    return found == row.entity.labels.end() ? "" : std::string_view(found->name);
-}
-
-const Histogram& find_histogram(const Row& row, std::string_view name)
-{
-    static const Histogram none;
-    const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
-    return found == row.histograms.end() ? none : found->histogram;
 }
 
 std::string name_column(const std::string& name, size_t figures, const TextStyle& style)

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "model/report.h"
+#include "model/report_values.h"
 #include "render/text.h"
 
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,16 +23,6 @@ std::string pad(const std::string& text, size_t width);
 // An entity's name, and whether it has ended.
 std::string label(const Entity& entity);
 
-// The value of a row's metric, if the row has it …
-std::optional<double> find_value(const Row& row, std::string_view name);
-// … and 0 if it has not.
-double value_of(const Row& row, std::string_view name);
-
-// The same as a count or a time.
-uint64_t count_of(const Row& row, std::string_view name);
-
-// How long the report's window was, in seconds; never 0.
-double seconds_of(const Report& report);
 // So many in the window, as so many a second.
 std::string per_second(const Report& report, double count);
 
@@ -42,12 +32,6 @@ std::string wrapped(std::string_view text, const TextStyle& style);
 
 // A kind as the heading of a column.
 std::string heading(std::string kind);
-
-// A label of the row's entity, raw bytes; empty if it has none of that kind.
-std::string_view label_of(const Row& row, std::string_view kind);
-
-// A histogram of the row by its name; an empty one if it has none of that.
-const Histogram& find_histogram(const Row& row, std::string_view name);
 
 // A name in a column as wide as the figures beside it leave.
 std::string name_column(const std::string& name, size_t figures, const TextStyle& style);

@@ -46,14 +46,6 @@ std::tm broken_down(int64_t seconds, bool utc)
 
 } // namespace
 
-uint64_t whole_number(double figure)
-{
-    constexpr double kBeyond = 18446744073709551616.0; // 2^64
-    if (!(figure > 0))
-        return 0;
-    return figure < kBeyond ? static_cast<uint64_t>(figure) : UINT64_MAX;
-}
-
 std::string format_duration(uint64_t ns)
 {
     struct Unit {

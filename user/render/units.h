@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #pragma once
 
+#include "base/numbers.h"
+
 #include <cstdint>
 #include <string>
 
 namespace vtrace {
-
-// A figure without its fraction; of what no count can be the nearest that is one: 0 of negative ones and NaN.
-// Sums of damaged or made-up records may be anything.
-uint64_t whole_number(double figure);
 
 // A time of three significant digits: 0, 16ns, 1.02us, 34.5ms, 2.31s, 127s, from 3 hours
 // on 3.25h, from 10 days on 12.5d.
