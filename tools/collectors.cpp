@@ -5,6 +5,7 @@
 #include "base/printable.h"
 #include "bpf/probe.h"
 #include "collect/block_owners.h"
+#include "collect/knob_reader.h"
 #include "entity/cgroup_paths.h"
 #include "tools/targets.h"
 
@@ -459,6 +460,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     (*self)->target_cgroup_ = config->target_cgroup;
     (*self)->target_vm_ = config->target_vm;
     (*self)->hierarchy_ = *hierarchy;
+    (*self)->knobs_ = measured.knobs;
     if (measured.quotas) {
         const auto mountinfo = read_file("/proc/self/mountinfo");
         if (!mountinfo)
@@ -676,6 +678,8 @@ Result<Snapshot> Collectors::read()
         select_devices_in(target_cgroup_, target_vm_, snapshot);
     if (cgroup_memory_)
         cgroup_memory_->read(snapshot);
+    if (knobs_)
+        snapshot.knobs = read_knobs();
     if (block_)
         complete_block(snapshot, hierarchy_, {.cgroup = target_cgroup_, .vm = target_vm_});
     read_overhead(snapshot);

@@ -138,6 +138,7 @@ Row row_of(const Use& use, const std::string& disk, uint64_t device_ns, const Sn
     add_counter(row, "device_time", "ns", use.device_ns);
     add_share(row, "device_share", use.device_ns, device_ns);
     row.metrics.push_back(depth_of(use.total, snapshot.duration_ns));
+    add_counter(row, "samples", "1", snapshot.block.samples);
     add_share(row, "held", use.held_by_limit, snapshot.block.samples);
     add_share(row, "held_by_cost", use.held_by_cost, snapshot.block.samples);
     add_share(row, "held_by_wbt", use.held_by_wbt, snapshot.block.samples);

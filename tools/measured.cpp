@@ -59,7 +59,7 @@ IrqParts both(const IrqParts& a, const IrqParts& b)
 
 Measured both(const Measured& a, const Measured& b)
 {
-    const auto& [sched, kvm, block, memory, tcp, irq, drops, netq, quotas, any_rows] = b;
+    const auto& [sched, kvm, block, memory, tcp, irq, drops, netq, quotas, knobs, any_rows] = b;
     return {.sched = both(a.sched, sched),
             .kvm = both(a.kvm, kvm),
             .block = both(a.block, block),
@@ -69,6 +69,7 @@ Measured both(const Measured& a, const Measured& b)
             .drops = a.drops || drops,
             .netq = a.netq || netq,
             .quotas = a.quotas || quotas,
+            .knobs = a.knobs || knobs,
             .any_rows = a.any_rows || any_rows};
 }
 

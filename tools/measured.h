@@ -23,6 +23,7 @@ struct Measured {
     bool drops = false;  // of packets
     bool netq = false;   // packets in network devices; with soft interrupts
     bool quotas = false; // what the kernel counts of CPU quotas
+    bool knobs = false;  // settings of the host
     // Figures by cgroup, and the names of all that lives in cgroups: the rows may be of any kind.
     bool any_rows = false;
 };

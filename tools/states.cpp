@@ -77,7 +77,10 @@ Row row_of(Entity entity, const Whole& whole)
          .unit = "1",
          .value = static_cast<double>(whole.threads)},
         {.name = "thread_time", .unit = "ns", .value = static_cast<double>(whole.times.lived)},
-        {.name = "states_sum", .unit = "ns", .value = static_cast<double>(whole.times.sum())}};
+        {.name = "states_sum", .unit = "ns", .value = static_cast<double>(whole.times.sum())},
+        {.name = "voluntary_switches",
+         .unit = "1",
+         .value = static_cast<double>(whole.times.voluntary)}};
     for (const auto& [name, ns] : divided(whole.times)) {
         const auto value = static_cast<double>(ns);
         row.metrics.push_back({.name = name, .unit = "ns", .value = value});

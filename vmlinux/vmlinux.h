@@ -231,6 +231,7 @@ struct task_struct {
     __u64 utime;                /* ns, by ticks unless CONFIG_VIRT_CPU_ACCOUNTING_*; with gtime */
     __u64 stime;
     __u64 gtime;
+    unsigned long nvcsw;        /* times that it left its CPU to wait for something */
     struct files_struct *files; /* NULL in a thread of the kernel */
     int pid;
     int tgid;

@@ -124,6 +124,7 @@ static __noinline int tell(struct task_struct *task, struct vt_sched_task *state
     tell_one(&to->utime, &told->utime, task->utime);
     tell_one(&to->stime, &told->stime, task->stime);
     tell_one(&to->gtime, &told->gtime, task->gtime);
+    tell_one(&to->voluntary, &told->voluntary, task->nvcsw);
     return 0;
 }
 

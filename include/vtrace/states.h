@@ -16,6 +16,7 @@ struct vt_thread_times {
     __u64 utime;          /* as the kernel counts; with gtime */
     __u64 stime;
     __u64 gtime;
+    __u64 voluntary; /* times that a thread left its CPU to wait for something */
 };
 
 /* State about one thread; dies with it. */

@@ -34,6 +34,7 @@ StateTimes times_of(const vt_thread_times& raw)
     times.utime = at_least_0(raw.utime);
     times.stime = at_least_0(raw.stime);
     times.gtime = at_least_0(raw.gtime);
+    times.voluntary = at_least_0(raw.voluntary);
     return times;
 }
 
@@ -47,6 +48,7 @@ void add(vt_thread_times& sum, const vt_thread_times& now, const vt_thread_times
     sum.utime += now.utime - before.utime;
     sum.stime += now.stime - before.stime;
     sum.gtime += now.gtime - before.gtime;
+    sum.voluntary += now.voluntary - before.voluntary;
 }
 
 vt_thread_times load(const vt_thread_times& shared)
@@ -59,6 +61,7 @@ vt_thread_times load(const vt_thread_times& shared)
     now.utime = load_relaxed(shared.utime);
     now.stime = load_relaxed(shared.stime);
     now.gtime = load_relaxed(shared.gtime);
+    now.voluntary = load_relaxed(shared.voluntary);
     return now;
 }
 

@@ -7,6 +7,7 @@
 #include "model/drops.h"
 #include "model/histogram.h"
 #include "model/irq.h"
+#include "model/knobs.h"
 #include "model/kvm.h"
 #include "model/memory.h"
 #include "model/netq.h"
@@ -283,6 +284,7 @@ struct Snapshot {
     IrqSnapshot irq;
     DropSnapshot drops;
     NetqSnapshot netq;
+    std::vector<Knob> knobs; // of the host
     Loss loss;
     Overhead overhead;
     bool operator==(const Snapshot&) const = default;

@@ -115,9 +115,27 @@ OpenWait open_wait_from(const Json& json)
     return wait;
 }
 
+Json to_json(const std::vector<Knob>& knobs)
+{
+    Json list = Json::array();
+    for (const Knob& knob : knobs)
+        list.push_back({latin1(knob.name), latin1(knob.value)});
+    return list;
+}
+
+std::vector<Knob> knobs_from(const Json& json)
+{
+    std::vector<Knob> knobs;
+    for (const Json& knob : json)
+        knobs.push_back({.name = bytes_of(knob.at(0).get<std::string>()),
+                         .value = bytes_of(knob.at(1).get<std::string>())});
+    return knobs;
+}
+
 Json to_json(const StateTimes& times)
 {
-    return {times.lived, times.ns, times.stolen, times.utime, times.stime, times.gtime};
+    return {times.lived, times.ns, times.stolen, times.utime, times.stime, times.gtime,
+            times.voluntary};
 }
 
 StateTimes state_times_from(const Json& json)
@@ -130,6 +148,7 @@ StateTimes state_times_from(const Json& json)
     times.utime = number<uint64_t>(json.at(3));
     times.stime = number<uint64_t>(json.at(4));
     times.gtime = number<uint64_t>(json.at(5));
+    times.voluntary = number<uint64_t>(json.at(6));
     return times;
 }
 
@@ -1081,6 +1100,7 @@ std::string save_snapshot(const Snapshot& snapshot)
         {"irq", to_json(snapshot.irq)},
         {"drops", to_json(snapshot.drops)},
         {"netq", to_json(snapshot.netq)},
+        {"knobs", to_json(snapshot.knobs)},
         {"loss", to_json(snapshot.loss)},
         {"overhead", to_json(snapshot.overhead)},
     };
@@ -1115,6 +1135,7 @@ Result<Snapshot> load_snapshot(std::string_view saved)
         snapshot.irq = irq_from(json.at("irq"));
         snapshot.drops = drops_from(json.at("drops"));
         snapshot.netq = netq_from(json.at("netq"));
+        snapshot.knobs = knobs_from(json.at("knobs"));
         snapshot.loss = loss_from(json.at("loss"));
         snapshot.overhead = overhead_from(json.at("overhead"));
         return snapshot;

@@ -28,6 +28,7 @@ StateTimes& StateTimes::operator+=(const StateTimes& other)
     utime += other.utime;
     stime += other.stime;
     gtime += other.gtime;
+    voluntary += other.voluntary;
     return *this;
 }
 
@@ -40,6 +41,7 @@ StateTimes& StateTimes::operator-=(const StateTimes& other)
     take(utime, other.utime);
     take(stime, other.stime);
     take(gtime, other.gtime);
+    take(voluntary, other.voluntary);
     return *this;
 }
 

@@ -21,6 +21,7 @@ struct StateTimes {
     uint64_t utime = 0;
     uint64_t stime = 0;
     uint64_t gtime = 0;
+    uint64_t voluntary = 0; // times that they left a CPU to wait for something
 
     // Of all states; it differs from `lived` by what is not known.
     [[nodiscard]] uint64_t sum() const;

@@ -2,11 +2,11 @@
 #include "render/json.h"
 
 #include "base/printable.h"
+#include "render/json_parts.h"
 #include "render/units.h"
 
 #include <fmt/compile.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -15,35 +15,6 @@
 
 namespace vtrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-constexpr const char* kSchema = "vtrace/1";
-
-Json entity_json(const Entity& entity)
-{
-    Json json = {{"kind", entity.kind}, {"name", printable(entity.name)}};
-    json["cgroup"] = entity.cgroup.empty() ? Json(nullptr) : Json(printable(entity.cgroup));
-    json["id"] = entity.id;
-    if (entity.pid != 0)
-        json["pid"] = entity.pid;
-    if (entity.tid != 0)
-        json["tid"] = entity.tid;
-    if (entity.ended)
-        json["ended"] = true;
-    if (!entity.uid.empty())
-        json["uid"] = printable(entity.uid);
-    if (!entity.image.empty())
-        json["image"] = printable(entity.image);
-    if (!entity.parents.empty()) {
-        json["parents"] = Json::array();
-        for (const EntityName& parent : entity.parents)
-            json["parents"].push_back({{"kind", parent.kind}, {"name", printable(parent.name)}});
-    }
-    for (const EntityName& label : entity.labels)
-        json["labels"][label.kind] = printable(label.name);
-    return json;
-}
 
 // Numbers under fixed keys, written without a tree: of thousands of rows with dozens of buckets each, the
 // tree would take seven times as long as all the rest of a report.
@@ -183,17 +154,6 @@ Json connect_json(const ConnectRow& row)
             {"pid", row.connect.tgid},
             {"comm", printable(row.connect.comm)},
             {"age_ns", row.connect.age_ns}};
-}
-
-Json loss_json(const Loss& loss)
-{
-    Json json = Json::object();
-    for (const LossCounter& counter : loss_counters())
-        json[std::string(counter.key)] = loss.*counter.count;
-    json["fallbacks"] = Json::array();
-    for (const std::string& fallback : loss.fallbacks)
-        json["fallbacks"].push_back(printable(fallback));
-    return json;
 }
 
 Json overhead_json(const Overhead& overhead)
