@@ -95,7 +95,7 @@ private:
     CgroupHierarchy hierarchy_;
     std::optional<VmMemory> vm_memory_;
     std::optional<QuotaCollector> quotas_;
-    bool knobs_ = false; // settings of the host are asked for
+    bool knobs_ = false;                     // settings of the host are asked for
     uint64_t target_cgroup_ = 0;             // 0 is all
     uint64_t target_vm_ = 0;                 // likewise
     std::unique_ptr<StackCollector> stacks_; // null unless stacks are asked for
