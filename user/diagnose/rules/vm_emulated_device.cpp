@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "base/printable.h"
+#include "diagnose/rules.h"
+#include "diagnose/rules/vm_figures.h"
+#include "model/report_values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace vtrace {
+namespace {
+
+struct DeviceAdvice {
+    std::string_view begins; // the name of the device (model/io_names.cpp)
+    std::string_view text;
+    std::string_view knob;
+};
+
+constexpr auto kAdvice = std::to_array<DeviceAdvice>({
+    {"IDE", "Give the guest its disk by virtio.", "the VM's disks: virtio-blk or virtio-scsi"},
+    {"serial", "Write less to the serial port, or use a virtio console.",
+     "guest: console=, loglevel=; the VM's devices: virtio-serial"},
+    {"debug console", "Switch the firmware's debug messages off.", "QEMU: -device isa-debugcon"},
+    {"VGA", "Use virtio-gpu, or no graphics at all.", "the VM's devices: virtio-gpu"},
+    {"HPET", "Read time by kvm-clock or the TSC.", "guest: clocksource=kvm-clock"},
+    {"ACPI PM timer", "Read time by kvm-clock or the TSC.", "guest: clocksource=kvm-clock"},
+    {"PIT", "Let KVM be the interrupt controller and the timer.",
+     "QEMU: -machine kernel_irqchip=on"},
+    {"PIC", "Let KVM be the interrupt controller.", "QEMU: -machine kernel_irqchip=on"},
+    {"local APIC", "Let KVM be the interrupt controller.", "QEMU: -machine kernel_irqchip=on"},
+    {"IOAPIC", "Use interrupts by message (MSI), or let KVM be the interrupt controller.",
+     "QEMU: -machine kernel_irqchip=on"},
+    {"POST", "Old drivers delay by port 0x80: switch that off.", "guest: io_delay=none"},
+});
+
+DeviceAdvice advice_for(std::string_view device)
+{
+    const auto* const found = std::ranges::find_if(
+        kAdvice, [&](const DeviceAdvice& advice) { return device.starts_with(advice.begins); });
+    if (found != kAdvice.end())
+        return *found;
+    return {"",
+            "Let the guest use virtio for it, with vhost or at least an ioeventfd: then its "
+            "notifications do not go to the VMM.",
+            "the VM's devices: virtio, vhost=on"};
+}
+
+struct Accesses {
+    uint64_t count = 0;
+    double ns = 0; // of accesses that went to the VMM, waits apart
+};
+
+std::map<std::string, Accesses> by_device(const Row& row)
+{
+    std::map<std::string, Accesses> devices;
+    for (const Row& access : row.rows) {
+        const uint64_t count = count_of(access, "to_vmm");
+        if (count == 0)
+            continue;
+        const std::string_view name = label_of(access, "device");
+        Accesses& device = devices[name.empty() ? access.entity.kind + ' ' + access.entity.name
+                                                : std::string(name)];
+        device.count += count;
+        device.ns += value_of(access, "kernel") + value_of(access, "vmm");
+    }
+    return devices;
+}
+
+void find(const Context& context, std::vector<Finding>& findings)
+{
+    const Report* report = context.facts.report("kvmio");
+    if (report == nullptr)
+        return;
+    for (const Row& row : report->rows) {
+        const auto devices = by_device(row);
+        Accesses all;
+        for (const auto& [name, device] : devices) {
+            all.count += device.count;
+            all.ns += device.ns;
+        }
+        const double rate = static_cast<double>(all.count) / seconds_of(*report);
+        const auto severity = context.severity_for(row.entity, rate, all.count);
+        if (!severity)
+            continue;
+        const auto most = std::ranges::max_element(
+            devices, {}, [](const auto& device) { return device.second.count; });
+        Finding finding = context.finding(row.entity, *severity,
+                                          {.what = "accesses that went to the VMM",
+                                           .value = rate,
+                                           .unit = FigureUnit::kRate,
+                                           .samples = all.count},
+                                          *report);
+        finding.what = fmt::format("{} uses a device that its VMM emulates, {}, {:.0f} times a "
+                                   "second",
+                                   printable(row.entity.name), printable(most->first),
+                                   static_cast<double>(most->second.count) / seconds_of(*report));
+        const Row* vcpu = vcpu_row(context.facts, row.entity);
+        const double lived = vcpu == nullptr ? 0 : value_of(*vcpu, "lived");
+        const double share = lived > 0 ? std::min(1.0, all.ns / lived) : 0;
+        finding.impact = share;
+        if (lived > 0)
+            finding.evidence.push_back({.what = "vCPU time that they took",
+                                        .value = share,
+                                        .unit = FigureUnit::kShare,
+                                        .samples = all.count});
+        finding.evidence.push_back(
+            {.what = fmt::format("time of those to {}", printable(most->first)),
+             .value = most->second.ns,
+             .unit = FigureUnit::kTime,
+             .samples = most->second.count});
+        const uint64_t accesses = count_of(row, "count");
+        finding.ruled_out.push_back(fmt::format("accesses that KVM handled itself: {}, not in it",
+                                                accesses - std::min(accesses, all.count)));
+        const DeviceAdvice advice = advice_for(most->first);
+        finding.advice.push_back(
+            {.text = std::string(advice.text), .knob = std::string(advice.knob)});
+        findings.push_back(std::move(finding));
+    }
+}
+
+} // namespace
+
+Rule vm_emulated_device_rule()
+{
+    return {.name = "vm-emulated-device",
+            .summary = "a guest uses devices that the VMM emulates",
+            .measure = "accesses to ports and device memory that went to the VMM, in a second",
+            .unit = FigureUnit::kRate,
+            .limits = {.p3 = 1'000, .p2 = 5'000, .p1 = 20'000, .p0 = 50'000, .least = 1'000},
+            .source =
+                "own choice: a way to the VMM and back takes a vCPU some 10 us and more, so P2 "
+                "is 5 % of one, P1 20 %, P0 half. That an exit costs more than its own 2,000 "
+                "cycles, at times ten times that: SplitX (Landau et al., WIOV 2011)",
+            .tools = {"kvmio", "vcpu"},
+            .find = find};
+}
+
+} // namespace vtrace

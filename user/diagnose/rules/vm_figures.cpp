@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "diagnose/rules/vm_figures.h"
+
+#include "base/numbers.h"
+#include "model/report_values.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace vtrace {
+
+uint64_t milliseconds(double ns)
+{
+    constexpr double kNsPerMs = 1e6;
+    return whole_number(ns / kNsPerMs);
+}
+
+Finding finding_of_time(const Context& context, const Row& vcpu, Severity severity,
+                        const std::string& what, double share)
+{
+    const Report& report = *context.facts.report("vcpu");
+    Finding finding = context.finding(
+        vcpu.entity, severity, {.what = what, .value = share, .unit = FigureUnit::kShare}, report);
+    finding.confidence =
+        confidence_of(milliseconds(share * value_of(vcpu, "lived")), lost_events(report.loss));
+    return finding;
+}
+
+const Row* vcpu_row(const Facts& facts, const Entity& vm)
+{
+    const Report* report = facts.report("vcpu");
+    return report == nullptr ? nullptr : find_row(report->rows, key_of(vm));
+}
+
+VcpuWaits waits_of(const Row& vcpu)
+{
+    VcpuWaits waits{.share = value_of(vcpu, "waited_share")};
+    double held = 0;
+    double self = 0;
+    double ran = 0;
+    for (const Row& row : vcpu.rows) {
+        if (row.entity.kind == "role") {
+            ran += value_of(row, "ran");
+            if (waits.role == nullptr || value_of(row, "ran") > value_of(*waits.role, "ran"))
+                waits.role = &row;
+        }
+        // A throttled vCPU has a state of its own.
+        if (label_of(row, "role") != "culprit" || row.entity.name == kThrottled)
+            continue;
+        const double ns = value_of(row, "held");
+        held += ns;
+        const bool own = key_of(row.entity) == key_of(vcpu.entity);
+        if (own || (row.entity.kind == "part" && row.entity.name == kSelf))
+            self += ns;
+        else if (row.entity.kind != "part" && row.entity.kind != "other" &&
+                 (waits.culprit == nullptr || ns > value_of(*waits.culprit, "held")))
+            waits.culprit = &row;
+    }
+    if (held == 0)
+        return waits;
+    waits.behind_own = waits.share * std::min(self, ran) / held;
+    waits.behind_vcpus = waits.share * self / held - waits.behind_own;
+    if (waits.culprit != nullptr)
+        waits.behind_culprit = waits.share * value_of(*waits.culprit, "held") / held;
+    return waits;
+}
+
+std::string ruled_out_of(const std::string& what, double share)
+{
+    return fmt::format("{}: {} of its vCPUs' time", what, percent(share));
+}
+
+} // namespace vtrace

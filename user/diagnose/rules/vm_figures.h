@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What several rules about VMs ask of the reports.
+#pragma once
+
+#include "diagnose/rule.h"
+
+#include <cstdint>
+#include <string>
+
+namespace vtrace {
+
+// Times have no count of events: a millisecond stands for one. The scheduler gives a thread a few of them at a stretch
+// (base_slice_ns), so a handful may be a single wait.
+uint64_t milliseconds(double ns);
+
+// A finding of a share (0 to 1) of the time of a VM's vCPUs, which was `ns`.
+Finding finding_of_time(const Context& context, const Row& vcpu, Severity severity,
+                        const std::string& what, double share);
+
+// A VM's row in the report of `vcpu`; null if there is none.
+const Row* vcpu_row(const Facts& facts, const Entity& vm);
+
+// How the waits of vCPUs for a CPU are divided. Shares (0 to 1) are of the time of all its vCPUs.
+struct VcpuWaits {
+    double share = 0;        // able to run, without a CPU
+    double behind_own = 0;   // of that: its iothreads, vhost threads and the like had the CPU
+    double behind_vcpus = 0; // of that: other vCPUs of its own
+    double behind_culprit = 0;
+    const Row* culprit = nullptr; // who else held the CPU the longest; null if nobody is known
+    const Row* role = nullptr;    // which of its own threads, apart from vCPUs, ran the most
+};
+
+// Of a row of `vcpu`. What held CPUs is known of all threads of the VM in sum: the vCPUs' part is taken to be divided alike.
+// Its own threads cannot have held a CPU for longer than they ran; what is beyond was vCPUs.
+VcpuWaits waits_of(const Row& vcpu);
+
+// "its own quota: 0.2 % of its vCPUs' time"
+std::string ruled_out_of(const std::string& what, double share);
+
+} // namespace vtrace
