@@ -45,6 +45,9 @@ std::string flag_of(const TargetFlag& target)
 // Has the tools as subcommands of its own.
 constexpr std::string_view kReport = "report";
 
+// Takes files behind its options.
+constexpr std::string_view kCompare = "compare";
+
 // What takes the name of a disk, and the kind that such names are of.
 constexpr std::string_view kDiskFlag = "--dev";
 constexpr std::string_view kDisk = "disk";
@@ -68,6 +71,7 @@ struct RawOptions {
     std::string duration;
     std::string tools;
     std::string file;
+    std::vector<std::string> files;
     std::string from;
     std::string to;
 };
@@ -245,6 +249,38 @@ void add_report(CLI::App& app, RawOptions& raw, ToolOptions& options)
         "  vtrace report web.rec\n"
         "  vtrace report web.rec runqlat --container\n"
         "  vtrace report web.rec --from 20 --to 40 biolatency --format json\n");
+}
+
+void add_compare(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = app.add_subcommand(std::string(kCompare), "Hold recordings against each other");
+    sub->add_option("FILES", raw.files, "Recordings; all others are held against the first")
+        ->type_name("")
+        ->required();
+    add_targets(*sub, true, true, raw);
+    sub->add_option("--from", raw.from, "Only intervals that end after TIME, of each")
+        ->type_name("TIME");
+    sub->add_option("--to", raw.to, "Only intervals that begin before TIME")->type_name("TIME");
+    sub->add_option("--top", raw.top, "Entities to show (text: 20, JSON: all)")->type_name("N");
+    sub->add_option("--format", raw.format, "text or json")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember(formats(nullptr)));
+    sub->add_option("--output", options.output, "Write to FILE instead of stdout")
+        ->type_name("FILE");
+    sub->footer(
+        "\nOf each metric the median of the intervals, the difference, and between what it is\n"
+        "for sure: 95 % for all metrics together, by ranks (Hodges-Lehmann). Did it get\n"
+        "worse: same, if all of that is within 5 %; worse or better, if none of it is 0;\n"
+        "else nobody can tell. Trend, within a recording: its halves differ by over 5 %,\n"
+        "and its slope (Theil-Sen) is that way for sure. Of one recording only trends.\n"
+        "Below 5 intervals nothing is said, with 20 and more much can be.\n"
+        "\nWithout a target: all that was recorded, so that a container can be held against\n"
+        "a VM if each was recorded alone. With one: entities of the same name.\n"
+        "\nExamples:\n"
+        "  vtrace compare before.rec after.rec\n"
+        "  vtrace compare native.rec container.rec vm.rec --from 10\n"
+        "  vtrace compare before.rec after.rec --container\n"
+        "  vtrace compare a.rec b.rec --format json | jq '.compare.rows[0].got_worse'\n");
 }
 
 // A bound of a time in milliseconds.
@@ -447,8 +483,8 @@ Status check_replay(const RawOptions& raw, ReplayOptions& replay)
 
 bool is_subcommand(std::string_view word)
 {
-    constexpr std::array<std::string_view, 6> kOthers = {"list",   "check",  "ps",
-                                                         "record", "report", "completion"};
+    constexpr std::array<std::string_view, 7> kOthers = {"list",   "check",   "ps",        "record",
+                                                         "report", "compare", "completion"};
     return std::ranges::find(kOthers, word) != kOthers.end() || find_tool(word) != nullptr;
 }
 
@@ -494,7 +530,8 @@ Status check_words(const std::vector<std::string>& words)
     for (const std::string& word : words) {
         if (auto checked = check_word(before, word); !checked)
             return checked;
-        before = word;
+        // What follows a target is a file there, not a value without its equals sign.
+        before = words.front() == kCompare && word.starts_with("--") ? kCompare : word;
     }
     return check_first_word(words.front());
 }
@@ -555,6 +592,7 @@ struct Parser {
             add_live_tool(app, tool, raw, command.options);
         add_record(app, raw, command.options);
         add_report(app, raw, command.options);
+        add_compare(app, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
         ps = app.add_subcommand("ps", "List VMs, pods, containers and units");
@@ -740,6 +778,12 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         if (!checked)
             return checked.error();
     }
+    if (parser.app.got_subcommand(std::string(kCompare))) {
+        CompareOptions& compare = command.compare.emplace();
+        compare.files = parser.raw.files;
+        if (auto checked = check_replay(parser.raw, compare.part); !checked)
+            return checked.error();
+    }
     const CLI::App& app = report ? *parser.app.get_subcommand(std::string(kReport)) : parser.app;
     for (const ToolSpec& tool : tools()) {
         if (!app.got_subcommand(std::string(tool.name)))
@@ -799,7 +843,8 @@ _vtrace()
     word=${words[-1]}
     if [[ ${words[-2]} == --output || $word == --output=* || ${words[-2]} == -o ||
           ${words[-2]} == --record || $word == --record=* ||
-          ( ${words[1]} == report && ${#words[@]} -eq 3 ) ]]; then
+          ( ${words[1]} == report && ${#words[@]} -eq 3 ) ||
+          ( ${words[1]} == compare && $word != -* && ${words[-2]} != --* ) ]]; then
         compopt -o default
         return
     fi

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "tools/compare.h"
 #include "tools/options.h"
 #include "tools/record.h"
 #include "tools/registry.h"
@@ -22,6 +23,7 @@ struct Command {
     const ToolSpec* tool = nullptr;
     std::optional<RecordOptions> record;
     std::optional<ReplayOptions> replay;
+    std::optional<CompareOptions> compare;
     bool list = false;
     bool check = false;
     bool ps = false;

@@ -67,6 +67,8 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
         return print(bash_completion());
     if (command.record)
         return run_record(*command.record, command.options, process_start);
+    if (command.compare)
+        return run_compare(*command.compare, command.options);
     if (command.replay && command.tool == nullptr)
         return run_replay(*command.replay, command.options);
     if (command.replay)

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/replay.h"
 
-#include "base/files.h"
 #include "base/numbers.h"
 #include "base/printable.h"
-#include "record/recording.h"
 #include "render/units.h"
 #include "tools/recorded_options.h"
 #include "tools/report_writer.h"
@@ -12,7 +10,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -25,105 +22,6 @@ namespace vtrace {
 namespace {
 
 constexpr double kNsPerSecond = 1e9;
-
-int64_t end_of(const Snapshot& snapshot)
-{
-    return snapshot.start_ns + static_cast<int64_t>(snapshot.duration_ns);
-}
-
-// Those of a recording's intervals that were asked for.
-class Intervals {
-public:
-    Intervals(RecordingReader reader, const ReplayOptions& replay)
-        : reader_(std::move(reader)), replay_(&replay)
-    {
-    }
-
-    // None at the end.
-    Result<std::optional<Interval>> next()
-    {
-        while (true) {
-            auto interval = reader_.next();
-            if (!interval || !*interval || (*interval)->empty())
-                return interval;
-            const Snapshot& snapshot = (*interval)->front();
-            if (!start_)
-                start_ = snapshot.start_ns;
-            if (replay_->to && snapshot.start_ns >= time_of(*replay_->to))
-                return std::optional<Interval>(); // what is behind it is not even looked at
-            if (!replay_->from || end_of(snapshot) > time_of(*replay_->from))
-                return interval;
-        }
-    }
-
-    [[nodiscard]] const RecordingReader& reader() const { return reader_; }
-
-private:
-    // Of times far beyond what a clock shows the last one.
-    [[nodiscard]] int64_t time_of(const RecordingTime& time) const
-    {
-        int64_t sum = time.ns;
-        if (time.since_start && __builtin_add_overflow(*start_, time.ns, &sum))
-            return std::numeric_limits<int64_t>::max();
-        return sum;
-    }
-
-    RecordingReader reader_;
-    const ReplayOptions* replay_;
-    std::optional<int64_t> start_; // of the recording
-};
-
-struct Opened {
-    std::string bytes;
-    std::optional<Intervals> intervals; // of the bytes
-};
-
-Status open(const ReplayOptions& replay, const std::string& output, Opened& opened)
-{
-    struct stat st = {};
-    if (::stat(replay.file.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) // some have no end
-        return Error{.what = printable(replay.file) + " is no file",
-                     .hint = "`vtrace record` makes recordings",
-                     .exit = ExitCode::kUsage};
-    struct stat out = {};
-    if (::stat(output.c_str(), &out) == 0 && out.st_dev == st.st_dev && out.st_ino == st.st_ino)
-        return Error{.what = "--output " + printable(output) + " is the recording",
-                     .hint = "give another file",
-                     .exit = ExitCode::kUsage};
-    auto bytes = read_file(replay.file);
-    if (!bytes)
-        return bytes.error();
-    opened.bytes = std::move(*bytes);
-    auto reader = RecordingReader::open(opened.bytes);
-    if (!reader) {
-        Error error = reader.error();
-        error.what = printable(replay.file) + ": " + error.what;
-        return error;
-    }
-    opened.intervals.emplace(std::move(*reader), replay);
-    return ok();
-}
-
-// Which of an interval's snapshots the tool is answered from.
-Result<size_t> snapshot_for(const RecordingHead& head, std::string_view tool)
-{
-    for (size_t i = 0; i < head.tools.size(); i++) {
-        if (std::ranges::find(head.tools[i], tool) != head.tools[i].end())
-            return i;
-    }
-    const auto left_out = std::ranges::find(head.left_out, tool, &LeftOut::tool);
-    return Error{.what = "vtrace " + std::string(tool) + " was not recorded" +
-                         (left_out == head.left_out.end() ? "" : ": " + printable(left_out->why)),
-                 .hint = "`vtrace report FILE` lists what was",
-                 .exit = ExitCode::kUsage};
-}
-
-Error nothing_there(bool cut)
-{
-    return {.what = cut ? "the recording ended before its first interval did"
-                        : "no interval of the recording is in that time",
-            .hint = "`vtrace report FILE` says from when to when it is"};
-}
 
 void say_cut()
 {
@@ -276,8 +174,8 @@ std::optional<RecordingTime> parse_recording_time(std::string_view text)
 
 Status run_replay(const ReplayOptions& replay, const ToolSpec& tool, const ToolOptions& options)
 {
-    Opened opened;
-    if (auto done = open(replay, options.output, opened); !done)
+    OpenedRecording opened;
+    if (auto done = open_recording(replay, options.output, opened); !done)
         return done;
     Intervals& intervals = *opened.intervals;
     const auto at = snapshot_for(intervals.reader().head(), tool.name);
@@ -310,8 +208,8 @@ Status run_replay(const ReplayOptions& replay, const ToolSpec& tool, const ToolO
 
 Status run_replay(const ReplayOptions& replay, const ToolOptions& options)
 {
-    Opened opened;
-    if (auto done = open(replay, options.output, opened); !done)
+    OpenedRecording opened;
+    if (auto done = open_recording(replay, options.output, opened); !done)
         return done;
     const RecordingHead head = opened.intervals->reader().head();
     const auto described = describe_recorded_options(head.options);
