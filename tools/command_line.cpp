@@ -19,6 +19,7 @@ namespace {
 constexpr double kMinInterval = 0.01;
 constexpr double kMaxInterval = 365 * 86400.0;
 constexpr double kMinWatch = 0.1;
+constexpr double kLeastDiagnosis = 0.5; // below it nothing happens often enough
 constexpr double kMaxWatch = 86400;
 
 // A flag that says what to group by; with a value it selects as well.
@@ -45,6 +46,9 @@ std::string flag_of(const TargetFlag& target)
 // Has the tools as subcommands of its own.
 constexpr std::string_view kReport = "report";
 
+// In `report`, too.
+constexpr std::string_view kDiagnose = "diagnose";
+
 // Takes files behind its options.
 constexpr std::string_view kCompare = "compare";
 
@@ -70,6 +74,9 @@ struct RawOptions {
     std::string every;
     std::string duration;
     std::string tools;
+    std::string rules;
+    std::string fail_on;
+    bool explain = false;
     std::string file;
     std::vector<std::string> files;
     std::string from;
@@ -226,6 +233,65 @@ void add_record(CLI::App& app, RawOptions& raw, ToolOptions& options)
                 "  vtrace record --tools=runqlat,biolatency --interval 10\n");
 }
 
+// What a diagnosis has whether it is of a recording or not.
+CLI::App* add_diagnosis(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = app.add_subcommand(std::string(kDiagnose),
+                                       "Say what the bottleneck is, whose, and what to change");
+    sub->add_flag("--explain", raw.explain, "Where the time of each owner went, too, as a tree");
+    sub->add_option("--rules", raw.rules, "Other limits of the rules, from a TOML file")
+        ->type_name("FILE");
+    sub->add_option("--fail-on", raw.fail_on, "Exit code 4 if something as bad is found: P0 to P3")
+        ->type_name("P");
+    sub->add_option("--format", raw.format, "text or json")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember(formats(nullptr)));
+    sub->add_option("--output", options.output, "Write to FILE instead of stdout")
+        ->type_name("FILE");
+    return sub;
+}
+
+void add_diagnose(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = add_diagnosis(app, raw, options);
+    add_targets(*sub, false, true, raw);
+    sub->add_flag("--include-self", options.include_self, "Count vtrace's own threads, too");
+    sub->add_flag("--verbose", options.verbose, "Say more on stderr");
+    sub->add_option("DURATION", raw.duration, "Seconds (default: 10)")->type_name("");
+    sub->footer(
+        "\nMeasures CPU, memory, disks, network and VMs at once, and says what holds whom up,\n"
+        "the worst first: P0 takes nearly all of an owner's time, P1 a large part, P2 what\n"
+        "users notice, P3 is worth to know. Nothing is said that was not measured in this\n"
+        "time; nothing on the host is changed. The exit code is 0 unless --fail-on is\n"
+        "given. `vtrace rules` lists what is looked for, and from where on.\n"
+        "\nExamples:\n"
+        "  vtrace diagnose                      the whole host, for 10 s\n"
+        "  vtrace diagnose --container=web 30   one container\n"
+        "  vtrace diagnose --explain --format json 5\n"
+        "  vtrace diagnose --fail-on P1 || echo 'somebody suffers'\n"
+        "  vtrace report night.rec diagnose     each interval of a recording\n");
+}
+
+void add_rules(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub = app.add_subcommand("rules", "List what diagnose looks for, and its limits");
+    sub->add_option("--rules", raw.rules, "With other limits, from a TOML file")->type_name("FILE");
+    sub->add_option("--format", raw.format, "text or json")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember(formats(nullptr)));
+    sub->add_option("--output", options.output, "Write to FILE instead of stdout")
+        ->type_name("FILE");
+    sub->footer("\nA file with other limits has a table for each rule, and in it p0 to p3, and\n"
+                "how many events there have to be at least:\n"
+                "  [cpu-throttled]\n"
+                "  p2 = 0.3\n"
+                "  least = 50\n"
+                "\nExamples:\n"
+                "  vtrace rules\n"
+                "  vtrace rules --rules ours.toml\n"
+                "  vtrace rules --format json | jq '.rules[].rule'\n");
+}
+
 void add_report(CLI::App& app, RawOptions& raw, ToolOptions& options)
 {
     CLI::App* sub =
@@ -241,6 +307,13 @@ void add_report(CLI::App& app, RawOptions& raw, ToolOptions& options)
     sub->require_subcommand(0, 1);
     for (const ToolSpec& tool : tools())
         add_tool(*sub, tool, raw, options)->fallthrough();
+    CLI::App* diagnosis = add_diagnosis(*sub, raw, options);
+    diagnosis->fallthrough();
+    diagnosis->footer(
+        "\nAs `vtrace diagnose`, of each interval. What was found in the interval before\n"
+        "stays until it is well below its limit.\n"
+        "\nExample:\n"
+        "  vtrace report night.rec --from 60 --to 120 diagnose\n");
     sub->footer(
         "\nTIME is in seconds from the start (30, 12.5), or a time as 2026-11-22T23:14:05Z.\n"
         "Without a tool: what was recorded, and when. Options of a tool go behind its\n"
@@ -433,24 +506,28 @@ const ToolSpec* find_tool(std::string_view name)
     return found == tools().end() ? nullptr : &*found;
 }
 
+// Leaves `to` as it is if nothing is given.
+Status check_seconds(const std::string& name, const std::string& text, double least, double& to)
+{
+    const auto given = text.empty() ? to : number_in(text, least, kMaxInterval);
+    if (!given)
+        return usage(name + " " + printable(text) + " is not a number of seconds",
+                     fmt::format("from {} to 31536000, for example 10", least));
+    to = *given;
+    return ok();
+}
+
 Status check_record(const RawOptions& raw, const ToolOptions& options, RecordOptions& record)
 {
     if (!options.group.empty() && options.target.empty())
         return usage("--" + options.group + " selects nothing",
                      "give it a value; what to group by is said to `vtrace report`");
-    const auto seconds = [](const std::string& name, const std::string& text, double least,
-                            double& to) -> Status {
-        const auto given = text.empty() ? to : number_in(text, least, kMaxInterval);
-        if (!given)
-            return usage(name + " " + printable(text) + " is not a number of seconds",
-                         fmt::format("from {} to 31536000, for example 10", least));
-        to = *given;
-        return ok();
-    };
     constexpr double kLeastBetween = 0.1;
-    if (auto checked = seconds("--interval", raw.every, kLeastBetween, record.interval); !checked)
+    if (auto checked = check_seconds("--interval", raw.every, kLeastBetween, record.interval);
+        !checked)
         return checked;
-    if (auto checked = seconds("DURATION", raw.duration, kMinInterval, record.duration); !checked)
+    if (auto checked = check_seconds("DURATION", raw.duration, kMinInterval, record.duration);
+        !checked)
         return checked;
     for (const std::string_view name : split(raw.tools, ',')) {
         if (find_tool(name) == nullptr)
@@ -460,6 +537,25 @@ Status check_record(const RawOptions& raw, const ToolOptions& options, RecordOpt
     }
     if (!raw.tools.empty() && record.tools.empty())
         return usage("--tools names no tool", "`vtrace list` names them");
+    return ok();
+}
+
+Status check_diagnose(const RawOptions& raw, const ToolOptions& options, DiagnoseOptions& diagnose)
+{
+    if (!options.group.empty() && options.target.empty())
+        return usage("--" + options.group + " selects nothing",
+                     "give it a value; owners are told apart without it");
+    if (auto checked = check_seconds("DURATION", raw.duration, kLeastDiagnosis, diagnose.duration);
+        !checked)
+        return checked;
+    diagnose.limits_file = raw.rules;
+    diagnose.explain = raw.explain;
+    if (raw.fail_on.empty())
+        return ok();
+    diagnose.fail_on = severity_of(raw.fail_on);
+    if (!diagnose.fail_on)
+        return usage("--fail-on " + printable(raw.fail_on) + " is no severity",
+                     "P0, P1, P2 and P3 are");
     return ok();
 }
 
@@ -483,8 +579,8 @@ Status check_replay(const RawOptions& raw, ReplayOptions& replay)
 
 bool is_subcommand(std::string_view word)
 {
-    constexpr std::array<std::string_view, 7> kOthers = {"list",   "check",   "ps",        "record",
-                                                         "report", "compare", "completion"};
+    constexpr std::array<std::string_view, 9> kOthers = {
+        "list", "check", "ps", "record", "report", "compare", "diagnose", "rules", "completion"};
     return std::ranges::find(kOthers, word) != kOthers.end() || find_tool(word) != nullptr;
 }
 
@@ -583,16 +679,20 @@ struct Parser {
         app.footer("\nExamples:\n"
                    "  vtrace runqlat --cgroup 1 3      who waits for a CPU, per cgroup\n"
                    "  vtrace runqlat --container 1     the same per container\n"
+                   "  vtrace diagnose                  what the bottleneck is, and whose\n"
                    "  vtrace record 60                 all tools at once, for a report later\n"
                    "  vtrace ps                        VMs, pods, containers and units here\n"
                    "  vtrace check                     what this kernel offers\n"
                    "  vtrace TOOL --help               options, limits and examples of a tool\n"
-                   "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible here\n");
+                   "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible\n"
+                   "here, 4 found what --fail-on names\n");
         for (const ToolSpec& tool : tools())
             add_live_tool(app, tool, raw, command.options);
         add_record(app, raw, command.options);
         add_report(app, raw, command.options);
         add_compare(app, raw, command.options);
+        add_diagnose(app, raw, command.options);
+        add_rules(app, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
         ps = app.add_subcommand("ps", "List VMs, pods, containers and units");
@@ -784,7 +884,14 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
         if (auto checked = check_replay(parser.raw, compare.part); !checked)
             return checked.error();
     }
+    if (parser.app.got_subcommand("rules"))
+        command.rules = parser.raw.rules;
     const CLI::App& app = report ? *parser.app.get_subcommand(std::string(kReport)) : parser.app;
+    if (app.got_subcommand(std::string(kDiagnose))) {
+        auto checked = check_diagnose(parser.raw, command.options, command.diagnose.emplace());
+        if (!checked)
+            return checked.error();
+    }
     for (const ToolSpec& tool : tools()) {
         if (!app.got_subcommand(std::string(tool.name)))
             continue;

@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "tools/compare.h"
+#include "tools/diagnose.h"
 #include "tools/options.h"
 #include "tools/record.h"
 #include "tools/registry.h"
@@ -18,12 +19,15 @@
 
 namespace vtrace {
 
-// The command line, parsed. Exactly one of the members says what to do; a replay may be of a tool.
+// The command line, parsed. Exactly one of the members says what to do; a replay may be of a tool or a
+// diagnosis.
 struct Command {
     const ToolSpec* tool = nullptr;
     std::optional<RecordOptions> record;
     std::optional<ReplayOptions> replay;
     std::optional<CompareOptions> compare;
+    std::optional<DiagnoseOptions> diagnose; // of a replay, if there is one
+    std::optional<std::string> rules;        // `vtrace rules`: the file with other limits, or none
     bool list = false;
     bool check = false;
     bool ps = false;

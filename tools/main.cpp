@@ -69,6 +69,12 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
         return run_record(*command.record, command.options, process_start);
     if (command.compare)
         return run_compare(*command.compare, command.options);
+    if (command.rules)
+        return run_rules(*command.rules, command.options);
+    if (command.diagnose && command.replay)
+        return run_diagnose(*command.diagnose, *command.replay, command.options);
+    if (command.diagnose)
+        return run_diagnose(*command.diagnose, command.options, process_start);
     if (command.replay && command.tool == nullptr)
         return run_replay(*command.replay, command.options);
     if (command.replay)

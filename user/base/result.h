@@ -14,6 +14,7 @@ enum class ExitCode {
     kFailed = 1,      // went wrong at run time
     kUsage = 2,       // the command line is wrong
     kNotPossible = 3, // privilege or kernel feature missing here
+    kFound = 4,       // what was to be looked for is there: --fail-on
 };
 
 // Why a function failed. Printed as one line: "what: why; hint".

@@ -65,8 +65,8 @@ std::string most_on(const Row& row)
     if (row.rows.empty() || !is_cpu(row.rows.front()))
         return "-";
     const Row& worst = row.rows.front();
-    const double all = static_cast<double>(find_histogram(row, "time").sum);
-    const double here = static_cast<double>(find_histogram(worst, "time").sum);
+    const auto all = static_cast<double>(find_histogram(row, "time").sum);
+    const auto here = static_cast<double>(find_histogram(worst, "time").sum);
     const auto cpus = std::ranges::count_if(row.rows, is_cpu);
     if (cpus == 1)
         return worst.entity.name + ", no other";
