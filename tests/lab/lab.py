@@ -30,7 +30,7 @@ BOOTS = 3  # of one kernel: the first, and one more after each hang or panic
 
 EPILOG = """examples:
   ./dev lab                        the five kernels, all tests
-  ./dev lab --share                the same in half the time: each test on three of them
+  ./dev lab --share                in less than half the time: each test on two of them
   ./dev lab 6.1 newest             these two
   ./dev lab 5.10 -- truth          the tests whose name matches `truth`
   ./dev lab 6.19                   any other series that Debian has
@@ -77,11 +77,11 @@ def parts_of(count, jobs, whole):
 
 
 def shares_of(count, shared):
-    """Which tests run on each of `count` kernels: all on the first and the last; of those between, on
-    each the tests that depend on the kernel, or, `shared`, on each a share of these."""
-    between = max(0, count - 2)
-    shares = [(number, between) if shared else (1, 1) for number in range(1, between + 1)]
-    return [None, *shares, None][: max(count, 1)]
+    """Which tests run on each of `count` kernels: all on the first and the last, and on those between the tests that
+    depend on the kernel; or, `shared`, all on the first, and a share of those that depend on it on each other one."""
+    if shared:
+        return [None, *((number, count - 1) for number in range(1, count))]
+    return [None, *[(1, 1)] * (count - 2), None][: max(count, 1)]
 
 
 class Run:
@@ -385,7 +385,7 @@ def parse(argv):
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help="5.10, 6.1, …, newest")
     parser.add_argument("--offline", action="store_true", help="only kernels in the cache; skip others")
     parser.add_argument("--share", action="store_true",
-                        help="the kernels between the first and the last share the tests")
+                        help="the kernels but for the first share the tests")
     parser.add_argument("--bench", action="store_true", help="cost per event there, as ratios")
     parser.add_argument("--accept", action="store_true", help="write expected.toml and README's table")
     parser.add_argument("--jobs", type=int, metavar="N", default=os.cpu_count(),

@@ -81,10 +81,10 @@ class Parts(unittest.TestCase):
         parts = [inside.part_of(tests, number, 3) for number in (1, 2, 3)]
         self.assertEqual(sorted(sum(parts, [])), tests)
 
-    def test_each_test_runs_on_the_first_the_last_and_one_between(self):
-        self.assertEqual(lab.shares_of(5, shared=True), [None, (1, 3), (2, 3), (3, 3), None])
+    def test_each_test_runs_on_the_first_and_one_other(self):
+        self.assertEqual(lab.shares_of(5, shared=True), [None, (1, 4), (2, 4), (3, 4), (4, 4)])
         self.assertEqual(lab.shares_of(5, shared=False), [None, (1, 1), (1, 1), (1, 1), None])
-        self.assertEqual(lab.shares_of(2, shared=True), [None, None])
+        self.assertEqual(lab.shares_of(2, shared=True), [None, (1, 1)])
         self.assertEqual(lab.shares_of(1, shared=True), [None])
         self.assertEqual(lab.shares_of(0, shared=True), [None])
 
