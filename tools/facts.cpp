@@ -22,6 +22,8 @@ ToolOptions options_for_rules(const ToolSpec& tool, const ToolOptions& options)
 {
     ToolOptions own = options;
     own.group = tool.kvm.any() ? "vm" : kNearest;
+    if (tool.irq.soft)
+        own.group.clear();
     own.top = 0;
     own.json = true; // of which all rows are
     own.threads = true;

@@ -14,7 +14,8 @@ namespace vtrace {
 // The tools that any rule looks at.
 std::vector<std::string> tools_of_rules();
 
-// What these options are for the report of a tool that rules look at: each owner as a user would name it, all rows.
+// What these options are for the report of a tool that rules look at: each owner as a user would name it (of interrupts
+// each kind), all rows.
 ToolOptions options_for_rules(const ToolSpec& tool, const ToolOptions& options);
 
 // What rules look at, of one interval.
