@@ -30,12 +30,16 @@ constexpr uint64_t kSecond = 1'000'000'000;
 constexpr uint64_t kWindow = 10 * kSecond;
 constexpr uint32_t kVcpu = 4'001;
 constexpr uint32_t kIothread = 4'020;
-constexpr OwnerId kWeb{.cgroup_id = 42, .vm = kWebVm, .kthread = {}};
 constexpr auto kVmx = static_cast<uint32_t>(ExitIsa::kVmx);
 constexpr uint64_t kHlt = 12; // arch/x86/include/uapi/asm/vmx.h
 constexpr uint64_t kIo = 30;
 constexpr uint64_t kMsrWrite = 32;
 constexpr const char* kHaltPoll = "/sys/module/kvm/parameters/halt_poll_ns";
+
+OwnerId web()
+{
+    return {.cgroup_id = 42, .vm = kWebVm};
+}
 
 ThreadStates thread(uint32_t tid, uint64_t ran, uint64_t waited)
 {
@@ -43,7 +47,7 @@ ThreadStates thread(uint32_t tid, uint64_t ran, uint64_t waited)
     times.ns.at(VT_REASON_NONE) = ran;
     times.ns.at(VT_REASON_RUNNABLE) = waited;
     times.ns.at(VT_REASON_OTHER) = kWindow - ran - waited;
-    return {.owner = kWeb, .tid = tid, .tgid = 4'000, .comm = "CPU 1/KVM", .times = times};
+    return {.owner = web(), .tid = tid, .tgid = 4'000, .comm = "CPU 1/KVM", .times = times};
 }
 
 // The VM web-1 of one vCPU and one iothread, beside a cgroup batch and another VM, db-1.
@@ -61,7 +65,7 @@ Snapshot one_vm(uint64_t ran, uint64_t waited, uint64_t iothread_ran = 0)
 
 void held(Snapshot& s, std::string_view about, uint64_t ns, const OwnerId& culprit = {})
 {
-    s.sched.times.push_back({.owner = kWeb,
+    s.sched.times.push_back({.owner = web(),
                              .about = std::string(about),
                              .culprit = culprit,
                              .time = histogram({{ns, 1}})});
