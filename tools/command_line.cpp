@@ -341,9 +341,9 @@ void add_compare(CLI::App& app, RawOptions& raw, ToolOptions& options)
     sub->add_option("--output", options.output, "Write to FILE instead of stdout")
         ->type_name("FILE");
     sub->footer(
-        "\nOf each metric the median of the intervals, the difference, and between what it is\n"
-        "for sure: 95 % for all metrics together, by ranks (Hodges-Lehmann). Did it get\n"
-        "worse: same, if all of that is within 5 %; worse or better, if none of it is 0;\n"
+        "\nOf each metric the median of the intervals, the difference, and between what it\n"
+        "is for sure: 95 % for all metrics together, by ranks (Hodges-Lehmann). Did it get\n"
+        "worse: same, if all of that is within 5 %; worse or better, if 0 is not in it;\n"
         "else nobody can tell. Trend, within a recording: its halves differ by over 5 %,\n"
         "and its slope (Theil-Sen) is that way for sure. Of one recording only trends.\n"
         "Below 5 intervals nothing is said, with 20 and more much can be.\n"

@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <utility>
 
 namespace vtrace {
@@ -92,15 +91,6 @@ void add_interval(ComparedRecording& recording, const Interval& interval, const 
         add_loss(recording.loss, snapshot.loss);
 }
 
-// The last one of a recording that was stopped may be too short to be like the others.
-bool is_short(const Interval& interval, std::optional<uint64_t>& first_ns)
-{
-    const uint64_t ns = interval.front().duration_ns;
-    if (!first_ns && ns != 0)
-        first_ns = ns;
-    return ns == 0 || ns < *first_ns / 2;
-}
-
 Result<ComparedRecording> read_recording(const ReplayOptions& replay, const ToolOptions& options)
 {
     OpenedRecording opened;
@@ -115,17 +105,13 @@ Result<ComparedRecording> read_recording(const ReplayOptions& replay, const Tool
     if (!described || !sources)
         return with_file(described ? sources.error() : described.error(), replay.file);
     recording.options = *described;
-    std::optional<uint64_t> first_ns;
     while (true) {
         const auto interval = intervals.next();
         if (!interval)
             return with_file(interval.error(), replay.file);
         if (!*interval || (*interval)->empty())
             break;
-        if (is_short(**interval, first_ns))
-            recording.short_left_out++;
-        else
-            add_interval(recording, **interval, *sources);
+        add_interval(recording, **interval, *sources);
     }
     recording.cut = intervals.reader().cut();
     if (recording.series.intervals() == 0)

@@ -196,7 +196,7 @@ class RightUsage(unittest.TestCase):
 
 @live.on_any_kernel
 class Help(unittest.TestCase):
-    COMMANDS = ([], ["runqlat"], ["list"], ["check"], ["ps"], ["completion"])
+    COMMANDS = ([], ["runqlat"], ["compare"], ["list"], ["check"], ["ps"], ["completion"])
 
     def test_help(self):
         for command in self.COMMANDS:
@@ -248,7 +248,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen", "record", "report"],
                          "expected tools and commands")
         offered = self.complete("vtrace", "")
-        for word in ("runqlat", "list", "check", "ps", "completion"):
+        for word in ("runqlat", "compare", "list", "check", "ps", "completion"):
             self.assertIn(word, offered, "expected every subcommand")
 
     def test_options(self):

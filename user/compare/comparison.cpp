@@ -22,6 +22,29 @@ bool happened(const Figures& figures)
     });
 }
 
+bool all_above_zero(const std::vector<double>& values)
+{
+    return std::ranges::all_of(values, [](double value) { return value > 0; });
+}
+
+std::vector<double> logarithms(std::vector<double> values)
+{
+    std::ranges::transform(values, values.begin(), [](double value) { return std::log(value); });
+    return values;
+}
+
+// By what part the values of b are above those of a.
+Estimate ratio_between(const std::vector<double>& a, const std::vector<double>& b,
+                       double confidence)
+{
+    Estimate shift = shift_between(logarithms(a), logarithms(b), confidence).value_or(Estimate{});
+    shift.value = std::expm1(shift.value);
+    if (shift.bounds)
+        shift.bounds = {.low = std::expm1(shift.bounds->low),
+                        .high = std::expm1(shift.bounds->high)};
+    return shift;
+}
+
 Verdict verdict_of(bool more, CompareMetric::Worse worse)
 {
     if (worse == CompareMetric::Worse::kNeither)
@@ -165,19 +188,20 @@ std::string_view answer_name(Answer answer)
 MetricDifference difference_of(const std::vector<double>& a, const std::vector<double>& b,
                                CompareMetric::Worse worse, double confidence)
 {
-    MetricDifference difference;
-    difference.shift = shift_between(a, b, confidence).value_or(Estimate{});
+    MetricDifference difference{.ratio = all_above_zero(a) && all_above_zero(b)};
+    difference.change = difference.ratio ? ratio_between(a, b, confidence)
+                                         : shift_between(a, b, confidence).value_or(Estimate{});
     if (std::min(a.size(), b.size()) < kLeastIntervals)
-        difference.shift.bounds.reset();
-    if (!difference.shift.bounds)
+        difference.change.bounds.reset();
+    if (!difference.change.bounds)
         return difference;
-    const auto [low, high] = *difference.shift.bounds;
-    const double margin = kSamePart * std::abs(median(a));
+    const auto [low, high] = *difference.change.bounds;
+    const double margin = kSamePart * (difference.ratio ? 1 : std::abs(median(a)));
     if (low >= -margin && high <= margin)
         difference.verdict = Verdict::kSame;
     else if (low > 0 || high < 0) {
         difference.verdict = verdict_of(low > 0, worse);
-        difference.small = std::abs(difference.shift.value) < margin;
+        difference.small = std::abs(difference.change.value) < margin;
     }
     return difference;
 }

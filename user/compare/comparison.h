@@ -23,7 +23,6 @@ struct ComparedRecording {
     int64_t start_ns = 0;
     int64_t end_ns = 0;
     bool cut = false;                 // it ends within an interval
-    uint64_t short_left_out = 0;      // intervals not even half as long as the first
     Loss loss;                        // of all its intervals
     std::vector<std::string> missing; // by metric: why there are no figures; empty: there are
     Series series;
@@ -47,9 +46,12 @@ struct MetricSide {
     TrendOf trend;
 };
 
-// Of a recording against the first one, in the metric's unit.
+// Of a recording against the first one.
 struct MetricDifference {
-    Estimate shift;
+    // If `ratio`, as part of the first one's figures: 0.1 is 10 % more. That is where all figures are above 0: the shift of
+    // their logarithms. Else in the metric's unit.
+    Estimate change;
+    bool ratio = false;
     Verdict verdict = Verdict::kCannotTell;
     bool small = false; // a verdict, though the difference is below 5 %
 };

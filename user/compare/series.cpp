@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "compare/series.h"
 
-#include "compare/statistics.h"
-
+#include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 namespace vtrace {
 namespace {
@@ -81,7 +82,15 @@ void Series::add_rows(const Key& key, const RowsOf& rows, std::string_view tool)
 
 double Series::interval() const
 {
-    return median(lengths_);
+    const double all = std::accumulate(lengths_.begin(), lengths_.end(), 0.0);
+    return all / static_cast<double>(std::max<uint64_t>(intervals_, 1));
+}
+
+uint64_t Series::short_ones() const
+{
+    const double least = interval() / 2;
+    return static_cast<uint64_t>(
+        std::ranges::count_if(lengths_, [&](double length) { return length < least; }));
 }
 
 std::vector<EntityName> Series::entities() const
@@ -108,8 +117,13 @@ std::vector<double> Series::values(const EntityName& entity, size_t metric) cons
         for (const Point& point : points->second)
             all[point.interval - first] = point.value;
     }
-    std::erase_if(all, [](double value) { return !std::isfinite(value); });
-    return all;
+    const double least = interval() / 2;
+    std::vector<double> kept;
+    for (size_t i = 0; i < all.size(); i++) {
+        if (std::isfinite(all[i]) && lengths_[first + i] >= least)
+            kept.push_back(all[i]);
+    }
+    return kept;
 }
 
 } // namespace vtrace

@@ -29,19 +29,22 @@ class Series {
 public:
     explicit Series(SeriesRows rows);
 
-    // Of an interval, of so many seconds (above 0), that the reports given next are of …
+    // Of an interval, of so many seconds, that the reports given next are of …
     void begin(double seconds);
     // … one of each tool.
     void add(const Report& report);
 
     [[nodiscard]] uint64_t intervals() const { return intervals_; }
-    // Median, in seconds; 0 of none.
+    // How long they are on average, in seconds; 0 of none.
     [[nodiscard]] double interval() const;
+    // How many are not half as long as that: they are in no series. A recording that was stopped ends with one, and a busy
+    // host has one behind each that was late.
+    [[nodiscard]] uint64_t short_ones() const;
 
     // Whom there are figures of; the one without a name is of all rows.
     [[nodiscard]] std::vector<EntityName> entities() const;
     // Of compare_metrics()[metric], in the order of time: from the first interval in which any tool told of the entity to
-    // the last one. Intervals that give no value (a quantile of nothing) are left out. Empty where its tool gave no report.
+    // the last one. Intervals that give no value (a quantile of nothing), and short_ones(), are left out. Empty where its tool gave no report.
     [[nodiscard]] std::vector<double> values(const EntityName& entity, size_t metric) const;
 
 private:

@@ -6,8 +6,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <string_view>
 
 namespace vtrace {
@@ -50,17 +48,15 @@ Json side_json(const std::optional<MetricSide>& side, double seconds)
             {"trend", trend_name(trend.trend)}};
 }
 
-Json difference_json(const std::optional<MetricDifference>& difference,
-                     const std::optional<MetricSide>& first)
+Json difference_json(const std::optional<MetricDifference>& difference, const CompareMetric& metric)
 {
     if (!difference)
         return nullptr;
-    const bool relative = first && first->median != 0;
+    Json change = estimate_json(difference->change, 1);
+    change["unit"] = difference->ratio ? "ratio" : unit_name(metric.scale);
     return {{"verdict", verdict_name(difference->verdict)},
             {"below_5_percent", difference->small},
-            {"change", estimate_json(difference->shift, 1)},
-            {"relative", relative ? estimate_json(difference->shift, 1 / std::abs(first->median))
-                                  : Json(nullptr)}};
+            {"change", change}};
 }
 
 Json names_json(const std::vector<const CompareMetric*>& metrics)
@@ -91,7 +87,7 @@ Json recording_json(const ComparedRecording& recording)
             {"options", recording.options},
             {"intervals", recording.series.intervals()},
             {"interval_seconds", recording.series.interval()},
-            {"short_left_out", recording.short_left_out},
+            {"short_intervals", recording.series.short_ones()},
             {"cut", recording.cut},
             {"loss", loss_json(recording.loss)}};
 }
@@ -103,7 +99,7 @@ Json metric_json(const MetricRow& row, const std::vector<ComparedRecording>& rec
         sides.push_back(side_json(row.sides[i], recordings[i].series.interval()));
     Json differences = Json::array();
     for (const auto& difference : row.differences)
-        differences.push_back(difference_json(difference, row.sides.front()));
+        differences.push_back(difference_json(difference, *row.metric));
     return {{"name", row.metric->name},
             {"tool", row.metric->tool},
             {"unit", unit_name(row.metric->scale)},

@@ -14,7 +14,7 @@
 namespace vtrace {
 namespace {
 
-constexpr size_t kNameWidth = 26;
+constexpr size_t kNameWidth = 25;
 
 // 0 is A.
 std::string letter_of(size_t recording)
@@ -46,9 +46,8 @@ std::string recording_text(const ComparedRecording& recording, size_t number,
                     style);
     if (recording.cut)
         text += indent + "ends within an interval: that one is left out\n";
-    if (recording.short_left_out != 0)
-        text += fmt::format("{}{} intervals not half as long as the first are left out\n", indent,
-                            recording.short_left_out);
+    if (const uint64_t few = recording.series.short_ones(); few != 0)
+        text += fmt::format("{}{} of them are not half as long and left out\n", indent, few);
     for (const LossCounter& counter : loss_counters()) {
         if (recording.loss.*counter.count != 0)
             text += wrapped(fmt::format("{}ledger: {} {}", indent, recording.loss.*counter.count,
@@ -70,20 +69,31 @@ std::string trend_of(const std::optional<MetricSide>& side)
                : "-";
 }
 
-// As part of the first median; in the metric's unit where that is 0.
-std::string difference_text(double value, double base, CompareMetric::Scale scale)
+std::string signed_figure(double value, CompareMetric::Scale scale)
 {
-    if (base != 0)
-        return format_change(value / std::abs(base));
     return (value < 0 ? "-" : "+") + format_figure(std::abs(value), scale);
 }
 
-std::string bounds_text(const MetricDifference& difference, double base, CompareMetric::Scale scale)
+std::string change_text(double change, bool ratio, CompareMetric::Scale scale)
 {
-    if (!difference.shift.bounds)
+    return ratio ? format_change(change) : signed_figure(change, scale);
+}
+
+std::string bounds_text(const MetricDifference& difference, CompareMetric::Scale scale)
+{
+    if (!difference.change.bounds)
         return "-";
-    const auto [low, high] = *difference.shift.bounds;
-    return difference_text(low, base, scale) + " to " + difference_text(high, base, scale);
+    const auto [low, high] = *difference.change.bounds;
+    return change_text(low, difference.ratio, scale) + " to " +
+           change_text(high, difference.ratio, scale);
+}
+
+// From one half to the other.
+std::string halves_text(const TrendOf& trend, CompareMetric::Scale scale)
+{
+    const double change = trend.second_half - trend.first_half;
+    return trend.first_half != 0 ? format_change(change / std::abs(trend.first_half))
+                                 : signed_figure(change, scale);
 }
 
 std::string verdict_text(const MetricDifference& difference)
@@ -101,13 +111,13 @@ std::string line(const MetricRow& row, size_t other, const TextStyle& style)
     std::string verdict(verdict_name(Verdict::kCannotTell));
     bool worse = false;
     if (const auto& difference = row.differences.at(other - 1)) {
-        text +=
-            fmt::format(" {:>8} {:>19}", difference_text(difference->shift.value, a->median, scale),
-                        bounds_text(*difference, a->median, scale));
+        text += fmt::format(" {:>8} {:>20}",
+                            change_text(difference->change.value, difference->ratio, scale),
+                            bounds_text(*difference, scale));
         verdict = verdict_text(*difference);
         worse = difference->verdict == Verdict::kWorse;
     } else {
-        text += fmt::format(" {:>8} {:>19}", "-", "-");
+        text += fmt::format(" {:>8} {:>20}", "-", "-");
     }
     text += " " + (worse ? paint(pad(verdict, 11), kYellow, style) : pad(verdict, 11));
     return text + fmt::format(" {:<7} {}\n", trend_of(a), trend_of(b));
@@ -143,7 +153,7 @@ std::string pair_text(const EntityComparison& entity, size_t other, const TextSt
     std::string text = "\n" + wrapped(b + " against A" + (name.empty() ? "" : ", " + name), style) +
                        answer_text(entity, other, style);
     const std::string heading = fmt::format(
-        "{:<{}}{:>8} {:>8} {:>8} {:>19} {:<11} {:<7} {}\n", "MEDIAN OF INTERVALS", kNameWidth, "A",
+        "{:<{}}{:>8} {:>8} {:>8} {:>20} {:<11} {:<7} {}\n", "MEDIAN OF INTERVALS", kNameWidth, "A",
         b, "CHANGE", fmt::format("{:.4g}% SURE", 100 * entity.confidence), "VERDICT", "TREND A", b);
     text += paint(heading, kBold, style);
     for (const MetricRow& row : entity.metrics) {
@@ -164,12 +174,11 @@ std::string trends_text(const EntityComparison& entity, const TextStyle& style)
         const CompareMetric::Scale scale = row.metric->scale;
         if (const auto& side = row.sides.front()) {
             const TrendOf& trend = side->trend;
-            text += fmt::format(
-                "{:<{}}{:>8} {:>10} {:>10} {:>8}  {}\n", row.metric->label, kNameWidth,
-                format_figure(side->median, scale), format_figure(trend.first_half, scale),
-                format_figure(trend.second_half, scale),
-                difference_text(trend.second_half - trend.first_half, trend.first_half, scale),
-                trend_name(trend.trend));
+            text += fmt::format("{:<{}}{:>8} {:>10} {:>10} {:>8}  {}\n", row.metric->label,
+                                kNameWidth, format_figure(side->median, scale),
+                                format_figure(trend.first_half, scale),
+                                format_figure(trend.second_half, scale), halves_text(trend, scale),
+                                trend_name(trend.trend));
         }
     }
     return text;
@@ -233,10 +242,12 @@ std::string notes_text(const Comparison& comparison, const TextStyle& style)
 
 std::string format_figure(double value, CompareMetric::Scale scale)
 {
-    constexpr double kFew = 10;
-    const auto count = [&] {
-        return value < kFew ? fmt::format("{:.2f}", value)
-                            : format_count(whole_number(std::round(value)));
+    const auto count = [&]() -> std::string {
+        if (value > 0 && value < 0.0005)
+            return "<0.001";
+        if (value < 10 && value != 0)
+            return fmt::format("{:.{}f}", value, value < 0.1 ? 3 : 2);
+        return format_count(whole_number(std::round(value)));
     };
     switch (scale) {
     case CompareMetric::Scale::kTime: return format_duration(whole_number(std::round(value)));
