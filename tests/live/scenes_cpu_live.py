@@ -6,15 +6,9 @@ import os
 import tempfile
 import threading
 import time
-import unittest
 
 import vtrace_live as live
 from diagnosis_live import CPUS
-
-
-def need_two_cpus():
-    if len(CPUS) < 2:
-        raise unittest.SkipTest("needs two CPUs")
 
 
 def work_for(seconds):
@@ -46,18 +40,26 @@ def neighbour(scene):
 
 
 def self_inflicted(scene):
-    """More threads than CPUs, all of one owner."""
-    victim = scene.owner()
-    scene.spin(victim, count=len(CPUS) + scene.one_of(1, 3, 10))
+    """More threads than CPUs, all of one owner: on all of them, or pinned to one."""
+    victim, cpu = scene.owner(), scene.random.choice((None, scene.cpu()))
+    scene.spin(victim, cpu, count=(len(CPUS) if cpu is None else 1) * scene.one_of(2, 4, 8))
+    if cpu is not None:
+        scene.decoy_spinner(cpu)
     scene.expect("cpu-self", victim, None, victim)
 
 
-def beside_an_idle_cpu(scene):
-    """Threads that are pinned to one CPU, while another has nothing to do."""
-    need_two_cpus()
-    victim = scene.owner()
-    scene.spin(victim, scene.cpu(), count=scene.one_of(2, 3, 8))
-    scene.expect("cpu-idle", victim, None, victim)
+def slow_to_wake(scene):
+    """Has little to do, time and again, on a CPU that sleeps in between."""
+    victim, cpu = scene.owner(), scene.cpu()
+    pause = scene.between((0.002, 0.003), (0.001, 0.0015), (0.0003, 0.0005))
+
+    def naps(_child):
+        while True:
+            time.sleep(pause)
+
+    scene.child(victim, naps, cpu)
+    scene.decoy_spinner(cpu)
+    scene.expect("cpu-idle", victim, None)
 
 
 def takes_turns(file, held, free):
@@ -74,13 +76,28 @@ def takes_turns(file, held, free):
     return work
 
 
+def fights_for_the_interpreter(threads):
+    """Work for a Child: threads of Python's, of which one runs at a time; the others wait in futex()."""
+
+    def work(_child):
+        for _ in range(threads - 1):
+            threading.Thread(target=live.spin, args=(None,), daemon=True).start()
+        live.spin(None)
+
+    return work
+
+
 def locked(scene):
-    """Processes of which only one can go on at a time."""
+    """Processes, or threads, of which only one can go on at a time."""
     victim, cpu = scene.owner(), scene.cpu()
-    file = scene.enter_context(tempfile.NamedTemporaryFile(prefix="vtrace-test-"))
-    held = scene.random.uniform(0.002, 0.01)
-    for _ in range(scene.one_of(2, 3, 6)):
-        scene.child(victim, takes_turns(file.name, held, held * scene.between((1.5, 2), (0.5, 1), (0, 0.1))))
+    if scene.random.random() < 0.5:
+        scene.child(victim, fights_for_the_interpreter(scene.one_of(2, 3, 6)))
+    else:
+        file = scene.enter_context(tempfile.NamedTemporaryFile(prefix="vtrace-test-"))
+        held = scene.random.uniform(0.002, 0.008)
+        for _ in range(scene.one_of(3, 3, 6)):
+            free = held * scene.between((0.8, 1), (0.2, 0.4), (0.0, 0.1))
+            scene.child(victim, takes_turns(file.name, held, free))
     scene.decoy_spinner(cpu)
     scene.expect("lock-contention", victim, None, victim)
 
@@ -118,7 +135,7 @@ BOTTLENECKS = {
     "cpu-throttled": throttled,
     "cpu-neighbour": neighbour,
     "cpu-self": self_inflicted,
-    "cpu-idle": beside_an_idle_cpu,
+    "cpu-idle": slow_to_wake,
     "lock-contention": locked,
 }
 HEALTHY = {"an idle host": idle, "all CPUs busy": busy}

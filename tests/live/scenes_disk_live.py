@@ -4,6 +4,7 @@
 import mmap
 import os
 import pathlib
+import random
 import re
 import time
 import unittest
@@ -11,7 +12,7 @@ import unittest
 import block_live as block
 import vtrace_live as live
 from block_live import MIB, LoopDisk, Mounted, NullDisk
-from test_memstall import kswapd_held_up, make_file
+from test_memstall import kswapd_held_up, make_file, swap_on
 
 DECOY_PAUSE = 0.02  # seconds between its reads
 
@@ -92,18 +93,21 @@ def disk_neighbour(scene):
 
 
 def memory_limit(scene):
-    """Reads more than its limit lets it keep, and pauses between."""
+    """Uses more memory than its limit, any page of it: the rest is in a swap that is its own."""
     victim = scene.owner()
-    mounted = scene.enter_context(Mounted(scene.enter_context(LoopDisk(160 * MIB))))
-    path = make_file(mounted.directory, 128 * MIB)
-    victim.memory_limit(scene.random.randrange(16, 40) * MIB)
-    pause = scene.between((0.01, 0.02), (0.002, 0.004), (0, 0))
+    limit = scene.random.randrange(32, 48)
+    victim.memory_limit(limit * MIB)
+    scene.enter_context(swap_on(scene.enter_context(LoopDisk(192 * MIB))))
+    pages = round(limit * scene.between((1.1, 1.2), (1.4, 1.6), (2, 3)) * MIB / mmap.PAGESIZE)
+    seed = scene.random.random()
 
     def work(_child):
+        drawn = random.Random(seed)
+        memory = mmap.mmap(-1, pages * mmap.PAGESIZE)
+        for page in range(pages):
+            memory[page * mmap.PAGESIZE : page * mmap.PAGESIZE + 8] = os.urandom(8)
         while True:
-            with open(path, "rb", buffering=0) as file:
-                while file.read(MIB):
-                    time.sleep(pause)
+            memory[drawn.randrange(pages) * mmap.PAGESIZE] = 1
 
     scene.child(victim, work)
     decoy_reader(scene)
