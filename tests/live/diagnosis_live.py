@@ -108,6 +108,19 @@ class Owner:
         return not pids
 
 
+class OwnerOf(Owner):
+    """The one that a process is in, which somebody else has made and removes."""
+
+    def __init__(self, pid):
+        self._places = {}
+        lines = [line.split(":", 2) for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+        for controller in self.CONTROLLERS:
+            found = live.hierarchy(controller)
+            (path,) = [path for _, names, path in lines
+                       if (controller in names.split(",") if found.v1 else not names)]
+            self._places[controller] = pathlib.Path(found.mount + path), found.v1
+
+
 # ---- what must be found ----
 
 
@@ -186,6 +199,11 @@ class Scene(contextlib.ExitStack):
 
         of = entity if isinstance(entity, tuple) else (entity,)
         self.expected.append(Expected(rule, names(of), names(culprits or (None,))))
+
+    def is_about(self, entity):
+        """Whether it is one of the scene's."""
+        return ((entity.get("cgroup") or "").startswith(self._all.path + "/")
+                or any(names_of(entity) & each.entity for each in self.expected))
 
     def between(self, *ranges):
         """A random number of the range, (least, most), of the level."""
@@ -270,18 +288,22 @@ class Others:
 Diagnosis = collections.namedtuple("Diagnosis", "findings others report")
 
 
-def diagnose(scene, *arguments, seconds=WINDOW, prefix=()):
-    """What `vtrace diagnose` says of the host for so long."""
+def diagnose(scene, seconds=WINDOW, prefix=()):
+    """What `vtrace diagnose` says of the host for so long. Where others were busy, what it says of them is left out:
+    it may be as true."""
     with Others(scene.owners) as others:
-        result = live.run("diagnose", *arguments, seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds)
+        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds)
     # Findings may have an exit code of their own.
     if not result.out:
         raise AssertionError(f"expected a diagnosis, exit code {result.code}: {result.err!r}")
     report = json.loads(result.out.splitlines()[-1])
-    return Diagnosis(report["findings"], others.share, report)
+    findings = report["findings"]
+    if others.share > QUIET:
+        findings = [finding for finding in findings if scene.is_about(finding["entity"])]
+    return Diagnosis(findings, others.share, report)
 
 
-def can_be_diagnosed():
+def need_diagnose():
     """Skips where there is no such tool."""
     if live.run("diagnose", "--help").code != 0:
         raise unittest.SkipTest("this vtrace has no diagnose")

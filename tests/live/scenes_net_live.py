@@ -14,7 +14,7 @@ UDP_PORT = 9
 SEGMENT = 1460  # bytes, about
 DATAGRAM = 500  # bytes
 SEND_BUFFER = 64 * 1024  # of a socket; the kernel takes twice as much
-IN_BUFFER = 100  # datagrams, about: each takes 1,280 bytes
+IN_BUFFER = 64  # datagrams, about: each takes 1,280 bytes
 
 
 class Host(net.Container):
