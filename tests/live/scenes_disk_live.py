@@ -11,7 +11,8 @@ import unittest
 
 import block_live as block
 import vtrace_live as live
-from block_live import MIB, LoopDisk, Mounted, NullDisk
+from block_live import MIB, LoopDisk, Mounted
+from slow_disk_live import SlowDisk
 from test_memstall import kswapd_held_up, make_file, swap_on
 
 DECOY_PAUSE = 0.02  # seconds between its reads
@@ -72,21 +73,23 @@ def disk_limit(scene):
 
 def disk_slow(scene):
     """A disk that takes long for each request, for nobody's sake."""
-    if not NullDisk.possible():
-        raise unittest.SkipTest("the kernel has no null_blk: no disk is slow by itself here")
-    delay = scene.between((20e6, 40e6), (80e6, 150e6), (300e6, 600e6))
-    victim, disk = scene.owner(), scene.enter_context(NullDisk(irqmode=2, completion_nsec=round(delay)))
+    seconds = scene.between((0.012, 0.016), (0.03, 0.04), (0.08, 0.1))
+    victim, disk = scene.owner(), scene.enter_context(SlowDisk(lambda size: seconds))
     fio(scene, victim, disk, "--rw=randread", "--bs=4k", "--ioengine=psync", "--numjobs=2")
+    until_used(disk)
     decoy_reader(scene)
     scene.expect("disk-slow", (victim, disk), None, disk)
 
 
 def disk_neighbour(scene):
-    """One request at a time, on a disk that another fills with many large ones."""
-    victim, hog, disk = scene.owner(), scene.owner(), scene.enter_context(LoopDisk())
-    fio(scene, victim, disk, "--rw=randread", "--bs=4k", "--ioengine=psync", "--rate_iops=400")
-    fio(scene, hog, disk, "--rw=" + scene.random.choice(("randread", "randwrite")), "--bs=256k", "--ioengine=libaio",
-        f"--iodepth={scene.one_of(4, 16, 64)}")
+    """Small requests, on a disk that serves one after the other and that another has fill its time with large ones."""
+    victim, hog = scene.owner(), scene.owner()
+    large = scene.between((0.002, 0.003), (0.003, 0.004), (0.005, 0.006))  # seconds that it takes for one
+    disk = scene.enter_context(SlowDisk(lambda size: large * size / (64 * 1024)))
+    pause = scene.one_of(("--rate_iops=60",), ("--rate_iops=150",), ())
+    fio(scene, victim, disk, "--rw=randread", "--bs=4k", "--ioengine=psync", *pause)
+    fio(scene, hog, disk, "--rw=" + scene.random.choice(("randread", "randwrite")), "--bs=64k", "--ioengine=libaio",
+        f"--iodepth={scene.one_of(2, 4, 8)}")
     until_used(disk)
     decoy_reader(scene)
     scene.expect("disk-neighbour", victim, hog)
