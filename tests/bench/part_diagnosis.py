@@ -126,5 +126,6 @@ def diagnosis(vtrace: str, build: str, runs: int, seed: int | None, only: str | 
         others = max([others, *(tally.others for tally in tallies.values())])
         if tallies:
             texts.append(section(title, tallies, targets).markdown())
-    return "\n\n".join([f"{runs} runs of each, of {trials.live.WINDOW} s, with the seed {chosen}: a third at each of three "
-                        f"intensities. Somebody else had up to {percent(others)} of the CPUs.", *texts])
+    about = (f"{runs} runs of each, of {trials.live.WINDOW} s, with the seed {chosen}: a third at each of three "
+             f"intensities. Somebody else had up to {percent(others)} of the CPUs.")
+    return "\n\n".join([about, *texts])

@@ -6,7 +6,6 @@ import collections
 import contextlib
 import ctypes
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib

@@ -104,7 +104,7 @@ def drops(scene):
 
 
 def queue(scene):
-    """Its datagrams fill the buffer of their socket, and wait in a queue that is emptied at a known rate: none is lost."""
+    """Its datagrams fill their socket's buffer, and wait in a queue that is emptied at a known rate: none is lost."""
     near, far = hosts(scene)
     wire = net.wire(near, far)
     wait = scene.between((0.03, 0.06), (0.13, 0.25), (0.6, 0.7))  # seconds

@@ -63,7 +63,9 @@ class _Server:
         return b"" if operation in (RELEASE, FSYNC, FLUSH) else None
 
     def _attributes(self):
-        return struct.pack("<6Q10I", ROOT, self._size, self._size // 512, *[0] * 6, stat.S_IFREG | 0o600, 1, 0, 0, 0, 4096, 0)
+        times = [0] * 6
+        return struct.pack("<6Q10I", ROOT, self._size, self._size // 512, *times, stat.S_IFREG | 0o600, 1, 0, 0, 0,
+                           4096, 0)
 
 
 class SlowDisk:
