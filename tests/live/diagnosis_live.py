@@ -75,6 +75,9 @@ class Owner:
         """In multiples of the usual one."""
         self.put("cpu", [("cpu.shares", 1024 * times)], [("cpu.weight", 100 * times)])
 
+    def cpu_weight_of_parent(self, times):
+        self.put("cpu", [("../cpu.shares", 1024 * times)], [("../cpu.weight", 100 * times)])
+
     def memory_limit(self, size):
         self.put("memory", [("memory.limit_in_bytes", size)], [("memory.max", size)])
 
@@ -182,13 +185,18 @@ class Scene(contextlib.ExitStack):
         self.owners = []
         self._words = self.random.sample(NAMES, len(NAMES))
         self._all = self.enter_context(Owner(os.fsdecode(live.new_name())))
-        # Before whoever else uses the machine: what is found is to be the scene's own doing.
-        self._all.cpu_weight(BEFORE_OTHERS)
+
+    def new_name(self):
+        return f"{self._words.pop()}-{self.random.randrange(1 << 16):04x}"
 
     def owner(self):
-        made = self.enter_context(Owner(f"{self._words.pop()}-{self.random.randrange(1 << 16):04x}", self._all))
-        self.owners.append(made)
-        return made
+        return self.take_in(self.enter_context(Owner(self.new_name(), self._all)))
+
+    def take_in(self, owner):
+        """Those come before whoever else uses the machine: what is found is to be the scene's own doing."""
+        owner.cpu_weight_of_parent(BEFORE_OTHERS)
+        self.owners.append(owner)
+        return owner
 
     def expect(self, rule, entity, *culprits):
         """Who is to blame may be said in one of several ways; without any, nobody."""

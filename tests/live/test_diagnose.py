@@ -59,12 +59,11 @@ class Cpu(DiagnoseTest):
         with Scene(self.seed()) as scene:
             podman = self.enter(engines.Podman())
             cpu = scene.cpu()
-            names = [f"{word}-{scene.random.randrange(1 << 16):04x}" for word in ("shop", "batch")]
+            names = scene.new_name(), scene.new_name()
             for name, weight in zip(names, (1, scene.one_of(2, 4, 10))):
                 _, pid = podman.run(name)
-                owner = OwnerOf(pid)
+                owner = scene.take_in(OwnerOf(pid))
                 owner.cpu_weight(weight)
-                scene.owners.append(owner)
                 scene.spin(owner, cpu)
             scene.expect("cpu-neighbour", *names)
             scene.settle()
