@@ -23,6 +23,7 @@ try:
     from measure import Setup, log
     from part_block import part_block
     from part_cpu import part_cpu
+    from part_diagnosis import diagnosis
     from part_drop import part_drop
     from part_entities import part_entities
     from part_guest import part_guest
@@ -55,13 +56,26 @@ def arguments() -> argparse.Namespace:
     add("--build", default="build", metavar="DIR", help="where the programs are (default build)")
     add("--write-readme", action="store_true", help="put the tables into README.md")
     add("--ratios", action="store_true", help="print no times: for an emulated machine")
+    add("--diagnosis", action="store_true", help="instead: how often diagnose is right")
+    add("--runs", type=int, default=20, help="of each bottleneck, with --diagnosis (default 20)")
+    add("--seed", type=int, help="of what is random, with --diagnosis (default: another each time)")
+    add("--bottleneck", metavar="NAME", help="one, with --diagnosis: a rule, or as in the tables")
     add("--strict", action="store_true", help="exit with 1 if a target is missed")
     args = parser.parse_args()
-    if args.rounds < 1 or args.seconds <= 0:
-        parser.error("--rounds and --seconds must be positive")
-    if args.write_readme and args.only:
+    if args.rounds < 1 or args.seconds <= 0 or args.runs < 1:
+        parser.error("--rounds, --seconds and --runs must be positive")
+    if args.write_readme and (args.only or args.bottleneck):
         parser.error("--write-readme needs all parts")
     return args
+
+
+def table_of(args: argparse.Namespace) -> str:
+    """Which table of the README the run makes."""
+    return "diagnosis" if args.diagnosis else "bench"
+
+
+def heading(what: str) -> str:
+    return f"Linux {platform.release()}, {os.cpu_count()} CPUs, {datetime.date.today()}; {what}"
 
 
 def prepare(args: argparse.Namespace) -> Setup:
@@ -75,7 +89,7 @@ def prepare(args: argparse.Namespace) -> Setup:
         sys.exit("bench: needs root")
     if args.write_readme:
         try:
-            table.around_markers(README)
+            table.around_markers(README, table_of(args))
         except (OSError, ValueError) as problem:
             sys.exit(f"bench: {problem}")
     # The last CPU, as the first one serves most interrupts.
@@ -85,8 +99,7 @@ def prepare(args: argparse.Namespace) -> Setup:
 
 def run_parts(names: list[str], setup: Setup, only_ratios: bool) -> str:
     texts = [
-        f"Linux {platform.release()}, {os.cpu_count()} CPUs, {datetime.date.today()}; "
-        f"medians of {setup.rounds} interleaved rounds"
+        heading(f"medians of {setup.rounds} interleaved rounds")
         + ("." if only_ratios else ", lowest and highest in brackets.")
     ]
     for name in names:
@@ -103,8 +116,12 @@ def main() -> int:
     setup = prepare(args)
     common.exit_on_signals()
     common.private_tracefs()
-    common.look_at_once()
-    text = run_parts([args.only] if args.only else list(PARTS), setup, args.ratios)
+    if args.diagnosis:
+        text = heading(diagnosis(setup.vtrace, args.build, args.runs, args.seed, args.bottleneck,
+                                 setup.targets, setup.problems))
+    else:
+        common.look_at_once()
+        text = run_parts([args.only] if args.only else list(PARTS), setup, args.ratios)
     print(text)
     for problem in dict.fromkeys(setup.problems):
         log(f"not measured as it should be: {problem}")
@@ -113,7 +130,7 @@ def main() -> int:
     if setup.problems:
         return 1  # nor does it belong into the README
     if args.write_readme:
-        table.write_between_markers(README, text)
+        table.write_between_markers(README, table_of(args), text)
     return 1 if args.strict and setup.targets.missed else 0
 
 

@@ -5,8 +5,6 @@ import pathlib
 import statistics
 from dataclasses import dataclass, field
 
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-
 
 def median(values: list[float]) -> float:
     return statistics.median(values)
@@ -84,16 +82,17 @@ class Section:
         return "\n".join(lines)
 
 
-def around_markers(path: pathlib.Path) -> tuple[str, str]:
-    """The text up to the first marker and from the second on."""
+def around_markers(path: pathlib.Path, name: str) -> tuple[str, str]:
+    """The text up to the first marker of this name and from the second on."""
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     text = path.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before or END in after:
-        raise ValueError(f"{path}: needs {BEGIN} and then {END}, once each")
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in after or last in before or last in after:
+        raise ValueError(f"{path}: needs {first} and then {last}, once each")
     return before + begin, end + after
 
 
-def write_between_markers(path: pathlib.Path, text: str) -> None:
-    before, after = around_markers(path)
+def write_between_markers(path: pathlib.Path, name: str, text: str) -> None:
+    before, after = around_markers(path, name)
     path.write_text(f"{before}\n{text}\n{after}")

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What tests of `vtrace diagnose` share: owners with random names, loads of theirs, what must be found, and who else
+was busy meanwhile."""
+
+import collections
+import contextlib
+import ctypes
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import signal
+import subprocess
+import time
+import unittest
+
+import vtrace_live as live
+
+CPUS = sorted(os.sched_getaffinity(0))
+LEVELS = ("low", "middle", "high")
+WINDOW = 3  # seconds that are diagnosed
+WORST_OF_HEALTHY = "P3"
+BEFORE_OTHERS = 100  # times the usual weight
+QUIET = 0.05  # of all CPU time: what others may take of it
+NAMES = ("api", "billing", "cart", "feed", "ingest", "ledger", "mail", "orders", "queue", "report", "search", "web")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Owner:
+    """A cgroup of the same name in every hierarchy that vtrace charges to, as engines make them."""
+
+    CONTROLLERS = ("cpu", "memory", "blkio", None)
+    V2 = ("+cpu", "+memory", "+io")
+
+    def __init__(self, name, parent=None):
+        self.name = name
+        self.path = f"{parent.path if parent else ''}/{name}"
+        self._places = {}
+        for controller in self.CONTROLLERS:
+            found = live.hierarchy(controller)
+            self._places[controller] = pathlib.Path(found.mount + self.path), found.v1
+        for place in self._directories():
+            if not self._places["cpu"][1]:
+                (place.parent / "cgroup.subtree_control").write_text(" ".join(self.V2))
+            place.mkdir()
+
+    def _directories(self):
+        return {place for place, _ in self._places.values()}
+
+    @property
+    def directory(self):
+        """The one that sockets belong to, v2's."""
+        return os.fsencode(self._places[None][0])
+
+    def add(self, pid=0):
+        """Moves a process (the caller by default) into it."""
+        for place in self._directories():
+            (place / "cgroup.procs").write_text(str(pid))
+
+    def put(self, controller, v1, v2):
+        """Sets limits: (file, value) of either version."""
+        place, is_v1 = self._places[controller]
+        for file, value in v1 if is_v1 else v2:
+            (place / file).write_text(str(value))
+
+    def cpu_quota(self, quota_us, period_us):
+        self.put("cpu", [("cpu.cfs_period_us", period_us), ("cpu.cfs_quota_us", quota_us)],
+                 [("cpu.max", f"{quota_us} {period_us}")])
+
+    def cpu_weight(self, times):
+        """In multiples of the usual one."""
+        self.put("cpu", [("cpu.shares", 1024 * times)], [("cpu.weight", 100 * times)])
+
+    def cpu_weight_of_parent(self, times):
+        self.put("cpu", [("../cpu.shares", 1024 * times)], [("../cpu.weight", 100 * times)])
+
+    def memory_limit(self, size):
+        self.put("memory", [("memory.limit_in_bytes", size)], [("memory.max", size)])
+
+    def disk_limit(self, disk, bytes_per_second):
+        self.put("blkio", [("blkio.throttle.write_bps_device", f"{disk.number} {bytes_per_second}")],
+                 [("io.max", f"{disk.number} wbps={bytes_per_second}")])
+
+    def user_seconds(self):
+        """CPU time in user mode (guests' included) of all that was ever in it."""
+        text = (self._places[None][0] / "cpu.stat").read_text()
+        return int(re.search(r"(?m)^user_usec (\d+)$", text)[1]) / 1e6
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Whatever is left in it ends: loads have children."""
+        live.until(self._empty, f"nobody is left in {self.name}")
+        for place in self._directories():
+            live.Cgroup.remove_directory(os.fsencode(place))
+
+    def _empty(self):
+        pids = {pid for place in self._directories() for pid in (place / "cgroup.procs").read_text().split()}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+            # A child of ours goes when it has been waited for.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(pid), os.WNOHANG)
+        return not pids
+
+
+class OwnerOf(Owner):
+    """The one that a process is in, which somebody else has made and removes."""
+
+    def __init__(self, pid):
+        self._places = {}
+        lines = [line.split(":", 2) for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+        for controller in self.CONTROLLERS:
+            found = live.hierarchy(controller)
+            (path,) = [path for _, names, path in lines
+                       if (controller in names.split(",") if found.v1 else not names)]
+            self._places[controller] = pathlib.Path(found.mount + path), found.v1
+
+
+# ---- what must be found ----
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """A bottleneck: of whom, and whose doing. Names are of cgroups, VMs, disks; None: nobody is to blame."""
+
+    rule: str
+    entity: frozenset
+    culprit: frozenset
+
+    def is_named_by(self, finding):
+        return (finding["rule"] == self.rule and names_of(finding["entity"]) & self.entity
+                and (names_of(finding.get("culprit")) & self.culprit))
+
+    def __str__(self):
+        listed = ("/".join(sorted(map(str, names))) for names in (self.entity, self.culprit))
+        return "{} of {} by {}".format(self.rule, *listed)
+
+
+def names_of(entity):
+    """What an entity may be called: its name, and the last part of its cgroup."""
+    if entity is None:
+        return {None}
+    return {entity["name"].rsplit("/", 1)[-1], (entity.get("cgroup") or "").rsplit("/", 1)[-1]} - {""}
+
+
+def said(finding):
+    """A finding in a line."""
+    culprit = finding.get("culprit")
+    return (f"{finding['severity']} {finding['rule']} of {finding['entity']['kind']} {finding['entity']['name']}"
+            + (f" by {culprit['kind']} {culprit['name']}" if culprit else "")
+            + "".join(f", {e['value']:.4g} {e['unit']}" for e in finding["evidence"][:1]))
+
+
+def missed(expected, findings):
+    """What is wrong with the findings, in a line; empty: all that was expected is named, and nothing before it."""
+    heads = findings[: len(expected)]
+    for each in expected:
+        if not any(each.is_named_by(finding) for finding in heads):
+            return f"expected first {each}, got " + ("; ".join(map(said, findings[:4])) or "nothing")
+    if not expected and any(f["severity"] < WORST_OF_HEALTHY for f in findings):
+        return "expected a healthy host, got " + "; ".join(map(said, findings[:4]))
+    return ""
+
+
+# ---- loads ----
+
+
+class Scene(contextlib.ExitStack):
+    """Loads of owners of its own, all random by one seed; ends all of them."""
+
+    def __init__(self, seed, level=None):
+        super().__init__()
+        self.seed = seed
+        self.random = random.Random(seed)
+        drawn = self.random.randrange(len(LEVELS))
+        self.level = drawn if level is None else level
+        self.expected = []
+        self.owners = []
+        self._words = self.random.sample(NAMES, len(NAMES))
+        self._all = self.enter_context(Owner(os.fsdecode(live.new_name())))
+
+    def new_name(self):
+        return f"{self._words.pop()}-{self.random.randrange(1 << 16):04x}"
+
+    def owner(self):
+        return self.take_in(self.enter_context(Owner(self.new_name(), self._all)))
+
+    def take_in(self, owner):
+        """Those come before whoever else uses the machine: what is found is to be the scene's own doing."""
+        owner.cpu_weight_of_parent(BEFORE_OTHERS)
+        self.owners.append(owner)
+        return owner
+
+    def expect(self, rule, entity, *culprits):
+        """Who is to blame may be said in one of several ways; without any, nobody."""
+
+        def names(those):
+            return frozenset(getattr(one, "name", one) for one in those)
+
+        of = entity if isinstance(entity, tuple) else (entity,)
+        self.expected.append(Expected(rule, names(of), names(culprits or (None,))))
+
+    def is_about(self, entity):
+        """Whether it is one of the scene's."""
+        return ((entity.get("cgroup") or "").startswith(self._all.path + "/")
+                or any(names_of(entity) & each.entity for each in self.expected))
+
+    def between(self, *ranges):
+        """A random number of the range, (least, most), of the level."""
+        return self.random.uniform(*ranges[self.level])
+
+    def one_of(self, *choices):
+        """The level's."""
+        return choices[self.level]
+
+    def cpu(self):
+        return self.random.choice(CPUS)
+
+    def start(self, owner, *command, cpu=None, namespace=None):
+        """A program of an owner's, until the scene ends."""
+
+        def prepare():
+            _libc.prctl(live.PR_SET_PDEATHSIG, signal.SIGKILL)
+            owner.add(os.getpid())
+            if cpu is not None:
+                os.sched_setaffinity(0, {cpu})
+            if namespace is not None:
+                namespace.enter()
+
+        process = subprocess.Popen([*map(str, command)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, preexec_fn=prepare, process_group=0)
+        self.callback(self._stop, process)
+        return process
+
+    @staticmethod
+    def _stop(process):
+        process.terminate()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def spin(self, owner, cpu=None, load=100, count=1):
+        """stress-ng's spinners, that would take so many per cent of a CPU each."""
+        return self.start(owner, "stress-ng", "--quiet", "--cpu", count, "--cpu-load", round(load),
+                          "--cpu-method", self.random.choice(("bitops", "crc16", "gcd", "sqrt")), cpu=cpu)
+
+    def child(self, owner, work, cpu=None):
+        made = self.enter_context(live.Child(work, cgroup=owner, cpu=cpu))
+        return made
+
+    def decoy_spinner(self, cpu):
+        """Somebody who is seen, and is in nobody's way: a fifth of a CPU that is not the bottleneck's."""
+        if len(CPUS) > 1:
+            self.spin(self.owner(), self.random.choice([c for c in CPUS if c != cpu]), load=20)
+
+    def settle(self, seconds=0.7):
+        """Until the loads have begun."""
+        time.sleep(seconds)
+
+
+# ---- who else was busy ----
+
+
+class Others:
+    """The share of all CPU time that processes took in user mode in this context which are neither of these owners
+    nor of this test, by /proc/stat: on a machine that does other things, too, nothing was proved."""
+
+    def __init__(self, owners):
+        self._owners = owners
+
+    def _now(self):
+        user, nice = (int(n) for n in pathlib.Path("/proc/stat").read_text().split(maxsplit=3)[1:3])
+        own = sum(owner.user_seconds() for owner in self._owners)
+        used = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return (user + nice) / os.sysconf("SC_CLK_TCK") - own - used, time.monotonic()
+
+    def __enter__(self):
+        self._before = self._now()
+        return self
+
+    def __exit__(self, *_):
+        (seconds, now), (seconds_before, before) = self._now(), self._before
+        self.share = max(0.0, seconds - seconds_before) / (now - before) / os.cpu_count()
+
+
+Diagnosis = collections.namedtuple("Diagnosis", "findings others report")
+
+
+def diagnose(scene, seconds=WINDOW, prefix=()):
+    """What `vtrace diagnose` says of the host for so long. Where others were busy, what it says of them is left out:
+    it may be as true."""
+    with Others(scene.owners) as others:
+        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds)
+    # Findings may have an exit code of their own.
+    if not result.out:
+        raise AssertionError(f"expected a diagnosis, exit code {result.code}: {result.err!r}")
+    report = json.loads(result.out.splitlines()[-1])
+    findings = report["findings"]
+    if others.share > QUIET:
+        findings = [finding for finding in findings if scene.is_about(finding["entity"])]
+    return Diagnosis(findings, others.share, report)
+
+
+def need_diagnose():
+    """Skips where there is no such tool."""
+    if live.run("diagnose", "--help").code != 0:
+        raise unittest.SkipTest("this vtrace has no diagnose")
