@@ -43,19 +43,22 @@ off_t place(const Running& running, uint64_t i, size_t block)
 
 } // namespace
 
-Load read_through_cache()
+Load map_disk()
 {
     return [](const Running& running, const Ready& ready) -> Status {
-        constexpr size_t kBlock = 1 << 17;
+        constexpr uint64_t kPage = 4096;
+        constexpr uint64_t kStride = 7919; // prime, so that all pages have their turn
         const auto fd = open_disk(running, O_RDONLY);
-        const auto buffer = buffer_of(kBlock);
-        if (!fd || !buffer)
-            return fd ? buffer.error() : fd.error();
+        if (!fd)
+            return fd.error();
+        const uint64_t bytes = running.disk->bytes();
+        void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd->get(), 0);
+        if (at == MAP_FAILED || ::madvise(at, bytes, MADV_RANDOM) != 0)
+            return errno_error("cannot map " + running.disk->path());
+        const volatile std::byte* const all = static_cast<std::byte*>(at);
         ready();
-        for (uint64_t i = 0;; i++) {
-            if (::pread(fd->get(), buffer->data(), kBlock, place(running, i, kBlock)) < 0)
-                return errno_error("cannot read");
-        }
+        for (uint64_t i = 0;; i++)
+            static_cast<void>(all[i * kStride % (bytes / kPage) * kPage]);
     };
 }
 
@@ -75,7 +78,7 @@ Load read_disk(size_t block, std::chrono::microseconds pause)
     };
 }
 
-Load write_disk(int depth, size_t block)
+Load write_disk(int depth, size_t block, std::chrono::microseconds pause)
 {
     return [=](const Running& running, const Ready& ready) -> Status {
         const auto fd = open_disk(running, O_WRONLY | O_DIRECT);
@@ -84,8 +87,10 @@ Load write_disk(int depth, size_t block)
             return fd ? buffer.error() : fd.error();
         std::atomic<uint64_t> next = 0;
         const auto write = [&] {
-            while (::pwrite(fd->get(), buffer->data(), block, place(running, next++, block)) >= 0)
-                continue;
+            while (::pwrite(fd->get(), buffer->data(), block, place(running, next++, block)) >= 0) {
+                if (pause.count() > 0)
+                    std::this_thread::sleep_for(pause);
+            }
         };
         return work_in_threads(depth, write, ready);
     };

@@ -28,13 +28,13 @@ Load touch_memory(uint64_t bytes);
 // Again and again a process in `cgroup` that takes memory until it is killed, at the latest at `bytes`.
 Load outgrow_memory(const std::string& cgroup, uint64_t bytes);
 
-// Reads the stage's disk from its begin to its end, again and again, through the page cache.
-Load read_through_cache();
+// Looks at every page of the stage's disk, again and again, in its memory: each that is not cached is read.
+Load map_disk();
 
 // One direct read of `block` bytes after the other, with a pause between them.
 Load read_disk(size_t block, std::chrono::microseconds pause);
 
-// `depth` direct writes of `block` bytes at a time.
-Load write_disk(int depth, size_t block);
+// `depth` direct writes of `block` bytes at a time, with a pause after each.
+Load write_disk(int depth, size_t block, std::chrono::microseconds pause);
 
 } // namespace vtrace

@@ -9,12 +9,14 @@
 
 namespace vtrace {
 
-// A loop device over a file in memory that has no name. The kernel takes both down with the last process that holds
-// the device (LO_FLAGS_AUTOCLEAR), so that nothing stays even after kill -9.
+// A loop device of a number that nothing else takes, over a file in memory that has no name. The kernel sets the file
+// free with the last process that holds the device (LO_FLAGS_AUTOCLEAR), even after kill -9; the empty device that then
+// is left, create() removes.
 class LoopDisk {
 public:
-    // `bytes` in size; the memory is taken as it is written. kNotPossible without loop devices.
-    static Result<LoopDisk> create(uint64_t bytes);
+    // `bytes` in size; the memory is taken as it is written. `scheduler` is an I/O scheduler ("mq-deadline"), empty is
+    // the kernel's choice. kNotPossible without loop devices or that scheduler.
+    static Result<LoopDisk> create(uint64_t bytes, const std::string& scheduler);
 
     LoopDisk(LoopDisk&&) noexcept = default;
     LoopDisk& operator=(LoopDisk&&) noexcept = default;
@@ -28,11 +30,10 @@ public:
     [[nodiscard]] Result<std::string> device_number() const;
 
 private:
-    LoopDisk(Fd device, int number, bool is_new, uint64_t bytes);
+    LoopDisk(Fd device, int number, uint64_t bytes);
 
     Fd device_; // moved from: none
     int number_;
-    bool is_new_; // the device node was made for this
     uint64_t bytes_;
     std::string path_;
 };

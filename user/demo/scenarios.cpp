@@ -53,10 +53,11 @@ Result<std::unique_ptr<Running>> cpu_self()
 
 Result<std::unique_ptr<Running>> memory_limit()
 {
-    return start({.cgroups = {{kDb, {.memory = 64 * kMib}}},
-                  .loads = {{"db-heap", kDb, touch_memory(40 * kMib)},
-                            {"db-scan", kDb, read_through_cache()}},
-                  .disk = 256 * kMib});
+    return start(
+        {.cgroups = {{kDb, {.memory = 64 * kMib}}},
+         .loads = {{"db-heap", kDb, touch_memory(20 * kMib)}, {"db-files", kDb, map_disk()}},
+         // A page is missed before it is forgotten: what is evicted was in use.
+         .disk = 72 * kMib});
 }
 
 Result<std::unique_ptr<Running>> memory_oom()
@@ -75,11 +76,13 @@ Result<std::unique_ptr<Running>> disk_limit()
 
 Result<std::unique_ptr<Running>> disk_neighbour()
 {
-    constexpr int kDepth = 192; // more than the device has requests, which are 128
+    // A loop device works on 128 requests at a time; more wait in its queue, where mq-deadline has room for 192 writes.
+    constexpr int kDepth = 160;
     return start({.cgroups = {{kDb, {}}, {kBackup, {}}},
-                  .loads = {{kDb, kDb, read_disk(4 * kKib, 10ms)},
-                            {kBackup, kBackup, write_disk(kDepth, kMib)}},
-                  .disk = 64 * kMib});
+                  .loads = {{kDb, kDb, write_disk(1, 4 * kKib, 10ms)},
+                            {kBackup, kBackup, write_disk(kDepth, 512 * kKib, 0ms)}},
+                  .disk = 64 * kMib,
+                  .scheduler = "mq-deadline"});
 }
 
 Result<std::unique_ptr<Running>> lock_contention()
@@ -117,13 +120,13 @@ constexpr std::array kScenarios = {
     Scenario{"cpu-neighbour", "Wants half a CPU that another cgroup keeps busy", "cpu-neighbour",
              cpu_neighbour},
     Scenario{"cpu-self", "Four busy tasks of one cgroup on one CPU", "cpu-self", cpu_self},
-    Scenario{"memory-limit", "Reads 256 MiB of files within a limit of 64 MiB", "memory-limit",
+    Scenario{"memory-limit", "Needs 92 MiB of memory and files, may have 64 MiB", "memory-limit",
              memory_limit},
     Scenario{"memory-oom", "Outgrows its limit of 32 MiB again and again, is killed for it",
              "memory-oom", memory_oom},
     Scenario{"disk-limit", "Reads a disk of which it may have 2 MiB a second", "disk-limit",
              disk_limit},
-    Scenario{"disk-neighbour", "Small reads of a disk that another cgroup floods with writes",
+    Scenario{"disk-neighbour", "Small writes to a disk that another cgroup floods",
              "disk-neighbour", disk_neighbour},
     Scenario{"lock-contention", "Four threads that do all of their work under one lock",
              "lock-contention", lock_contention},

@@ -40,7 +40,7 @@ Result<std::unique_ptr<Running>> start(const Stage& stage)
     auto running = std::make_unique<Running>(Running{.cgroups = std::move(*cgroups)});
     std::string number;
     if (stage.disk) {
-        auto disk = LoopDisk::create(*stage.disk);
+        auto disk = LoopDisk::create(*stage.disk, stage.scheduler);
         if (!disk)
             return disk.error();
         const auto known = disk->device_number();
