@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/printable.h"
+#include "demo/scenario.h"
 #include "tools/peer_options.h"
 
 #include <fmt/format.h>
@@ -45,6 +46,9 @@ std::string flag_of(const TargetFlag& target)
 // Has the tools as subcommands of its own.
 constexpr std::string_view kReport = "report";
 
+// Has the names of scenarios behind it.
+constexpr std::string_view kDemo = "demo";
+
 // What takes the name of a disk, and the kind that such names are of.
 constexpr std::string_view kDiskFlag = "--dev";
 constexpr std::string_view kDisk = "disk";
@@ -70,6 +74,8 @@ struct RawOptions {
     std::string file;
     std::string from;
     std::string to;
+    std::string scenario;
+    bool scenarios = false;
 };
 
 // The whole of text as a finite number in [low, high].
@@ -245,6 +251,27 @@ void add_report(CLI::App& app, RawOptions& raw, ToolOptions& options)
         "  vtrace report web.rec\n"
         "  vtrace report web.rec runqlat --container\n"
         "  vtrace report web.rec --from 20 --to 40 biolatency --format json\n");
+}
+
+void add_demo(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub =
+        app.add_subcommand(std::string(kDemo), "Make a bottleneck here, and diagnose it");
+    sub->add_option("SCENARIO", raw.scenario, "Which one")->type_name("");
+    sub->add_flag("--list", raw.scenarios, "Name the scenarios");
+    sub->add_option("--format", raw.format, "text or json")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember(formats(nullptr)));
+    sub->add_option("--output", options.output, "Write the diagnosis to FILE instead of stdout")
+        ->type_name("FILE");
+    sub->add_flag("--verbose", options.verbose, "Say more on stderr");
+    sub->footer(
+        "\nEach is made of cgroups, network namespaces and a disk in memory that are its own\n"
+        "and end with it, of at most 2 CPUs, 512 MiB and a minute. Needs root.\n"
+        "\nExamples:\n"
+        "  vtrace demo --list\n"
+        "  vtrace demo cpu-neighbour\n"
+        "  vtrace demo disk-limit --format json\n");
 }
 
 // A bound of a time in milliseconds.
@@ -445,10 +472,22 @@ Status check_replay(const RawOptions& raw, ReplayOptions& replay)
     return time("--to", raw.to, replay.to);
 }
 
+Status check_demo(const RawOptions& raw, DemoOptions& demo)
+{
+    if (raw.scenarios != raw.scenario.empty())
+        return usage(raw.scenarios ? "--list takes no scenario" : "no scenario is named",
+                     "`vtrace demo --list` names them");
+    if (!raw.scenarios && find_scenario(raw.scenario) == nullptr)
+        return usage("there is no scenario " + printable(raw.scenario),
+                     "`vtrace demo --list` names them");
+    demo.scenario = raw.scenario;
+    return ok();
+}
+
 bool is_subcommand(std::string_view word)
 {
-    constexpr std::array<std::string_view, 6> kOthers = {"list",   "check",  "ps",
-                                                         "record", "report", "completion"};
+    constexpr std::array<std::string_view, 7> kOthers = {"list",  "check", "ps",        "record",
+                                                         kReport, kDemo,   "completion"};
     return std::ranges::find(kOthers, word) != kOthers.end() || find_tool(word) != nullptr;
 }
 
@@ -549,12 +588,14 @@ struct Parser {
                    "  vtrace record 60                 all tools at once, for a report later\n"
                    "  vtrace ps                        VMs, pods, containers and units here\n"
                    "  vtrace check                     what this kernel offers\n"
+                   "  vtrace demo cpu-neighbour        a bottleneck, made here and diagnosed\n"
                    "  vtrace TOOL --help               options, limits and examples of a tool\n"
                    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible here\n");
         for (const ToolSpec& tool : tools())
             add_live_tool(app, tool, raw, command.options);
         add_record(app, raw, command.options);
         add_report(app, raw, command.options);
+        add_demo(app, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
         ps = app.add_subcommand("ps", "List VMs, pods, containers and units");
@@ -685,6 +726,10 @@ std::vector<std::string> words_of(const CLI::App& sub, const std::string& before
     }
     for (const CLI::App* nested : sub.get_subcommands({}))
         options.push_back(nested->get_name());
+    if (sub.get_name() == kDemo) {
+        for (const Scenario& scenario : scenarios())
+            options.emplace_back(scenario.name);
+    }
     return options;
 }
 
@@ -731,6 +776,11 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     command.completion = parser.completion->parsed();
     if (parser.app.got_subcommand("record")) {
         auto checked = check_record(parser.raw, command.options, command.record.emplace());
+        if (!checked)
+            return checked.error();
+    }
+    if (parser.app.got_subcommand(std::string(kDemo))) {
+        auto checked = check_demo(parser.raw, command.demo.emplace());
         if (!checked)
             return checked.error();
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "tools/demo.h"
 #include "tools/options.h"
 #include "tools/record.h"
 #include "tools/registry.h"
@@ -22,6 +23,7 @@ struct Command {
     const ToolSpec* tool = nullptr;
     std::optional<RecordOptions> record;
     std::optional<ReplayOptions> replay;
+    std::optional<DemoOptions> demo;
     bool list = false;
     bool check = false;
     bool ps = false;

@@ -3,6 +3,7 @@
 #include "bpf/object.h"
 #include "tools/check.h"
 #include "tools/command_line.h"
+#include "tools/demo.h"
 #include "tools/known_names.h"
 #include "tools/ps.h"
 #include "tools/session.h"
@@ -67,6 +68,10 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
         return print(bash_completion());
     if (command.record)
         return run_record(*command.record, command.options, process_start);
+    if (command.demo && command.demo->scenario.empty())
+        return print(demo_list(command.options.json));
+    if (command.demo)
+        return run_demo(command.demo->scenario, command.options, process_start);
     if (command.replay && command.tool == nullptr)
         return run_replay(*command.replay, command.options);
     if (command.replay)

@@ -320,6 +320,22 @@ TEST(CommandLine, OtherCommands)
                 completion->tool == nullptr);
 }
 
+TEST(CommandLine, Demo)
+{
+    const auto demo = parse({"demo", "cpu-self", "--format", "json"});
+    ASSERT_TRUE(demo);
+    ASSERT_TRUE(demo->demo);
+    EXPECT_EQ(demo->demo->scenario, "cpu-self");
+    EXPECT_TRUE(demo->options.json && demo->tool == nullptr);
+    const auto list = parse({"demo", "--list"});
+    ASSERT_TRUE(list && list->demo);
+    EXPECT_EQ(list->demo->scenario, "");
+    expect_usage({"demo"}, "no scenario");
+    expect_usage({"demo", "nosuch"}, "nosuch");
+    expect_usage({"demo", "--list", "cpu-self"}, "--list");
+    EXPECT_THAT(completions({"demo", "memory-"}), ElementsAre("memory-limit", "memory-oom"));
+}
+
 TEST(CommandLine, PsWatches)
 {
     const auto watch = [](const Words& words) {

@@ -56,7 +56,7 @@ Result<std::unique_ptr<Running>> memory_limit()
     return start(
         {.cgroups = {{kDb, {.memory = 64 * kMib}}},
          .loads = {{"db-heap", kDb, touch_memory(20 * kMib)}, {"db-files", kDb, map_disk()}},
-         // A page is missed before it is forgotten: what is evicted was in use.
+         // Little more than fits: what is evicted is soon needed again.
          .disk = 72 * kMib});
 }
 
