@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`vtrace demo`: each bottleneck is there by the kernel's own account, is found, and leaves nothing behind."""
 
+import contextlib
 import glob
 import json
 import os
@@ -22,13 +23,12 @@ def expected_rules():
     return {s["name"]: s["expected_rule"] for s in json.loads(result.out)["scenarios"]}
 
 
-def network_namespaces():
+def network_namespaces(pids=("[0-9]*",)):
+    """Of these processes, or of all."""
     found = set()
-    for path in glob.glob("/proc/[0-9]*/ns/net"):
-        try:
+    for path in (path for pid in pids for path in glob.glob(f"/proc/{pid}/ns/net")):
+        with contextlib.suppress(OSError):
             found.add(os.readlink(path))
-        except OSError:
-            continue
     return found
 
 
@@ -45,8 +45,10 @@ class Demo:
     """A running demo, and what the kernel says of it."""
 
     def __init__(self, scenario, *arguments):
-        self.namespaces = network_namespaces()
         self.devices = loop_devices()
+        self.bound = set(filter(bound, self.devices))
+        self.pids_seen = []
+        self.namespaces = set()
         self.tracer = live.Tracer("demo", scenario, "--format", "json", *arguments)
         self.name = f"vtrace-demo-{self.tracer.pid}"
         self.hierarchies = {name: live.hierarchy(name) for name in CONTROLLERS}
@@ -73,11 +75,11 @@ class Demo:
 
         return live.until(there, f"processes in {cgroup}")
 
-    def all_pids(self):
-        pids = []
+    def note(self):
+        """What there is of it now, to look for it later."""
         for procs in self.path("").glob("*/cgroup.procs"):
-            pids += map(int, procs.read_text().split())
-        return pids
+            self.pids_seen += map(int, procs.read_text().split())
+        self.namespaces = network_namespaces(self.pids_seen) - network_namespaces(["self"])
 
     def figure(self, cgroup, controller, v1, v2, key=None):
         """The number in the file `v1` or `v2`; behind `key` if there are several."""
@@ -99,8 +101,7 @@ class Demo:
 
     def device(self):
         """The demo's own disk."""
-        (name,) = loop_devices() - self.devices
-        return name
+        return live.until(lambda: set(filter(bound, loop_devices())) - self.bound, "it has a disk").pop()
 
     def leftovers(self):
         return [str(self.path("", name)) for name in CONTROLLERS if self.path("", name).exists()]
@@ -110,8 +111,9 @@ class Demo:
         return [f for d in self.tracer.documents() for f in d.get("findings", [])]
 
 
-def affinity(pid):
-    return frozenset(os.sched_getaffinity(pid))
+def on_one_cpu(pids):
+    """A task is pinned a moment after it has come into its cgroup."""
+    live.until(lambda: len(set().union(*map(os.sched_getaffinity, pids))) == 1, "all are on one CPU")
 
 
 def wait_ns(pids):
@@ -122,12 +124,17 @@ class DemoTestCase(live.TestCase):
     def start(self, scenario, *arguments):
         return self.enter(Demo(scenario, *arguments))
 
-    def check_gone(self, demo, pids):
-        for pid in pids:
+    def check_ended(self, demo):
+        """What holds something."""
+        for pid in demo.pids_seen:
             live.until(lambda pid=pid: live.state(pid) == "X", f"process {pid} has ended")
+        live.until(lambda: set(filter(bound, loop_devices())) <= demo.bound, "its disk has no file")
+        live.until(lambda: not network_namespaces() & demo.namespaces, "its namespaces have gone")
+
+    def check_gone(self, demo):
+        self.check_ended(demo)
         self.assertEqual(demo.leftovers(), [], "expected no cgroup to stay")
-        live.until(lambda: loop_devices() <= demo.devices, "its loop device has gone")
-        live.until(lambda: network_namespaces() <= demo.namespaces, "its namespaces have gone")
+        self.assertEqual(loop_devices() - demo.devices, set(), "expected no device to stay")
 
 
 class Scenarios(DemoTestCase):
@@ -136,10 +143,10 @@ class Scenarios(DemoTestCase):
     def check(self, scenario, proof):
         demo = self.start(scenario)
         proof(demo)
-        pids = demo.all_pids()
+        demo.note()
         findings = demo.findings()
         self.assertEqual(demo.tracer.process.returncode, 0, f"expected exit code 0: {demo.tracer.err}")
-        self.check_gone(demo, pids)
+        self.check_gone(demo)
         rules = [finding["rule"] for finding in findings]
         print(f"\n    {scenario}: {rules}", flush=True)
         expected = expected_rules()[scenario]
@@ -161,12 +168,10 @@ class Scenarios(DemoTestCase):
     @live.measured
     def test_cpu_neighbour(self):
         def proof(demo):
-            victims, hogs = demo.pids("web"), demo.pids("batch")
+            victims = demo.pids("web")
             live.until(lambda: len(demo.pids("batch")) == 2, "two hogs")
+            on_one_cpu(victims + demo.pids("batch"))
             live.until(lambda: wait_ns(victims) > 200e6, "the victim waits for a CPU")
-            (cpus,) = {affinity(pid) for pid in victims + demo.pids("batch")}
-            self.assertEqual(len(cpus), 1, "expected all on one CPU")
-            self.assertGreater(sum(live.schedstat(pid)[0] for pid in hogs), 0)
 
         self.check("cpu-neighbour", proof)
 
@@ -175,8 +180,7 @@ class Scenarios(DemoTestCase):
         def proof(demo):
             live.until(lambda: len(demo.pids("web")) == 4, "four tasks")
             pids = demo.pids("web")
-            (cpus,) = {affinity(pid) for pid in pids}
-            self.assertEqual(len(cpus), 1, "expected all on one CPU")
+            on_one_cpu(pids)
             live.until(lambda: wait_ns(pids) > 600e6, "they wait for each other")
 
         self.check("cpu-self", proof)
@@ -289,39 +293,32 @@ class Scenarios(DemoTestCase):
 
 
 class NothingIsLeft(DemoTestCase):
+    SCENARIOS = (("net-queue", "backup"), ("disk-neighbour", "backup"), ("memory-oom", "supervisor"))
+
     def stopped_by(self, number, scenario, cgroup):
         demo = self.start(scenario)
         demo.pids(cgroup)
         if scenario.startswith("disk"):
-            live.until(lambda: bound(demo.device()), "it has a disk")
-        pids = demo.all_pids()
+            demo.device()
+        demo.note()
         demo.tracer.stop(number)
-        return demo, pids
+        return demo
 
     def test_ctrl_c(self):
-        for scenario, cgroup in (("net-queue", "backup"), ("disk-neighbour", "backup"),
-                                 ("memory-oom", "supervisor")):
+        for scenario, cgroup in self.SCENARIOS:
             with self.subTest(scenario=scenario):
-                demo, pids = self.stopped_by(signal.SIGINT, scenario, cgroup)
-                self.check_gone(demo, pids)
+                demo = self.stopped_by(signal.SIGINT, scenario, cgroup)
+                self.assertEqual(demo.tracer.process.returncode, 0, "expected exit code 0")
+                self.check_gone(demo)
 
     def test_kill(self):
-        """What no process can take down then, the next demo does."""
-        for scenario, cgroup in (("disk-neighbour", "backup"), ("memory-oom", "supervisor"),
-                                 ("net-queue", "backup")):
+        """What no process can take down then, which holds nothing, the next demo does."""
+        for scenario, cgroup in self.SCENARIOS:
             with self.subTest(scenario=scenario):
-                killed, pids = self.stopped_by(signal.SIGKILL, scenario, cgroup)
-                for pid in pids:
-                    live.until(lambda pid=pid: live.state(pid) == "X", f"process {pid} has ended")
-                live.until(lambda: not any(map(bound, loop_devices() - killed.devices)),
-                           "its disk has no file any more")
-                live.until(lambda: network_namespaces() <= killed.namespaces,
-                           "its namespaces have gone")
-                self.assertEqual([p for path in killed.leftovers()
-                                  for procs in pathlib.Path(path).glob("**/cgroup.procs")
-                                  for p in procs.read_text().split()], [], "expected empty cgroups")
+                killed = self.stopped_by(signal.SIGKILL, scenario, cgroup)
+                self.check_ended(killed)
                 self.stopped_by(signal.SIGINT, "disk-limit", "db")
-                self.check_gone(killed, pids)
+                self.check_gone(killed)
 
     def test_controllers_of_v2_are_as_they_were(self):
         hierarchy = live.hierarchy("memory")
