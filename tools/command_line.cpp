@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/printable.h"
+#include "demo/scenario.h"
 #include "tools/peer_options.h"
 
 #include <fmt/format.h>
@@ -52,6 +53,9 @@ constexpr std::string_view kDiagnose = "diagnose";
 // Takes files behind its options.
 constexpr std::string_view kCompare = "compare";
 
+// Has the names of scenarios behind it.
+constexpr std::string_view kDemo = "demo";
+
 // What takes the name of a disk, and the kind that such names are of.
 constexpr std::string_view kDiskFlag = "--dev";
 constexpr std::string_view kDisk = "disk";
@@ -81,6 +85,8 @@ struct RawOptions {
     std::vector<std::string> files;
     std::string from;
     std::string to;
+    std::string scenario;
+    bool scenarios = false;
 };
 
 // The whole of text as a finite number in [low, high].
@@ -356,6 +362,27 @@ void add_compare(CLI::App& app, RawOptions& raw, ToolOptions& options)
         "  vtrace compare a.rec b.rec --format json | jq '.compare.rows[0].got_worse'\n");
 }
 
+void add_demo(CLI::App& app, RawOptions& raw, ToolOptions& options)
+{
+    CLI::App* sub =
+        app.add_subcommand(std::string(kDemo), "Make a bottleneck here, and diagnose it");
+    sub->add_option("SCENARIO", raw.scenario, "Which one")->type_name("");
+    sub->add_flag("--list", raw.scenarios, "Name the scenarios");
+    sub->add_option("--format", raw.format, "text or json")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember(formats(nullptr)));
+    sub->add_option("--output", options.output, "Write the diagnosis to FILE instead of stdout")
+        ->type_name("FILE");
+    sub->add_flag("--verbose", options.verbose, "Say more on stderr");
+    sub->footer(
+        "\nEach is made of cgroups, network namespaces and a disk in memory that are its own\n"
+        "and end with it, of at most 2 CPUs, 512 MiB and a minute. Needs root.\n"
+        "\nExamples:\n"
+        "  vtrace demo --list\n"
+        "  vtrace demo cpu-neighbour\n"
+        "  vtrace demo disk-limit --format json\n");
+}
+
 // A bound of a time in milliseconds.
 Status check_bound(const std::string& option, const std::string& text, double& ms)
 {
@@ -577,10 +604,23 @@ Status check_replay(const RawOptions& raw, ReplayOptions& replay)
     return time("--to", raw.to, replay.to);
 }
 
+Status check_demo(const RawOptions& raw, DemoOptions& demo)
+{
+    if (raw.scenarios != raw.scenario.empty())
+        return usage(raw.scenarios ? "--list takes no scenario" : "no scenario is named",
+                     "`vtrace demo --list` names them");
+    if (!raw.scenarios && find_scenario(raw.scenario) == nullptr)
+        return usage("there is no scenario " + printable(raw.scenario),
+                     "`vtrace demo --list` names them");
+    demo.scenario = raw.scenario;
+    return ok();
+}
+
 bool is_subcommand(std::string_view word)
 {
-    constexpr std::array<std::string_view, 9> kOthers = {
-        "list", "check", "ps", "record", "report", "compare", "diagnose", "rules", "completion"};
+    constexpr std::array<std::string_view, 10> kOthers = {"list",  "check",     "ps",      "record",
+                                                          kReport, kCompare,    kDiagnose, "rules",
+                                                          kDemo,   "completion"};
     return std::ranges::find(kOthers, word) != kOthers.end() || find_tool(word) != nullptr;
 }
 
@@ -683,6 +723,7 @@ struct Parser {
                    "  vtrace record 60                 all tools at once, for a report later\n"
                    "  vtrace ps                        VMs, pods, containers and units here\n"
                    "  vtrace check                     what this kernel offers\n"
+                   "  vtrace demo cpu-neighbour        a bottleneck, made here and diagnosed\n"
                    "  vtrace TOOL --help               options, limits and examples of a tool\n"
                    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible\n"
                    "here, 4 found what --fail-on names\n");
@@ -693,6 +734,7 @@ struct Parser {
         add_compare(app, raw, command.options);
         add_diagnose(app, raw, command.options);
         add_rules(app, raw, command.options);
+        add_demo(app, raw, command.options);
         list = app.add_subcommand("list", "List the tools");
         check = app.add_subcommand("check", "Say what this kernel and these privileges offer");
         ps = app.add_subcommand("ps", "List VMs, pods, containers and units");
@@ -823,6 +865,10 @@ std::vector<std::string> words_of(const CLI::App& sub, const std::string& before
     }
     for (const CLI::App* nested : sub.get_subcommands({}))
         options.push_back(nested->get_name());
+    if (sub.get_name() == kDemo) {
+        for (const Scenario& scenario : scenarios())
+            options.emplace_back(scenario.name);
+    }
     return options;
 }
 
@@ -869,6 +915,11 @@ Result<Command> parse_command_line(int argc, const char* const* argv)
     command.completion = parser.completion->parsed();
     if (parser.app.got_subcommand("record")) {
         auto checked = check_record(parser.raw, command.options, command.record.emplace());
+        if (!checked)
+            return checked.error();
+    }
+    if (parser.app.got_subcommand(std::string(kDemo))) {
+        auto checked = check_demo(parser.raw, command.demo.emplace());
         if (!checked)
             return checked.error();
     }

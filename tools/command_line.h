@@ -4,6 +4,7 @@
 #include "base/result.h"
 #include "tools/compare.h"
 #include "tools/diagnose.h"
+#include "tools/demo.h"
 #include "tools/options.h"
 #include "tools/record.h"
 #include "tools/registry.h"
@@ -28,6 +29,7 @@ struct Command {
     std::optional<CompareOptions> compare;
     std::optional<DiagnoseOptions> diagnose; // of a replay, if there is one
     std::optional<std::string> rules;        // `vtrace rules`: the file with other limits, or none
+    std::optional<DemoOptions> demo;
     bool list = false;
     bool check = false;
     bool ps = false;

@@ -3,6 +3,7 @@
 #include "bpf/object.h"
 #include "tools/check.h"
 #include "tools/command_line.h"
+#include "tools/demo.h"
 #include "tools/known_names.h"
 #include "tools/ps.h"
 #include "tools/session.h"
@@ -75,6 +76,10 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
         return run_diagnose(*command.diagnose, *command.replay, command.options);
     if (command.diagnose)
         return run_diagnose(*command.diagnose, command.options, process_start);
+    if (command.demo && command.demo->scenario.empty())
+        return print(demo_list(command.options.json));
+    if (command.demo)
+        return run_demo(command.demo->scenario, command.options, process_start);
     if (command.replay && command.tool == nullptr)
         return run_replay(*command.replay, command.options);
     if (command.replay)

@@ -196,7 +196,8 @@ class RightUsage(unittest.TestCase):
 
 @live.on_any_kernel
 class Help(unittest.TestCase):
-    COMMANDS = ([], ["runqlat"], ["compare"], ["list"], ["check"], ["ps"], ["completion"])
+    COMMANDS = ([], ["runqlat"], ["compare"], ["diagnose"], ["rules"], ["list"], ["check"], ["ps"], ["demo"],
+                ["completion"])
 
     def test_help(self):
         for command in self.COMMANDS:
@@ -248,8 +249,12 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen", "record", "report"],
                          "expected tools and commands")
         offered = self.complete("vtrace", "")
-        for word in ("runqlat", "compare", "list", "check", "ps", "completion"):
+        for word in ("runqlat", "compare", "diagnose", "rules", "list", "check", "ps", "demo", "completion"):
             self.assertIn(word, offered, "expected every subcommand")
+
+    def test_scenarios(self):
+        self.assertEqual(self.complete("vtrace", "demo", "memory-"), ["memory-limit", "memory-oom"],
+                         "expected the scenarios")
 
     def test_options(self):
         self.assertEqual(self.complete("vtrace", "runqlat", "--f"), ["--format"], "expected the option")

@@ -320,6 +320,21 @@ TEST(CommandLine, OtherCommands)
                 completion->tool == nullptr);
 }
 
+TEST(CommandLine, Demo)
+{
+    const auto demo = parse({"demo", "cpu-self", "--format", "json"});
+    ASSERT_TRUE(demo);
+    ASSERT_TRUE(demo->demo);
+    EXPECT_EQ(demo->demo->scenario, "cpu-self");
+    EXPECT_TRUE(demo->options.json && demo->tool == nullptr);
+    const auto list = parse({"demo", "--list"});
+    ASSERT_TRUE(list && list->demo);
+    EXPECT_EQ(list->demo->scenario, "");
+    expect_usage({"demo"}, "no scenario");
+    expect_usage({"demo", "nosuch"}, "nosuch");
+    expect_usage({"demo", "--list", "cpu-self"}, "--list");
+}
+
 TEST(CommandLine, PsWatches)
 {
     const auto watch = [](const Words& words) {
@@ -395,6 +410,7 @@ TEST(Complete, Commands)
     EXPECT_THAT(completions({"r"}), Each(StartsWith("r")));
     EXPECT_THAT(completions({"che"}), ElementsAre("check"));
     EXPECT_THAT(completions({"nonsense"}), IsEmpty());
+    EXPECT_THAT(completions({"demo", "memory-"}), ElementsAre("memory-limit", "memory-oom"));
 }
 
 TEST(Complete, Options)
