@@ -21,7 +21,7 @@ import vtrace_live as live
 
 CPUS = sorted(os.sched_getaffinity(0))
 LEVELS = ("low", "middle", "high")
-WINDOW = 3  # seconds that are diagnosed
+WINDOW, SETTLE = (6, 5) if live.EMULATED else (3, 0.7)  # seconds that are diagnosed, and before that
 WORST_OF_HEALTHY = "P3"
 BEFORE_OTHERS = 100  # times the usual weight
 QUIET = 0.05  # of all CPU time: what others may take of it
@@ -265,9 +265,10 @@ class Scene(contextlib.ExitStack):
         if len(CPUS) > 1:
             self.spin(self.owner(), self.random.choice([c for c in CPUS if c != cpu]), load=20)
 
-    def settle(self, seconds=0.7):
+    @staticmethod
+    def settle():
         """Until the loads have begun."""
-        time.sleep(seconds)
+        time.sleep(SETTLE)
 
 
 # ---- who else was busy ----
