@@ -111,7 +111,7 @@ def diagnosis(vtrace: str, build: str, runs: int, seed: int | None, only: str | 
     pairs = {" and ".join(pair): pair for pair in trials.scenes.PAIRS}
     groups = {
         "Each cause, alone": {name: (name,) for name in trials.scenes.BOTTLENECKS},
-        "Two at once: both named first": pairs,
+        "Two at once: both named": pairs,
         "Healthy hosts: nothing above P3": {name: (name,) for name in trials.scenes.HEALTHY},
     }
     texts, others = [], 0.0
