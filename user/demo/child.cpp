@@ -66,7 +66,7 @@ void die_with(pid_t parent)
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) // it died before
         ::_exit(1);
-    ::signal(SIGALRM, SIG_DFL);
+    static_cast<void>(::signal(SIGALRM, SIG_DFL));
     sigset_t set;
     ::sigemptyset(&set);
     ::sigaddset(&set, SIGALRM);

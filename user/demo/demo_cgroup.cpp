@@ -30,7 +30,8 @@ constexpr std::string_view kSubtree = "/cgroup.subtree_control";
 
 Error not_possible(std::string what)
 {
-    Error error = errno_error(std::move(what), "demos need root, and cgroups that can be written");
+    Error error = errno_error(std::move(what),
+                              "demos need root, and the cgroup controllers cpu, memory and io");
     error.exit = ExitCode::kNotPossible;
     return error;
 }
@@ -103,9 +104,9 @@ void remove_leftovers(const std::string& root)
         const bool gone = pid > 0 && (pid == ::getpid() || (::kill(pid, 0) != 0 && errno == ESRCH));
         if (!gone)
             continue;
-        const std::string outer = root + "/" + name;
+        const std::string outer = fmt::format("{}/{}", root, name);
         for (const std::string& inner : directories_in(outer))
-            ::rmdir((outer + "/" + inner).c_str());
+            ::rmdir(fmt::format("{}/{}", outer, inner).c_str());
         ::rmdir(outer.c_str());
     }
 }
@@ -195,7 +196,7 @@ DemoCgroups::~DemoCgroups()
     for (const Tree& tree : trees_) {
         const std::string outer = tree.root + path();
         for (const std::string& name : inner_)
-            remove_cgroup(outer + "/" + name);
+            remove_cgroup(fmt::format("{}/{}", outer, name));
         remove_cgroup(outer);
         // The kernel refuses (EBUSY) where another cgroup hands it on meanwhile, as that of another demo.
         for (const std::string& controller : tree.enabled)
