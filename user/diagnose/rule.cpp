@@ -106,8 +106,10 @@ double confidence_of(uint64_t events, uint64_t lost)
 
 uint64_t lost_events(const Loss& loss)
 {
-    return loss.map_full + loss.clock_anomaly + loss.missed_start + loss.task_failed +
-           loss.recursion_misses + loss.unseen + loss.samples_missed;
+    const uint64_t lost = loss.map_full + loss.clock_anomaly + loss.missed_start +
+                          loss.task_failed + loss.recursion_misses + loss.unseen +
+                          loss.samples_missed;
+    return lost - std::min(lost, loss.recovered);
 }
 
 double busy_ns(const Row& states)

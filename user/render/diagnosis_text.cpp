@@ -34,7 +34,7 @@ std::string evidence_text(const Evidence& evidence)
     std::string text = evidence.what + ": " + figure(evidence.value, evidence.unit);
     std::string more;
     if (evidence.samples)
-        more = fmt::format("of {}", *evidence.samples);
+        more = fmt::format("of {} events", *evidence.samples);
     if (evidence.against) {
         more += fmt::format("{}{} {}", more.empty() ? "" : "; ", evidence.against_what,
                             figure(*evidence.against, evidence.unit));
@@ -44,14 +44,12 @@ std::string evidence_text(const Evidence& evidence)
 
 std::string advice_text(const Advice& advice)
 {
-    std::string text = advice.text;
-    if (!advice.knob.empty())
-        text += ": " + advice.knob;
+    std::string setting = advice.knob;
     if (!advice.present.empty())
-        text += "; now " + advice.present;
+        setting += (setting.empty() ? "now " : "; now ") + advice.present;
     if (!advice.suggested.empty())
-        text += "; rather " + advice.suggested;
-    return text;
+        setting += (setting.empty() ? "rather " : "; rather ") + advice.suggested;
+    return setting.empty() ? advice.text : advice.text + " [" + setting + "]";
 }
 
 // "  name       text", and the lines after the first below the text.
