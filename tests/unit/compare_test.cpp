@@ -523,8 +523,9 @@ TEST(CompareText, FiguresAndChangesFit)
     for (const Scale scale : {Scale::kTime, Scale::kShare, Scale::kPerSecond,
                               Scale::kBytesPerSecond, Scale::kOnAverage}) {
         for (const double value : {0.0, 1e-9, 0.02, 0.999, 9.99, 9.9999, 123.4, 99'999.0, 1e12}) {
-            if (scale != Scale::kShare || value < 1)
+            if (scale != Scale::kShare || value < 1) {
                 EXPECT_LE(columns(format_figure(value, scale)), 8U) << value;
+            }
         }
     }
     EXPECT_EQ(format_figure(0.0456, Scale::kOnAverage), "0.046");
