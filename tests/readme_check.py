@@ -18,6 +18,15 @@ def tools_table(vtrace):
     return "\n".join(rows)
 
 
+def rules_table(vtrace):
+    listed = subprocess.run([vtrace, "rules", "--format", "json"], check=True, capture_output=True)
+    rows = ["| rule | finds | by the figures of |", "|---|---|---|"]
+    for rule in json.loads(listed.stdout)["rules"]:
+        tools = ", ".join(f"`{tool}`" for tool in rule["tools"])
+        rows.append(f"| `{rule['rule']}` | {rule['summary']} | {tools} |")
+    return "\n".join(rows)
+
+
 def help_text(vtrace):
     shown = subprocess.run([vtrace, "runqlat", "--help"], check=True, capture_output=True, text=True)
     # The path that the program was started by is not of interest.
@@ -38,6 +47,7 @@ def main():
     vtrace, write = sys.argv[1], "--write" in sys.argv[2:]
     before = README.read_text()
     after = replaced(before, "tools", tools_table(vtrace))
+    after = replaced(after, "rules", rules_table(vtrace))
     after = replaced(after, "help", help_text(vtrace))
     if before == after:
         return

@@ -126,7 +126,7 @@ Json to_json(const std::vector<Knob>& knobs)
 std::vector<Knob> knobs_from(const Json& json)
 {
     std::vector<Knob> knobs;
-    for (const Json& knob : json)
+    for (const Json& knob : json.get_ref<const Json::array_t&>())
         knobs.push_back({.name = bytes_of(knob.at(0).get<std::string>()),
                          .value = bytes_of(knob.at(1).get<std::string>())});
     return knobs;
