@@ -3,8 +3,8 @@
 
 #include "base/result.h"
 #include "tools/compare.h"
-#include "tools/diagnose.h"
 #include "tools/demo.h"
+#include "tools/diagnose.h"
 #include "tools/options.h"
 #include "tools/record.h"
 #include "tools/registry.h"

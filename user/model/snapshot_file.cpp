@@ -134,8 +134,8 @@ std::vector<Knob> knobs_from(const Json& json)
 
 Json to_json(const StateTimes& times)
 {
-    return {times.lived, times.ns, times.stolen, times.utime, times.stime, times.gtime,
-            times.voluntary};
+    return {times.lived, times.ns,    times.stolen,   times.utime,
+            times.stime, times.gtime, times.voluntary};
 }
 
 StateTimes state_times_from(const Json& json)
