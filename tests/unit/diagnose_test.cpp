@@ -372,6 +372,7 @@ TEST(Diagnose, WhatVtraceItselfLost)
 {
     Facts facts;
     add_waits(facts, {.entity = kWeb, .ran = 1000, .self = 10});
+    facts.reports["blame"].loss.missed_start = 20; // of a thousand
     EXPECT_THAT(find(measurement_rule(), facts), IsEmpty());
     facts.reports["blame"].loss.map_full = 500;
     const auto findings = find(measurement_rule(), facts);

@@ -66,12 +66,15 @@ Status make_veth(const std::string& name, const std::string& peer, pid_t peer_pi
                [&](nlmsghdr& message) {
                    header<ifinfomsg>(message);
                    mnl_attr_put_strz(&message, IFLA_IFNAME, name.c_str());
+                   // Each segment is a packet: a shaper would cut up longer ones, untimed.
+                   mnl_attr_put_u32(&message, IFLA_GSO_MAX_SEGS, 1);
                    nlattr* const info = mnl_attr_nest_start(&message, IFLA_LINKINFO);
                    mnl_attr_put_strz(&message, IFLA_INFO_KIND, "veth");
                    nlattr* const data = mnl_attr_nest_start(&message, IFLA_INFO_DATA);
                    nlattr* const other = mnl_attr_nest_start(&message, VETH_INFO_PEER);
                    header<ifinfomsg>(message);
                    mnl_attr_put_strz(&message, IFLA_IFNAME, peer.c_str());
+                   mnl_attr_put_u32(&message, IFLA_GSO_MAX_SEGS, 1);
                    mnl_attr_put_u32(&message, IFLA_NET_NS_PID, static_cast<uint32_t>(peer_pid));
                    mnl_attr_nest_end(&message, other);
                    mnl_attr_nest_end(&message, data);
