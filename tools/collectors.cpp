@@ -204,9 +204,11 @@ KvmConfig kvm_config(const KvmParts& parts, const SchedConfig& sched)
     return config;
 }
 
-Result<BlockConfig> block_config(const ToolOptions& options, const BlockParts& parts)
+Result<BlockConfig> block_config(const ToolOptions& options, const Measured& measured)
 {
-    BlockConfig config{.parts = parts, .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
+    BlockConfig config{.parts = measured.block,
+                       .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6),
+                       .sample_every = measured.sample_every};
     if (options.device.empty())
         return config;
     const auto disk = find_disk(options.device);
@@ -415,7 +417,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     auto config = sched_config(options, measured, *hierarchy);
     if (!config)
         return config.error();
-    auto block = block_config(options, measured.block);
+    auto block = block_config(options, measured);
     if (!block)
         return block.error();
     block->subtree = config->target_cgroup != 0;

@@ -175,7 +175,10 @@ Status run_diagnose(const DiagnoseOptions& diagnose, const ToolOptions& options,
         return diagnoser.error();
     ToolOptions measured = options;
     measured.threads = true;
-    auto measurement = Measurement::start({.tools = tools_of_rules(), .as_far_as_possible = true},
+    auto measurement = Measurement::start({.tools = tools_of_rules(),
+                                           .as_far_as_possible = true,
+                                           .softirqs_once = true,
+                                           .sample_every = sample_every(diagnose.duration)},
                                           measured, process_start);
     if (!measurement)
         return measurement.error();

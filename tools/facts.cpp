@@ -6,6 +6,7 @@
 #include "tools/recorded_intervals.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 namespace vtrace {
@@ -28,6 +29,15 @@ ToolOptions options_for_rules(const ToolSpec& tool, const ToolOptions& options)
     own.json = true; // of which all rows are
     own.threads = true;
     return own;
+}
+
+std::chrono::nanoseconds sample_every(double seconds)
+{
+    constexpr double kSamples = 200;
+    constexpr std::chrono::duration<double> kLongest = std::chrono::milliseconds(100);
+    const std::chrono::duration<double> shortest = Measured{}.sample_every;
+    return std::chrono::round<std::chrono::nanoseconds>(
+        std::clamp(std::chrono::duration<double>(seconds / kSamples), shortest, kLongest));
 }
 
 Facts facts_of(const RecordingHead& head, const Interval& interval, const ToolOptions& options)

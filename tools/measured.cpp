@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/measured.h"
 
+#include <algorithm>
+
 namespace vtrace {
 namespace {
 
@@ -59,7 +61,8 @@ IrqParts both(const IrqParts& a, const IrqParts& b)
 
 Measured both(const Measured& a, const Measured& b)
 {
-    const auto& [sched, kvm, block, memory, tcp, irq, drops, netq, quotas, knobs, any_rows] = b;
+    const auto& [sched, kvm, block, memory, tcp, irq, drops, netq, quotas, knobs, any_rows,
+                 sample_every] = b;
     return {.sched = both(a.sched, sched),
             .kvm = both(a.kvm, kvm),
             .block = both(a.block, block),
@@ -70,7 +73,15 @@ Measured both(const Measured& a, const Measured& b)
             .netq = a.netq || netq,
             .quotas = a.quotas || quotas,
             .knobs = a.knobs || knobs,
-            .any_rows = a.any_rows || any_rows};
+            .any_rows = a.any_rows || any_rows,
+            .sample_every = std::min(a.sample_every, sample_every)};
+}
+
+bool only_softirqs(const Measured& measured)
+{
+    return measured.irq.soft && !measured.irq.hard && !measured.sched.any() &&
+           !measured.kvm.any() && !measured.block.any() && !measured.memory &&
+           !measured.tcp.any() && !measured.drops && !measured.netq && !measured.quotas;
 }
 
 std::string_view controller_of(const Measured& measured)

@@ -8,6 +8,7 @@
 #include "collect/tcp_collector.h"
 #include "entity/cgroup_hierarchy.h"
 
+#include <chrono>
 #include <string_view>
 
 namespace vtrace {
@@ -26,10 +27,15 @@ struct Measured {
     bool knobs = false;  // settings of the host
     // Figures by cgroup, and the names of all that lives in cgroups: the rows may be of any kind.
     bool any_rows = false;
+    // From a sample of block I/O in flight to the next, at least.
+    std::chrono::nanoseconds sample_every = BlockConfig{}.sample_every;
 };
 
 // What both measure.
 Measured both(const Measured& a, const Measured& b);
+
+// If softirqs are all that is measured: how long and how late they are does not depend on a cgroup hierarchy.
+bool only_softirqs(const Measured& measured);
 
 // The controller whose hierarchy it is charged to: for hierarchy_of().
 std::string_view controller_of(const Measured& measured);

@@ -19,7 +19,6 @@
 namespace vtrace {
 namespace {
 
-using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
 
 // What is charged to one cgroup hierarchy.
@@ -74,6 +73,28 @@ void add(Plan& plan, const CgroupHierarchy& hierarchy, const ToolSpec& tool,
     part->tools.emplace_back(tool.name);
 }
 
+// Where softirqs are measured anyway, if they are: a second object on their hooks would see the same.
+std::optional<CgroupHierarchy> place_with_softirqs(const Wanted& wanted, const ToolOptions& options)
+{
+    for (const ToolSpec& tool : tools()) {
+        if (!tool.netq || std::ranges::find(wanted.tools, tool.name) == wanted.tools.end())
+            continue;
+        if (auto place = place_of(tool, measured_by(tool, options), options))
+            return std::move(*place);
+    }
+    return std::nullopt;
+}
+
+Result<CgroupHierarchy> place_among(const Wanted& wanted, const ToolSpec& tool,
+                                    const Measured& measured, const ToolOptions& options)
+{
+    auto own = place_of(tool, measured, options);
+    if (!own || !wanted.softirqs_once || !only_softirqs(measured))
+        return own;
+    const auto shared = place_with_softirqs(wanted, options);
+    return shared ? *shared : std::move(own);
+}
+
 Result<Plan> plan_of(const Wanted& wanted, const ToolOptions& options)
 {
     Plan plan;
@@ -89,7 +110,7 @@ Result<Plan> plan_of(const Wanted& wanted, const ToolOptions& options)
                                      "its stacks cost more than all else: --tools asks for it"});
             continue;
         }
-        const auto hierarchy = place_of(tool, measured, options);
+        const auto hierarchy = place_among(wanted, tool, measured, options);
         if (hierarchy) {
             add(plan, *hierarchy, tool, measured);
             continue;
@@ -102,6 +123,8 @@ Result<Plan> plan_of(const Wanted& wanted, const ToolOptions& options)
     }
     if (plan.parts.empty() && first)
         return *first;
+    for (Part& part : plan.parts)
+        part.measured.sample_every = wanted.sample_every;
     if (!plan.parts.empty())
         plan.parts.front().measured.knobs = true;
     return plan;
@@ -122,11 +145,11 @@ Result<Measurement> Measurement::start(const Wanted& wanted, const ToolOptions& 
         auto started = Collectors::start(options, part.measured, process_start);
         if (!started)
             return with_tools(started.error(), part.tools);
-        self.collectors_.push_back(std::move(*started));
+        self.running_.push_back({.collectors = std::move(*started), .due = {}});
         recorded.threads |= part.measured.sched.threads;
         self.head_.tools.push_back(std::move(part.tools));
     }
-    for (const auto& collectors : self.collectors_) {
+    for (const auto& [collectors, due] : self.running_) {
         if (auto scanned = collectors->scan(); !scanned)
             return scanned.error();
     }
@@ -136,7 +159,7 @@ Result<Measurement> Measurement::start(const Wanted& wanted, const ToolOptions& 
 
 Status Measurement::begin()
 {
-    for (const auto& collectors : collectors_) {
+    for (const auto& [collectors, due] : running_) {
         if (const auto before = collectors->read(); !before)
             return before.error();
     }
@@ -146,11 +169,10 @@ Status Measurement::begin()
 Status Measurement::run_until(steady_clock::time_point deadline)
 {
     while (!stop_requested()) {
-        const auto now = steady_clock::now();
-        if (now >= deadline)
+        if (steady_clock::now() >= deadline)
             break;
-        std::this_thread::sleep_for(std::min<steady_clock::duration>(poll_every(), deadline - now));
-        if (auto polled = poll(); !polled)
+        std::this_thread::sleep_until(std::min(next_poll(), deadline));
+        if (auto polled = poll(steady_clock::now()); !polled)
             return polled;
     }
     return ok();
@@ -158,10 +180,10 @@ Status Measurement::run_until(steady_clock::time_point deadline)
 
 Result<Interval> Measurement::read()
 {
-    if (auto polled = poll(); !polled)
+    if (auto polled = poll(steady_clock::time_point::max()); !polled)
         return polled.error();
     Interval interval;
-    for (const auto& collectors : collectors_) {
+    for (const auto& [collectors, due] : running_) {
         auto snapshot = collectors->read();
         if (!snapshot)
             return snapshot.error();
@@ -170,21 +192,22 @@ Result<Interval> Measurement::read()
     return interval;
 }
 
-Status Measurement::poll()
+// Those that are due until then.
+Status Measurement::poll(steady_clock::time_point until)
 {
-    for (const auto& collectors : collectors_) {
+    for (auto& [collectors, due] : running_) {
+        if (due > until)
+            continue;
         if (auto polled = collectors->poll(); !polled)
             return polled.error();
+        due = steady_clock::now() + collectors->poll_every();
     }
     return ok();
 }
 
-nanoseconds Measurement::poll_every() const
+steady_clock::time_point Measurement::next_poll() const
 {
-    nanoseconds least = collectors_.front()->poll_every();
-    for (const auto& collectors : collectors_)
-        least = std::min(least, collectors->poll_every());
-    return least;
+    return std::ranges::min_element(running_, {}, &Polled::due)->due;
 }
 
 } // namespace vtrace

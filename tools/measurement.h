@@ -18,6 +18,10 @@ struct Wanted {
     std::vector<std::string> tools; // empty: all but the costly ones
     bool as_far_as_possible =
         false; // of those that are named, too: what is not possible here is left out
+    // Whom softirqs are charged to is not asked for: they are measured once, with what network devices need.
+    bool softirqs_once = false;
+    // From a sample of block I/O in flight to the next, at least.
+    std::chrono::nanoseconds sample_every = Measured{}.sample_every;
 };
 
 // What several tools need, measured at once: collectors for each cgroup hierarchy that figures are charged to.
@@ -41,11 +45,16 @@ public:
 
 private:
     Measurement() = default;
-    Status poll();
-    [[nodiscard]] std::chrono::nanoseconds poll_every() const;
+    using Clock = std::chrono::steady_clock;
+    struct Polled {
+        std::unique_ptr<Collectors> collectors;
+        Clock::time_point due; // each at its own pace: some look often
+    };
+    Status poll(Clock::time_point until);
+    [[nodiscard]] Clock::time_point next_poll() const;
 
     RecordingHead head_;
-    std::vector<std::unique_ptr<Collectors>> collectors_;
+    std::vector<Polled> running_;
 };
 
 } // namespace vtrace

@@ -23,6 +23,7 @@ try:
     from measure import Setup, log
     from part_block import part_block
     from part_cpu import part_cpu
+    from part_diagnose import part_diagnose
     from part_diagnosis import diagnosis
     from part_drop import part_drop
     from part_entities import part_entities
@@ -42,7 +43,7 @@ README = pathlib.Path("README.md")
 PARTS = {"small": part_small, "cpu": part_cpu, "offcpu": part_offcpu, "startup": part_startup,
          "scale": part_scale, "entities": part_entities, "kvm": part_kvm,
          "guest": part_guest, "block": part_block, "net": part_net, "traffic": part_traffic,
-         "irq": part_irq, "drop": part_drop, "netq": part_netq}
+         "irq": part_irq, "drop": part_drop, "netq": part_netq, "diagnose": part_diagnose}
 
 
 def arguments() -> argparse.Namespace:

@@ -37,8 +37,12 @@ class PingPong:
         return json.loads(out)["ns_per_round_trip"]
 
     @contextlib.contextmanager
-    def running(self, at_most: float):
-        process = subprocess.Popen(self._command(at_most), stdout=subprocess.DEVNULL)
+    def running(self, at_most: float, per_second: float = 0):
+        """`per_second`: round trips; then with priority, to have that rate whatever else runs. 0: all it can."""
+        command = self._command(at_most)
+        if per_second:
+            command = ["nice", "-n", "-20", *command, "--per-second", str(per_second)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             yield
         finally:

@@ -2,8 +2,10 @@
 //
 // Two threads on one CPU pass a byte through two pipes. Each round trip is two context
 // switches, so that the time per round trip shows what a tracer adds to a switch.
+// Paced, it waits between a few round trips, for so many in a second.
 //
 //   wl_pingpong --cpu 1 --seconds 2
+//   wl_pingpong --cpu 1 --seconds 2 --per-second 25000
 
 #include <getopt.h>
 #include <pthread.h>
@@ -36,7 +38,7 @@ struct Pipe {
 
 [[noreturn]] void usage()
 {
-    ::dprintf(STDERR_FILENO, "usage: wl_pingpong --cpu N --seconds S\n");
+    ::dprintf(STDERR_FILENO, "usage: wl_pingpong --cpu N --seconds S [--per-second TRIPS]\n");
     std::exit(2);
 }
 
@@ -56,6 +58,17 @@ void pin_to(std::size_t cpu)
     const int error = ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
     if (error != 0)
         fail("cannot run on this CPU", error);
+}
+
+// On the clock of now_ns(). Not if it is later than that: then what is late is caught up with.
+void wait_until(double ns)
+{
+    constexpr double kNsPerSecond = 1e9;
+    timespec t{};
+    t.tv_sec = static_cast<time_t>(ns / kNsPerSecond);
+    t.tv_nsec = static_cast<long>(ns - static_cast<double>(t.tv_sec) * kNsPerSecond);
+    while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, nullptr) == EINTR) {
+    }
 }
 
 double now_ns()
@@ -102,13 +115,16 @@ int main(int argc, char** argv)
 {
     double chosen = -1;
     double seconds = -1;
-    const std::array<option, 3> options{{{"cpu", required_argument, nullptr, 'c'},
+    double per_second = 0; // 0: as many as there can be
+    const std::array<option, 4> options{{{"cpu", required_argument, nullptr, 'c'},
                                          {"seconds", required_argument, nullptr, 's'},
+                                         {"per-second", required_argument, nullptr, 'p'},
                                          {nullptr, 0, nullptr, 0}}};
     for (int choice = 0; (choice = ::getopt_long(argc, argv, "", options.data(), nullptr)) != -1;) {
         switch (choice) {
         case 'c': chosen = number(optarg, CPU_SETSIZE - 1); break;
         case 's': seconds = number(optarg, 1e6); break;
+        case 'p': per_second = number(optarg, 1e7); break;
         default: usage();
         }
     }
@@ -128,6 +144,8 @@ int main(int argc, char** argv)
     while (elapsed < seconds * 1e9) {
         round_trips(kTripsPerClockRead, there, back);
         done += kTripsPerClockRead;
+        if (per_second > 0)
+            wait_until(start + 1e9 * static_cast<double>(done) / per_second);
         elapsed = now_ns() - start;
     }
     ::close(there.write_end);

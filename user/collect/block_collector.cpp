@@ -28,7 +28,6 @@ constexpr uint32_t kChunkSlots = 64;
 constexpr uint64_t kBytesAtMost = 256UL << 20;
 constexpr uint64_t kPartOfMemory = 64;
 constexpr uint32_t kChunksAtMost = 255;
-constexpr auto kSampleEvery = milliseconds(5);
 constexpr auto kPollEvery = milliseconds(100);
 // A sample is to take at most this part of the time between two.
 constexpr int64_t kSampleShare = 100;
@@ -134,7 +133,7 @@ Result<std::unique_ptr<BlockCollector>> BlockCollector::start(BpfObject& object,
         return handed.error();
     if (auto attached = self->attach_all(); !attached)
         return attached.error();
-    self->sample_every_ = kSampleEvery;
+    self->sample_every_ = config.sample_every;
     // What came between two attachments is of no window.
     Snapshot before;
     if (auto read = self->read(before); !read)
@@ -264,7 +263,8 @@ void BlockCollector::sample()
     // Not in step with anything else that goes by the clock.
     std::uniform_real_distribution<double> around(0.5, 1.5);
     const auto every = std::max<nanoseconds>(
-        kSampleEvery, nanoseconds(static_cast<int64_t>(thread_cpu_ns() - begin) * kSampleShare));
+        config_.sample_every,
+        nanoseconds(static_cast<int64_t>(thread_cpu_ns() - begin) * kSampleShare));
     sample_every_ = nanoseconds(std::llround(static_cast<double>(every.count()) * around(random_)));
 }
 

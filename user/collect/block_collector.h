@@ -37,6 +37,8 @@ struct BlockConfig {
     uint32_t device = 0;    // 0 is all
     bool subtree = false;   // only cgroups in one
     uint64_t slower_ns = 0; // 0: no single requests
+    // From a sample to the next, at least and on average; longer if a sample takes long.
+    std::chrono::nanoseconds sample_every = std::chrono::milliseconds(5);
 };
 
 // How block I/O was served, from bpf/block.bpf.c.

@@ -34,6 +34,7 @@ struct SchedParts {
     bool threads = false;    // with states: of each thread, too
 
     bool operator==(const SchedParts&) const = default;
+    [[nodiscard]] bool any() const { return *this != SchedParts{}; }
 
     // Of these what the hook on sched_switch does.
     [[nodiscard]] SchedParts of_hook() const
