@@ -188,6 +188,12 @@ class Scene(contextlib.ExitStack):
         self.owners = []
         self._words = self.random.sample(NAMES, len(NAMES))
         self._all = self.enter_context(Owner(os.fsdecode(live.new_name())))
+        self.tracer = self.enter_context(Owner(os.fsdecode(live.new_name())))
+        self.tracer.cpu_weight(BEFORE_OTHERS)
+        # Before the loads: afterwards they have less than they want.
+        with Others([]) as others:
+            time.sleep(0.3)
+        self.others_before = others.share
 
     def new_name(self):
         return f"{self._words.pop()}-{self.random.randrange(1 << 16):04x}"
@@ -211,9 +217,9 @@ class Scene(contextlib.ExitStack):
         self.expected.append(Expected(rule, names(of), names(culprits or (None,))))
 
     def is_about(self, entity):
-        """Whether it is one of the scene's."""
-        return ((entity.get("cgroup") or "").startswith(self._all.path + "/")
-                or any(names_of(entity) & each.entity for each in self.expected))
+        """Whether it is one of the scene's, or nobody."""
+        return (entity is None or (entity.get("cgroup") or "").startswith(self._all.path + "/")
+                or any(names_of(entity) & (each.entity | each.culprit) for each in self.expected))
 
     def between(self, *ranges):
         """A random number of the range, (least, most), of the level."""
@@ -300,18 +306,21 @@ Diagnosis = collections.namedtuple("Diagnosis", "findings others report")
 
 
 def diagnose(scene, seconds=WINDOW, prefix=()):
-    """What `vtrace diagnose` says of the host for so long. Where others were busy, what it says of them is left out:
-    it may be as true."""
-    with Others(scene.owners) as others:
-        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds)
+    """What `vtrace diagnose` says of the host for so long. Where others are busy, what it says of them, and what it
+    blames them for, is left out: it may be as true."""
+    with Others(scene.owners) as others:  # vtrace is a child of this test's
+        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds,
+                          preexec_fn=lambda: scene.tracer.add(os.getpid()))
     # Findings may have an exit code of their own.
     if not result.out:
         raise AssertionError(f"expected a diagnosis, exit code {result.code}: {result.err!r}")
     report = json.loads(result.out.splitlines()[-1])
     findings = report["findings"]
-    if others.share > QUIET:
-        findings = [finding for finding in findings if scene.is_about(finding["entity"])]
-    return Diagnosis(findings, others.share, report)
+    share = max(scene.others_before, others.share)
+    if share > QUIET:
+        findings = [finding for finding in findings
+                    if scene.is_about(finding["entity"]) and scene.is_about(finding.get("culprit"))]
+    return Diagnosis(findings, share, report)
 
 
 def need_diagnose():
