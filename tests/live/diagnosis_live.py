@@ -188,12 +188,20 @@ class Scene(contextlib.ExitStack):
         self.owners = []
         self._words = self.random.sample(NAMES, len(NAMES))
         self._all = self.enter_context(Owner(os.fsdecode(live.new_name())))
-        self.tracer = self.enter_context(Owner(os.fsdecode(live.new_name())))
-        self.tracer.cpu_weight(BEFORE_OTHERS)
-        # Before the loads: afterwards they have less than they want.
+        # Before the loads: afterwards others have less than they want.
         with Others([]) as others:
             time.sleep(0.3)
         self.others_before = others.share
+        # Of a machine that others use the scene, and vtrace, have as much as they want: what is found is the scene's
+        # own doing. Of one that nobody uses all is as usual.
+        self._weight = BEFORE_OTHERS if self.others_before > QUIET else 1
+        self._tracer = self.enter_context(Owner(os.fsdecode(live.new_name())))
+        self._tracer.cpu_weight(self._weight)
+
+    def take_in_tracer(self):
+        """The calling process, which is to be vtrace."""
+        if self._weight != 1:
+            self._tracer.add()
 
     def new_name(self):
         return f"{self._words.pop()}-{self.random.randrange(1 << 16):04x}"
@@ -202,8 +210,8 @@ class Scene(contextlib.ExitStack):
         return self.take_in(self.enter_context(Owner(self.new_name(), self._all)))
 
     def take_in(self, owner):
-        """Those come before whoever else uses the machine: what is found is to be the scene's own doing."""
-        owner.cpu_weight_of_parent(BEFORE_OTHERS)
+        """One that somebody else has made, too."""
+        owner.cpu_weight_of_parent(self._weight)
         self.owners.append(owner)
         return owner
 
@@ -310,7 +318,7 @@ def diagnose(scene, seconds=WINDOW, prefix=()):
     blames them for, is left out: it may be as true."""
     with Others(scene.owners) as others:  # vtrace is a child of this test's
         result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds,
-                          preexec_fn=lambda: scene.tracer.add(os.getpid()))
+                          preexec_fn=scene.take_in_tracer)
     # Findings may have an exit code of their own.
     if not result.out:
         raise AssertionError(f"expected a diagnosis, exit code {result.code}: {result.err!r}")
