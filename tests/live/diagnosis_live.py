@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import resource
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import time
 import unittest
 
 import vtrace_live as live
+from owner_live import Owner
 
 CPUS = sorted(os.sched_getaffinity(0))
 LEVELS = ("low", "middle", "high")
@@ -28,99 +28,6 @@ QUIET = 0.05  # of all CPU time: what others may take of it
 NAMES = ("api", "billing", "cart", "feed", "ingest", "ledger", "mail", "orders", "queue", "report", "search", "web")
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Owner:
-    """A cgroup of the same name in every hierarchy that vtrace charges to, as engines make them."""
-
-    CONTROLLERS = ("cpu", "memory", "blkio", None)
-    V2 = ("+cpu", "+memory", "+io")
-
-    def __init__(self, name, parent=None):
-        self.name = name
-        self.path = f"{parent.path if parent else ''}/{name}"
-        self._places = {}
-        for controller in self.CONTROLLERS:
-            found = live.hierarchy(controller)
-            self._places[controller] = pathlib.Path(found.mount + self.path), found.v1
-        for place in self._directories():
-            if not self._places["cpu"][1]:
-                (place.parent / "cgroup.subtree_control").write_text(" ".join(self.V2))
-            place.mkdir()
-
-    def _directories(self):
-        return {place for place, _ in self._places.values()}
-
-    @property
-    def directory(self):
-        """The one that sockets belong to, v2's."""
-        return os.fsencode(self._places[None][0])
-
-    def add(self, pid=0):
-        """Moves a process (the caller by default) into it."""
-        for place in self._directories():
-            (place / "cgroup.procs").write_text(str(pid))
-
-    def put(self, controller, v1, v2):
-        """Sets limits: (file, value) of either version."""
-        place, is_v1 = self._places[controller]
-        for file, value in v1 if is_v1 else v2:
-            (place / file).write_text(str(value))
-
-    def cpu_quota(self, quota_us, period_us):
-        self.put("cpu", [("cpu.cfs_period_us", period_us), ("cpu.cfs_quota_us", quota_us)],
-                 [("cpu.max", f"{quota_us} {period_us}")])
-
-    def cpu_weight(self, times):
-        """In multiples of the usual one."""
-        self.put("cpu", [("cpu.shares", 1024 * times)], [("cpu.weight", 100 * times)])
-
-    def cpu_weight_of_parent(self, times):
-        self.put("cpu", [("../cpu.shares", 1024 * times)], [("../cpu.weight", 100 * times)])
-
-    def memory_limit(self, size):
-        self.put("memory", [("memory.limit_in_bytes", size)], [("memory.max", size)])
-
-    def disk_limit(self, disk, bytes_per_second):
-        self.put("blkio", [("blkio.throttle.write_bps_device", f"{disk.number} {bytes_per_second}")],
-                 [("io.max", f"{disk.number} wbps={bytes_per_second}")])
-
-    def user_seconds(self):
-        """CPU time in user mode (guests' included) of all that was ever in it."""
-        text = (self._places[None][0] / "cpu.stat").read_text()
-        return int(re.search(r"(?m)^user_usec (\d+)$", text)[1]) / 1e6
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        """Whatever is left in it ends: loads have children."""
-        live.until(self._empty, f"nobody is left in {self.name}")
-        for place in self._directories():
-            live.Cgroup.remove_directory(os.fsencode(place))
-
-    def _empty(self):
-        pids = {pid for place in self._directories() for pid in (place / "cgroup.procs").read_text().split()}
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
-            # A child of ours goes when it has been waited for.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(int(pid), os.WNOHANG)
-        return not pids
-
-
-class OwnerOf(Owner):
-    """The one that a process is in, which somebody else has made and removes."""
-
-    def __init__(self, pid):
-        self._places = {}
-        lines = [line.split(":", 2) for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
-        for controller in self.CONTROLLERS:
-            found = live.hierarchy(controller)
-            (path,) = [path for _, names, path in lines
-                       if (controller in names.split(",") if found.v1 else not names)]
-            self._places[controller] = pathlib.Path(found.mount + path), found.v1
 
 
 # ---- what must be found ----
@@ -188,6 +95,20 @@ class Scene(contextlib.ExitStack):
         self.owners = []
         self._words = self.random.sample(NAMES, len(NAMES))
         self._all = self.enter_context(Owner(os.fsdecode(live.new_name())))
+        # Before the loads: afterwards others have less than they want.
+        with Others() as others:
+            time.sleep(0.3)
+        self.others_before = others.share
+        # Of a machine that others use the scene, and vtrace, have as much as they want: what is found is the scene's
+        # own doing. Of one that nobody uses all is as usual.
+        self._weight = BEFORE_OTHERS if self.others_before > QUIET else 1
+        self._tracer = self.enter_context(Owner(os.fsdecode(live.new_name())))
+        self._tracer.cpu_weight(self._weight)
+
+    def take_in_tracer(self):
+        """The calling process, which is to be vtrace."""
+        if self._weight != 1:
+            self._tracer.add()
 
     def new_name(self):
         return f"{self._words.pop()}-{self.random.randrange(1 << 16):04x}"
@@ -196,8 +117,8 @@ class Scene(contextlib.ExitStack):
         return self.take_in(self.enter_context(Owner(self.new_name(), self._all)))
 
     def take_in(self, owner):
-        """Those come before whoever else uses the machine: what is found is to be the scene's own doing."""
-        owner.cpu_weight_of_parent(BEFORE_OTHERS)
+        """One that somebody else has made, too."""
+        owner.cpu_weight_of_parent(self._weight)
         self.owners.append(owner)
         return owner
 
@@ -211,9 +132,9 @@ class Scene(contextlib.ExitStack):
         self.expected.append(Expected(rule, names(of), names(culprits or (None,))))
 
     def is_about(self, entity):
-        """Whether it is one of the scene's."""
-        return ((entity.get("cgroup") or "").startswith(self._all.path + "/")
-                or any(names_of(entity) & each.entity for each in self.expected))
+        """Whether it is one of the scene's, or nobody."""
+        return (entity is None or (entity.get("cgroup") or "").startswith(self._all.path + "/")
+                or any(names_of(entity) & (each.entity | each.culprit) for each in self.expected))
 
     def between(self, *ranges):
         """A random number of the range, (least, most), of the level."""
@@ -276,16 +197,20 @@ class Scene(contextlib.ExitStack):
 
 class Others:
     """The share of all CPU time that processes took in user mode in this context which are neither of these owners
-    nor of this test, by /proc/stat: on a machine that does other things, too, nothing was proved."""
+    nor of this test, by /proc/stat: on a machine that does other things, too, nothing was proved. Without owners, whose
+    loads have the kernel work for them, the system time is in it."""
 
-    def __init__(self, owners):
+    def __init__(self, owners=()):
         self._owners = owners
 
     def _now(self):
-        user, nice = (int(n) for n in pathlib.Path("/proc/stat").read_text().split(maxsplit=3)[1:3])
-        own = sum(owner.user_seconds() for owner in self._owners)
-        used = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return (user + nice) / os.sysconf("SC_CLK_TCK") - own - used, time.monotonic()
+        user, nice, system = (int(n) for n in pathlib.Path("/proc/stat").read_text().split(maxsplit=4)[1:4])
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        used = sum(usage.ru_utime for usage in usages) + sum(owner.user_seconds() for owner in self._owners)
+        if not self._owners:
+            user += system
+            used += sum(usage.ru_stime for usage in usages)
+        return (user + nice) / os.sysconf("SC_CLK_TCK") - used, time.monotonic()
 
     def __enter__(self):
         self._before = self._now()
@@ -300,18 +225,21 @@ Diagnosis = collections.namedtuple("Diagnosis", "findings others report")
 
 
 def diagnose(scene, seconds=WINDOW, prefix=()):
-    """What `vtrace diagnose` says of the host for so long. Where others were busy, what it says of them is left out:
-    it may be as true."""
-    with Others(scene.owners) as others:
-        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds)
+    """What `vtrace diagnose` says of the host for so long. Where others are busy, what it says of them, and what it
+    blames them for, is left out: it may be as true."""
+    with Others(scene.owners) as others:  # vtrace is a child of this test's
+        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds,
+                          preexec_fn=scene.take_in_tracer)
     # Findings may have an exit code of their own.
     if not result.out:
         raise AssertionError(f"expected a diagnosis, exit code {result.code}: {result.err!r}")
     report = json.loads(result.out.splitlines()[-1])
     findings = report["findings"]
-    if others.share > QUIET:
-        findings = [finding for finding in findings if scene.is_about(finding["entity"])]
-    return Diagnosis(findings, others.share, report)
+    share = max(scene.others_before, others.share)
+    if share > QUIET:
+        findings = [finding for finding in findings
+                    if scene.is_about(finding["entity"]) and scene.is_about(finding.get("culprit"))]
+    return Diagnosis(findings, share, report)
 
 
 def need_diagnose():

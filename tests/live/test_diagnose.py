@@ -10,7 +10,8 @@ import unittest
 
 import engines_live as engines
 import vtrace_live as live
-from diagnosis_live import LEVELS, QUIET, OwnerOf, Scene, diagnose, missed, need_diagnose, said
+from diagnosis_live import LEVELS, QUIET, Scene, diagnose, missed, need_diagnose, said
+from owner_live import OwnerOf
 from scenes_live import PAIRS, play
 
 STORAGE = "/var/lib/containers/storage"  # where podman has it, and vtrace looks for it
