@@ -41,6 +41,7 @@ def bound(device):
     return os.path.exists(f"/sys/block/{device}/loop")
 
 
+
 class Demo:
     """A running demo, and what the kernel says of it."""
 
@@ -120,6 +121,7 @@ def wait_ns(pids):
     return sum(live.schedstat(pid)[1] for pid in pids)
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class DemoTestCase(live.TestCase):
     def start(self, scenario, *arguments):
         return self.enter(Demo(scenario, *arguments))

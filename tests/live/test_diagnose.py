@@ -46,6 +46,7 @@ class DiagnoseTest(live.TestCase):
             self.check(scene)
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Cpu(DiagnoseTest):
     @live.measured
     def test_throttled(self):
@@ -85,6 +86,7 @@ class Cpu(DiagnoseTest):
         self.found("lock-contention")
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Memory(DiagnoseTest):
     @live.measured
     def test_limit(self):
@@ -99,6 +101,7 @@ class Memory(DiagnoseTest):
         self.found("memory-host")
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Disk(DiagnoseTest):
     @live.measured
     def test_limit(self):
@@ -113,6 +116,7 @@ class Disk(DiagnoseTest):
         self.found("disk-neighbour")
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Network(DiagnoseTest):
     @live.measured
     def test_retransmits(self):
@@ -157,6 +161,7 @@ class Vm(DiagnoseTest):
         self.found("vm-emulated-device")
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Healthy(DiagnoseTest):
     """Nothing above P3."""
 
@@ -181,6 +186,7 @@ class Healthy(DiagnoseTest):
         self.found("an idle VM")
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Two(DiagnoseTest):
     @live.measured
     def test_at_once(self):

@@ -29,6 +29,8 @@ PATIENCE = 40.0
 
 # In the lab every instruction takes longer: what times itself is less exact there.
 EMULATED = pathlib.Path("/run/lab/name").exists()
+# Why tests of how bad something is do not run there.
+TOO_SLOW = "how bad a bottleneck is depends on speed, which emulated CPUs do not have"
 
 NOBODY = 65534
 PR_SET_PDEATHSIG = 1

@@ -29,23 +29,27 @@ std::string largest_loss(const Loss& loss)
 
 void find(const Context& context, std::vector<Finding>& findings)
 {
-    for (const auto& [tool, report] : context.facts.reports) {
+    for (const std::string_view tool : context.rule.tools) {
+        const Report* found = context.facts.report(tool);
+        if (found == nullptr)
+            continue;
+        const Report& report = *found;
         const uint64_t lost = lost_events(report.loss);
         const uint64_t events = events_of(report) + lost;
         const double share =
             static_cast<double>(lost) / static_cast<double>(std::max<uint64_t>(events, 1));
         Entity entity{.kind = "host", .name = report.host.name};
-        entity.labels = {{"tool", tool}};
+        entity.labels = {{"tool", std::string(tool)}};
         const auto severity = context.severity_for(entity, share, events);
         if (!severity)
             continue;
-        Finding finding =
-            context.finding(entity, *severity,
-                            {.what = "of the events that " + tool + " is made of were lost",
-                             .value = share,
-                             .unit = FigureUnit::kShare,
-                             .samples = events},
-                            report);
+        Finding finding = context.finding(
+            entity, *severity,
+            {.what = fmt::format("of the events that {} is made of were lost", tool),
+             .value = share,
+             .unit = FigureUnit::kShare,
+             .samples = events},
+            report);
         finding.confidence = confidence_of(events, 0);
         finding.what = fmt::format("vtrace itself has lost {} of what {} is made of: {}",
                                    percent(share), tool, printable(largest_loss(report.loss)));
