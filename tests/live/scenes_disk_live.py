@@ -86,7 +86,7 @@ def disk_neighbour(scene):
     victim, hog = scene.owner(), scene.owner()
     large = scene.between((0.002, 0.003), (0.003, 0.004), (0.005, 0.006))  # seconds that it takes for one
     disk = scene.enter_context(SlowDisk(lambda size: large * size / (64 * 1024)))
-    pause = scene.one_of(("--rate_iops=60",), ("--rate_iops=150",), ())
+    pause = scene.one_of(("--rate_iops=120",), ("--rate_iops=180",), ())
     fio(scene, victim, disk, "--rw=randread", "--bs=4k", "--ioengine=psync", *pause)
     fio(scene, hog, disk, "--rw=" + scene.random.choice(("randread", "randwrite")), "--bs=64k", "--ioengine=libaio",
         f"--iodepth={scene.one_of(2, 4, 8)}")
