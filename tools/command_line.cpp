@@ -367,6 +367,8 @@ void add_demo(CLI::App& app, RawOptions& raw, ToolOptions& options)
     CLI::App* sub =
         app.add_subcommand(std::string(kDemo), "Make a bottleneck here, and diagnose it");
     sub->add_option("SCENARIO", raw.scenario, "Which one")->type_name("");
+    sub->add_option("DURATION", raw.duration, "Seconds of the diagnosis (default: 10)")
+        ->type_name("");
     sub->add_flag("--list", raw.scenarios, "Name the scenarios");
     sub->add_option("--format", raw.format, "text or json")
         ->type_name("FORMAT")
@@ -613,6 +615,13 @@ Status check_demo(const RawOptions& raw, DemoOptions& demo)
         return usage("there is no scenario " + printable(raw.scenario),
                      "`vtrace demo --list` names them");
     demo.scenario = raw.scenario;
+    if (auto checked = check_seconds("DURATION", raw.duration, kLeastDiagnosis, demo.duration);
+        !checked)
+        return checked;
+    constexpr double kMost = 40; // its loads end after a minute
+    if (demo.duration > kMost)
+        return usage("DURATION " + printable(raw.duration) + " is too long for a demo",
+                     fmt::format("at most {} s", kMost));
     return ok();
 }
 

@@ -20,13 +20,13 @@ Status print(std::string_view text)
 }
 
 // Of the demo alone: what else is wrong on this host is another question.
-Status diagnose(const Running& running, ToolOptions options,
+Status diagnose(const Running& running, double duration, ToolOptions options,
                 std::chrono::steady_clock::time_point process_start)
 {
     options.target_kind = "cgroup";
     options.target = running.cgroups.path();
     options.group = options.target_kind;
-    return run_diagnose(DiagnoseOptions{}, options, process_start);
+    return run_diagnose(DiagnoseOptions{.duration = duration}, options, process_start);
 }
 
 } // namespace
@@ -46,12 +46,12 @@ std::string demo_list(bool json)
     return json ? document.dump() + "\n" : text;
 }
 
-Status run_demo(const std::string& scenario, const ToolOptions& options,
+Status run_demo(const DemoOptions& demo, const ToolOptions& options,
                 std::chrono::steady_clock::time_point process_start)
 {
-    const Scenario* found = find_scenario(scenario);
+    const Scenario* found = find_scenario(demo.scenario);
     if (found == nullptr)
-        return Error{.what = "there is no scenario " + printable(scenario),
+        return Error{.what = "there is no scenario " + printable(demo.scenario),
                      .hint = "`vtrace demo --list` names them",
                      .exit = ExitCode::kUsage};
     // From here on a signal is no reason to leave anything behind.
@@ -67,7 +67,7 @@ Status run_demo(const std::string& scenario, const ToolOptions& options,
         if (!printed)
             return printed;
     }
-    return diagnose(**running, options, process_start);
+    return diagnose(**running, demo.duration, options, process_start);
 }
 
 } // namespace vtrace

@@ -12,6 +12,7 @@ namespace vtrace {
 // Options of `vtrace demo` itself.
 struct DemoOptions {
     std::string scenario; // empty: list them
+    double duration = 10; // of the diagnosis, in seconds
 };
 
 // The scenarios and what they are, as text or JSON.
@@ -19,7 +20,7 @@ std::string demo_list(bool json);
 
 // Makes the bottleneck of a scenario, diagnoses it and takes it down again. kUsage if there is none of that name,
 // kNotPossible if it cannot be made here. Called while vtrace has one thread: it forks.
-Status run_demo(const std::string& scenario, const ToolOptions& options,
+Status run_demo(const DemoOptions& demo, const ToolOptions& options,
                 std::chrono::steady_clock::time_point process_start);
 
 } // namespace vtrace

@@ -79,7 +79,7 @@ Status run(const Command& command, std::chrono::steady_clock::time_point process
     if (command.demo && command.demo->scenario.empty())
         return print(demo_list(command.options.json));
     if (command.demo)
-        return run_demo(command.demo->scenario, command.options, process_start);
+        return run_demo(*command.demo, command.options, process_start);
     if (command.replay && command.tool == nullptr)
         return run_replay(*command.replay, command.options);
     if (command.replay)

@@ -32,6 +32,9 @@ def network_namespaces(pids=("[0-9]*",)):
     return found
 
 
+SECONDS = 5  # of the diagnosis
+
+
 def loop_devices():
     return {name for name in os.listdir("/sys/block") if name.startswith("loop")}
 
@@ -39,7 +42,6 @@ def loop_devices():
 def bound(device):
     """True if there is a file behind it."""
     return os.path.exists(f"/sys/block/{device}/loop")
-
 
 
 class Demo:
@@ -50,7 +52,7 @@ class Demo:
         self.bound = set(filter(bound, self.devices))
         self.pids_seen = []
         self.namespaces = set()
-        self.tracer = live.Tracer("demo", scenario, "--format", "json", *arguments)
+        self.tracer = live.Tracer("demo", scenario, SECONDS, "--format", "json", *arguments)
         self.name = f"vtrace-demo-{self.tracer.pid}"
         self.hierarchies = {name: live.hierarchy(name) for name in CONTROLLERS}
 

@@ -105,16 +105,20 @@ std::vector<Finding> find(const Rule& rule, const Facts& facts)
     return findings;
 }
 
-Facts throttled(double share, double periods = 100)
+// A quota of 0.2 CPUs, of which it was without for `lost` of the time that it wanted one, in all periods.
+Facts throttled(double lost, double periods = 100)
 {
     Facts facts;
     Report report = report_of("throttle");
-    Row row{.entity = kWeb};
+    const double quota = 20.0 * static_cast<double>(kMs);
+    const double ran = periods * quota;
+    Row row{.entity = kWeb,
+            .histogram = times(100, static_cast<uint64_t>(ran * lost / (1.0001 - lost)))};
     put(row, "periods", periods);
-    put(row, "throttled_periods", share * periods);
-    put(row, "throttled_share", share);
-    put(row, "throttled_time", share * 0.5 * static_cast<double>(kWindow));
-    put(row, "quota", 20.0 * static_cast<double>(kMs));
+    put(row, "throttled_periods", periods);
+    put(row, "throttled_share", 1);
+    put(row, "throttled_time", 0.5 * static_cast<double>(kWindow));
+    put(row, "quota", quota);
     put(row, "period", 100.0 * static_cast<double>(kMs));
     report.rows.push_back(std::move(row));
     facts.reports["throttle"] = report;
@@ -123,30 +127,30 @@ Facts throttled(double share, double periods = 100)
 
 TEST(Diagnose, AQuotaThatRunsOut)
 {
-    for (const auto& [share, severity] :
-         {std::pair(0.06, Severity::kP3), std::pair(0.3, Severity::kP2),
-          std::pair(0.6, Severity::kP1), std::pair(1.0, Severity::kP0)}) {
-        const auto findings = find(cpu_throttled_rule(), throttled(share));
-        ASSERT_THAT(findings, SizeIs(1)) << share;
-        EXPECT_EQ(findings[0].severity, severity) << share;
+    for (const auto& [lost, severity] :
+         {std::pair(0.06, Severity::kP3), std::pair(0.2, Severity::kP2),
+          std::pair(0.6, Severity::kP1), std::pair(0.95, Severity::kP0)}) {
+        const auto findings = find(cpu_throttled_rule(), throttled(lost));
+        ASSERT_THAT(findings, SizeIs(1)) << lost;
+        EXPECT_EQ(findings[0].severity, severity) << lost;
         EXPECT_EQ(findings[0].culprit->name, "web");
         EXPECT_THAT(findings[0].advice[0].present, HasSubstr("0.20 CPUs"));
     }
     // Throttled for half of the time with 0.2 CPUs: it would have used 0.4.
-    EXPECT_THAT(find(cpu_throttled_rule(), throttled(1.0))[0].advice[0].suggested,
+    EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.9))[0].advice[0].suggested,
                 HasSubstr("0.4 CPUs"));
-    EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.04)), IsEmpty());
-    EXPECT_THAT(find(cpu_throttled_rule(), throttled(1.0, 9)), IsEmpty()) << "too few periods";
+    EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.01)), IsEmpty());
+    EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.9, 9)), IsEmpty()) << "too few periods";
     EXPECT_THAT(find(cpu_throttled_rule(), {}), IsEmpty()) << "not measured";
 }
 
 TEST(Diagnose, WhatWasFoundStaysUntilItIsWellBelow)
 {
-    Facts facts = throttled(0.045);
+    Facts facts = throttled(0.018);
     EXPECT_THAT(find(cpu_throttled_rule(), facts), IsEmpty());
     facts.held = keys_of(find(cpu_throttled_rule(), throttled(0.3)));
     EXPECT_THAT(find(cpu_throttled_rule(), facts), SizeIs(1));
-    Facts less = throttled(0.039);
+    Facts less = throttled(0.015);
     less.held = facts.held;
     EXPECT_THAT(find(cpu_throttled_rule(), less), IsEmpty());
 }
@@ -412,7 +416,7 @@ TEST(Diagnose, LimitsFromAFile)
     const Limits& own = limits->at("cpu-throttled");
     EXPECT_EQ(own.p3, 0.01);
     EXPECT_EQ(own.p1, cpu_throttled_rule().limits.p1);
-    EXPECT_EQ(diagnose(throttled(0.015), *limits).size(), 1U);
+    EXPECT_EQ(diagnose(throttled(0.012), *limits).size(), 1U);
     EXPECT_THAT(rules_text(*limits, {}), HasSubstr("P3 from 1.0 %, P2 2.0 %"));
 }
 
@@ -483,9 +487,9 @@ TEST(Diagnose, JsonHasAllFigures)
     EXPECT_EQ(finding.at("rule"), "cpu-throttled");
     EXPECT_EQ(finding.at("severity"), "P1");
     EXPECT_EQ(finding.at("culprit").at("name"), "web");
-    EXPECT_EQ(finding.at("evidence").at(0).at("value"), 0.6);
+    EXPECT_NEAR(finding.at("evidence").at(0).at("value").get<double>(), 0.6, 0.001);
     EXPECT_EQ(finding.at("evidence").at(0).at("samples"), 100);
-    EXPECT_EQ(finding.at("evidence").at(0).at("against"), 0.5);
+    EXPECT_EQ(finding.at("evidence").at(0).at("against"), 0.3);
 }
 
 } // namespace

@@ -11,8 +11,8 @@
 namespace vtrace {
 namespace {
 
-// Of the window: below it a wait is nothing that anybody notices.
-constexpr double kLeastWait = 0.01;
+// Of the window: below it a wait is nothing that anybody notices, however little its owner wanted.
+constexpr double kLeastWait = 0.05;
 
 constexpr std::array kCauses = {
     std::pair("throttled", "its own CPU quota"), std::pair("self", "its own other threads"),

@@ -20,7 +20,7 @@ struct CpuWaits {
     [[nodiscard]] double share(std::string_view part) const;
 };
 
-// Of each owner that waited at least a hundredth of the window, and of which it is known how long it ran. None of the
+// Of each owner that waited at least a twentieth of the window, and of which it is known how long it ran. None of the
 // kernel's own threads.
 std::vector<CpuWaits> cpu_waits(const Facts& facts);
 

@@ -38,6 +38,16 @@ Advice advice_for(double quota, double period, double share)
     return advice;
 }
 
+// Of the time that its threads wanted a CPU the part that they were throttled: where the quota ran out they had run as long
+// as it lasts.
+double lost_share(const Row& row)
+{
+    const auto waited = static_cast<double>(row.histogram.sum);
+    const double ran = value_of(row, "throttled_periods") * value_of(row, "quota");
+    const double lost = waited > 0 ? waited / std::max(1.0, waited + ran) : 1;
+    return value_of(row, "throttled_share") * lost;
+}
+
 void find(const Context& context, std::vector<Finding>& findings)
 {
     const Report* report = context.facts.report("throttle");
@@ -45,16 +55,21 @@ void find(const Context& context, std::vector<Finding>& findings)
         return;
     for (const Row& row : report->rows) {
         const uint64_t periods = count_of(row, "periods");
-        const double share = value_of(row, "throttled_share");
+        const double share = lost_share(row);
         const auto severity = context.severity_for(row.entity, share, periods);
         if (!severity)
             continue;
-        Finding finding = context.finding(row.entity, *severity,
-                                          {.what = "periods in which the CPU quota ran out",
-                                           .value = share,
-                                           .unit = FigureUnit::kShare,
-                                           .samples = periods},
-                                          *report);
+        Finding finding =
+            context.finding(row.entity, *severity,
+                            {.what = "of the time that it wanted a CPU it was throttled",
+                             .value = share,
+                             .unit = FigureUnit::kShare,
+                             .samples = periods},
+                            *report);
+        finding.evidence.push_back({.what = "periods in which the CPU quota ran out",
+                                    .value = value_of(row, "throttled_share"),
+                                    .unit = FigureUnit::kShare,
+                                    .samples = periods});
         const double throttled = value_of(row, "throttled_time");
         finding.evidence.push_back({.what = "time throttled, as the kernel counts it",
                                     .value = throttled,
@@ -66,8 +81,9 @@ void find(const Context& context, std::vector<Finding>& findings)
                                         .value = static_cast<double>(row.histogram.sum),
                                         .unit = FigureUnit::kTime,
                                         .samples = row.histogram.count()});
-        finding.what = fmt::format("{} is throttled by its own CPU quota in {} of its periods",
-                                   printable(row.entity.name), percent(share));
+        finding.what = fmt::format(
+            "{} is throttled by its own CPU quota for {} of the time that it wants a CPU",
+            printable(row.entity.name), percent(share));
         finding.culprit = row.entity;
         finding.advice.push_back(
             advice_for(value_of(row, "quota"), value_of(row, "period"),
@@ -83,12 +99,11 @@ Rule cpu_throttled_rule()
     return {
         .name = "cpu-throttled",
         .summary = "the own CPU quota runs out",
-        .measure = "share of the quota's periods in which it ran out",
+        .measure = "of the time that it wanted a CPU, throttled by its quota",
         .unit = FigureUnit::kShare,
-        .limits = {.p3 = 0.05, .p2 = 0.2, .p1 = 0.5, .p0 = 0.9, .least = 10},
+        .limits = {.p3 = 0.02, .p2 = 0.1, .p1 = 0.3, .p0 = 0.8, .least = 10},
         .source =
-            "own choice; what is counted: Documentation/scheduler/sched-bwc.rst (nr_throttled). "
-            "Kubernetes' rule CPUThrottlingHigh warns from 25 %",
+            "own choice; Kubernetes' rule CPUThrottlingHigh counts periods, and warns from 25 %: with most loads that is less than 10 % of the time",
         .tools = {"throttle"},
         .find = find};
 }

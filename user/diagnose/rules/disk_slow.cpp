@@ -91,7 +91,7 @@ Rule disk_slow_rule()
         .measure = "time on the device for a request, on average; for so many times 8 at once, a "
                    "part of it",
         .unit = FigureUnit::kTime,
-        .limits = {.p3 = 10e6, .p2 = 20e6, .p1 = 50e6, .p0 = 500e6, .least = 20},
+        .limits = {.p3 = 10e6, .p2 = 20e6, .p1 = 50e6, .p0 = 500e6, .least = 8},
         .source = "own choice: seeks of turning disks take about 10 ms (hdparm(8), data sheets), "
                   "flash below 1 ms",
         .tools = {"iotop"},

@@ -33,6 +33,17 @@ const Row* vcpu_row(const Facts& facts, const Entity& vm)
     return report == nullptr ? nullptr : find_row(report->rows, key_of(vm));
 }
 
+namespace {
+
+// How long its vCPUs were on CPUs.
+double vcpu_ran(const Row& vcpu)
+{
+    return value_of(vcpu, "guest") + value_of(vcpu, "exits") + value_of(vcpu, "vmm") +
+           value_of(vcpu, "polled");
+}
+
+} // namespace
+
 VcpuWaits waits_of(const Row& vcpu)
 {
     VcpuWaits waits{.share = value_of(vcpu, "waited_share")};
@@ -59,8 +70,12 @@ VcpuWaits waits_of(const Row& vcpu)
     }
     if (held == 0)
         return waits;
-    waits.behind_own = waits.share * std::min(self, ran) / held;
-    waits.behind_vcpus = waits.share * self / held - waits.behind_own;
+    // A vCPU does not wait behind itself.
+    const double vcpus = std::max(1.0, value_of(vcpu, "vcpus"));
+    const double of_vcpus = vcpu_ran(vcpu) * (vcpus - 1) / vcpus;
+    const double behind_self = waits.share * self / held;
+    waits.behind_own = ran > 0 ? behind_self * ran / (ran + of_vcpus) : 0;
+    waits.behind_vcpus = behind_self - waits.behind_own;
     if (waits.culprit != nullptr)
         waits.behind_culprit = waits.share * value_of(*waits.culprit, "held") / held;
     return waits;

@@ -30,8 +30,8 @@ struct VcpuWaits {
     const Row* role = nullptr;    // which of its own threads, apart from vCPUs, ran the most
 };
 
-// Of a row of `vcpu`. What held CPUs is known of all threads of the VM in sum: the vCPUs' part is taken to be divided alike.
-// Its own threads cannot have held a CPU for longer than they ran; what is beyond was vCPUs.
+// Of a row of `vcpu`. What held CPUs is known of all threads of the VM in sum: the vCPUs' part is taken to be divided alike,
+// and what was behind threads of the VM itself as long as these ran; a vCPU does not wait behind itself.
 VcpuWaits waits_of(const Row& vcpu);
 
 // "its own quota: 0.2 % of its vCPUs' time"
