@@ -250,17 +250,31 @@ TEST(VmOwnThreads, TheIothread)
     }
 }
 
-// The two rules never claim the same time.
-TEST(VmOwnThreads, NoMoreThanTheyRan)
+// The two rules never claim the same time. A single vCPU waits for all others of its VM, not for itself.
+TEST(VmOwnThreads, ASingleVcpuDoesNotWaitBehindItself)
 {
     Snapshot s = one_vm(6 * kSecond, 4 * kSecond, 2 * kSecond);
     held(s, kSelf, 4 * kSecond);
     const auto own = find(vm_own_threads_rule(), s);
+    ASSERT_THAT(own, SizeIs(1));
+    EXPECT_DOUBLE_EQ(own[0].evidence[0].value, 0.4);
+    EXPECT_THAT(find(vm_steal_rule(), s), IsEmpty());
+}
+
+// Of two each waits for the other, too: as long as this one ran, beside the iothread.
+TEST(VmOwnThreads, OfTwoVcpusEachWaitsForTheOther)
+{
+    Snapshot s = one_vm(2 * kSecond, 4 * kSecond, 2 * kSecond);
+    ThreadStates other = s.states.threads[0];
+    other.tid = kVcpu + 1;
+    s.states.threads.push_back(other);
+    s.kvm.vcpus.push_back({.vm = kWebVm, .tid = kVcpu + 1, .guest_ns = 2 * kSecond});
+    held(s, kSelf, 8 * kSecond);
+    const auto own = find(vm_own_threads_rule(), s);
     const auto steal = find(vm_steal_rule(), s);
     ASSERT_THAT(own, SizeIs(1));
     ASSERT_THAT(steal, SizeIs(1));
-    EXPECT_DOUBLE_EQ(own[0].evidence[0].value, 0.2);
-    EXPECT_DOUBLE_EQ(steal[0].evidence[0].value, 0.2);
+    EXPECT_DOUBLE_EQ(own[0].evidence[0].value, steal[0].evidence[0].value);
 }
 
 TEST(VmExits, ByClass)
