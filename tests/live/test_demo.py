@@ -344,7 +344,7 @@ class Usage(unittest.TestCase):
 
     def test_wrong_usage(self):
         for arguments, mention in (((), "no scenario"), (("nosuch",), "nosuch"),
-                                   (("--list", "healthy"), "--list"), (("healthy", "1"), "1")):
+                                   (("--list", "healthy"), "--list"), (("healthy", "100"), "100")):
             with self.subTest(arguments=arguments):
                 live.check_failure(self, live.run("demo", *arguments), 2, mention, ";")
 

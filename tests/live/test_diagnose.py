@@ -22,6 +22,7 @@ def setUpModule():
     need_diagnose()
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class DiagnoseTest(live.TestCase):
     others = 0.0
 
@@ -46,7 +47,6 @@ class DiagnoseTest(live.TestCase):
             self.check(scene)
 
 
-@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Cpu(DiagnoseTest):
     @live.measured
     def test_throttled(self):
@@ -86,7 +86,6 @@ class Cpu(DiagnoseTest):
         self.found("lock-contention")
 
 
-@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Memory(DiagnoseTest):
     @live.measured
     def test_limit(self):
@@ -101,7 +100,6 @@ class Memory(DiagnoseTest):
         self.found("memory-host")
 
 
-@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Disk(DiagnoseTest):
     @live.measured
     def test_limit(self):
@@ -116,7 +114,6 @@ class Disk(DiagnoseTest):
         self.found("disk-neighbour")
 
 
-@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Network(DiagnoseTest):
     @live.measured
     def test_retransmits(self):
@@ -161,7 +158,6 @@ class Vm(DiagnoseTest):
         self.found("vm-emulated-device")
 
 
-@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Healthy(DiagnoseTest):
     """Nothing above P3."""
 
@@ -186,7 +182,6 @@ class Healthy(DiagnoseTest):
         self.found("an idle VM")
 
 
-@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class Two(DiagnoseTest):
     @live.measured
     def test_at_once(self):

@@ -140,9 +140,9 @@ std::string diagnosis_text(const Diagnosis& diagnosis, const TextStyle& given)
         text += "\n";
         add_tree(text, tree, "", style);
     }
-    const std::string ending =
-        not_looked_text(diagnosis, style) + ledger_text(diagnosis.loss, style);
-    return ending.empty() ? text : text + "\n" + ending;
+    if (const std::string rules = not_looked_text(diagnosis, style); !rules.empty())
+        text += "\n" + rules;
+    return text + ledger_text(diagnosis.loss, style); // which begins with an empty line
 }
 
 } // namespace vtrace
