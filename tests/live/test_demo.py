@@ -269,7 +269,7 @@ class Scenarios(DemoTestCase):
                 return int(found[1].split()[8]) if found else 0
 
             def unsent():
-                lines = pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+                lines = pathlib.Path(f"/proc/{pid}/net/udp").read_text().splitlines()[1:]
                 return sum(int(line.split()[4].split(":")[0], 16) for line in lines)
 
             live.until(lambda: sent() > 200_000, "it sends")

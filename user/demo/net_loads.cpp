@@ -13,11 +13,9 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <string>
 #include <thread>
-#include <vector>
 
 namespace vtrace {
 namespace {
@@ -29,6 +27,7 @@ constexpr uint32_t kSender = 0xc0000201; // 192.0.2.1: for documentation (RFC 57
 constexpr uint32_t kReceiver = 0xc0000202;
 constexpr auto kReceiverLink = "demo1";
 constexpr auto kPoll = milliseconds(10);
+constexpr size_t kDatagram = 1400;
 
 Error failed(const std::string& what)
 {
@@ -85,19 +84,6 @@ Status join_namespace(const Running& running)
     return ok();
 }
 
-Result<Fd> connected(uint32_t host)
-{
-    // Until the other side has seen that its device is there.
-    constexpr auto kTries = 500;
-    for (int i = 0; i < kTries; i++) {
-        auto fd = open_socket(SOCK_STREAM);
-        if (!fd || connect_to(*fd, host))
-            return fd;
-        std::this_thread::sleep_for(kPoll);
-    }
-    return failed("connect to the other end of a veth");
-}
-
 } // namespace
 
 Load receive_too_little()
@@ -141,29 +127,25 @@ Load send_datagrams(std::chrono::microseconds pause)
     };
 }
 
-Load receive_stream()
+Load receive_datagrams()
 {
     return [](const Running&, const Ready& ready) -> Status {
         if (auto made = own_namespace(); !made)
             return made;
-        const auto listener = open_socket(SOCK_STREAM);
-        if (!listener)
-            return listener.error();
+        const auto fd = open_socket(SOCK_DGRAM);
+        if (!fd)
+            return fd.error();
         ready();
         while (::if_nametoindex(kReceiverLink) == 0)
             std::this_thread::sleep_for(kPoll);
         for (const auto& done : {add_address(kReceiverLink, kReceiver), bring_up(kReceiverLink),
-                                 bind_to(*listener, kReceiver)}) {
+                                 bind_to(*fd, kReceiver)}) {
             if (!done)
                 return done;
         }
-        if (::listen(listener->get(), 1) != 0)
-            return failed("listen");
-        const Fd fd(::accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
-        std::vector<char> buffer(1 << 16);
-        while (::recv(fd.get(), buffer.data(), buffer.size(), 0) > 0)
-            continue;
-        return failed("receive");
+        std::array<char, kDatagram> datagram{};
+        for (;;)
+            ::recv(fd->get(), datagram.data(), datagram.size(), 0);
     };
 }
 
@@ -183,14 +165,23 @@ Load send_through_slow_link()
             if (!done)
                 return done;
         }
-        const auto fd = connected(kReceiver);
+        const auto fd = open_socket(SOCK_DGRAM);
         if (!fd)
             return fd.error();
+        if (!connect_to(*fd, kReceiver))
+            return failed("connect a socket");
+        const std::array<char, kDatagram> datagram{};
+        constexpr int kFirst = 50; // until the other end has come up and been found
+        for (int i = 0; i < kFirst; i++) {
+            ::send(fd->get(), datagram.data(), datagram.size(), 0);
+            std::this_thread::sleep_for(kPoll);
+        }
         ready();
-        const std::vector<char> buffer(1 << 16);
-        while (::send(fd->get(), buffer.data(), buffer.size(), MSG_NOSIGNAL) > 0)
-            continue;
-        return failed("send");
+        // What the socket may have on its way waits in the queue: a TCP connection would keep it short.
+        for (;;) {
+            if (::send(fd->get(), datagram.data(), datagram.size(), 0) < 0)
+                std::this_thread::sleep_for(kPoll); // nobody receives yet
+        }
     };
 }
 

@@ -16,10 +16,10 @@ Load receive_too_little();
 // To that socket, each of 512 bytes, one after `pause`.
 Load send_datagrams(std::chrono::microseconds pause);
 
-// Reads all that comes over one TCP connection.
-Load receive_stream();
+// Reads all datagrams that come over a pair of veth devices.
+Load receive_datagrams();
 
-// Sends to that as much as it can over a pair of veth devices of which its own lets out 1 MB/s.
+// Sends to that as many as it can over that pair, of which its own device lets out 1 MB/s.
 Load send_through_slow_link();
 
 } // namespace vtrace

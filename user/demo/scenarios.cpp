@@ -102,7 +102,7 @@ Result<std::unique_ptr<Running>> net_drops()
 Result<std::unique_ptr<Running>> net_queue()
 {
     return start({.cgroups = {{"client", {}}, {kBackup, {}}},
-                  .loads = {{"client", "client", receive_stream()},
+                  .loads = {{"client", "client", receive_datagrams()},
                             {kBackup, kBackup, send_through_slow_link()}}});
 }
 
