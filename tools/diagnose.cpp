@@ -48,11 +48,9 @@ std::map<std::string, std::string> not_looked(const Facts& facts)
 {
     std::map<std::string, std::string> rules_without;
     for (const Rule& rule : rules()) {
-        for (const std::string_view tool : rule.tools) {
-            const auto missing = facts.missing.find(tool);
-            if (missing != facts.missing.end())
-                rules_without.try_emplace(std::string(rule.name), missing->second);
-        }
+        const auto missing = facts.missing.find(rule.tools.front()); // what it cannot do without
+        if (missing != facts.missing.end())
+            rules_without.emplace(rule.name, missing->second);
     }
     return rules_without;
 }

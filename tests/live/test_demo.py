@@ -32,7 +32,7 @@ def network_namespaces(pids=("[0-9]*",)):
     return found
 
 
-SECONDS = 5  # of the diagnosis
+SECONDS = 8  # of the diagnosis
 
 
 def loop_devices():
@@ -87,7 +87,10 @@ class Demo:
     def figure(self, cgroup, controller, v1, v2, key=None):
         """The number in the file `v1` or `v2`; behind `key` if there are several."""
         hierarchy = self.hierarchies[controller]
-        text = (self.path(cgroup, controller) / (v1 if hierarchy.v1 else v2)).read_text()
+        try:
+            text = (self.path(cgroup, controller) / (v1 if hierarchy.v1 else v2)).read_text()
+        except OSError as error:
+            raise AssertionError(f"expected the demo to be there: {error}") from error
         return int(re.search(rf"(?m)^{key} (\d+)$", text)[1] if key else text)
 
     def at_limit(self, cgroup):
@@ -151,11 +154,12 @@ class Scenarios(DemoTestCase):
         findings = demo.findings()
         self.assertEqual(demo.tracer.process.returncode, 0, f"expected exit code 0: {demo.tracer.err}")
         self.check_gone(demo)
+        findings = [finding for finding in findings if finding["severity"] != "P3" or expected_rules()[scenario]]
         rules = [finding["rule"] for finding in findings]
         print(f"\n    {scenario}: {rules}", flush=True)
         expected = expected_rules()[scenario]
         if expected is None:
-            self.assertEqual(rules, [], "expected nothing to be found")
+            self.assertEqual(rules, [], "expected nothing above P3 to be found")
             return
         self.assertEqual(rules[:1], [expected], "expected the bottleneck first")
         self.assertIn(demo.name, findings[0]["entity"]["cgroup"], "expected it of the demo")

@@ -61,8 +61,9 @@ std::vector<Knob> read_knobs(const std::string& root)
         add(knobs, root, std::string(file));
     std::vector<std::string> disks;
     std::error_code none; // a host without disks
-    for (const auto& disk : std::filesystem::directory_iterator(root + "sys/block", none))
-        disks.push_back(disk.path().filename());
+    for (std::filesystem::directory_iterator disk(root + "sys/block", none), end;
+         !none && disk != end; disk.increment(none))
+        disks.push_back(disk->path().filename());
     std::ranges::sort(disks);
     for (const std::string& disk : disks) {
         for (const std::string_view file : kOfDisks)

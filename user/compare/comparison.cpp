@@ -89,7 +89,7 @@ Answer answer_of(const std::vector<MetricRow>& rows, size_t recording)
         if (row.metric->worse == CompareMetric::Worse::kNeither)
             continue;
         const auto& difference = row.differences.at(recording);
-        if (difference && difference->verdict == Verdict::kWorse)
+        if (difference && difference->verdict == Verdict::kWorse && !difference->small)
             return Answer::kYes;
         told |= difference.has_value();
         unknown |= !difference || difference->verdict == Verdict::kCannotTell;
@@ -126,7 +126,9 @@ EntityComparison compare_entity(const std::vector<ComparedRecording>& recordings
 auto rank(const EntityComparison& entity)
 {
     const auto worse = std::ranges::count(entity.worse, Answer::kYes);
-    const bool any = !entity.metrics.empty() && entity.metrics.front().sides.front().has_value();
+    const bool any = !entity.metrics.empty() &&
+                     entity.metrics.front().metric == &compare_metrics().front() &&
+                     entity.metrics.front().sides.front().has_value();
     return std::pair(worse, any ? entity.metrics.front().sides.front()->median : 0);
 }
 

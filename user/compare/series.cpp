@@ -13,6 +13,8 @@ bool is_path_above(std::string_view above, std::string_view path)
 {
     while (above.ends_with('/'))
         above.remove_suffix(1);
+    if (above.empty())
+        return true; // the root
     if (!above.starts_with('/') && !path.empty())
         path.remove_prefix(1);
     return path.starts_with(above) && (path.size() == above.size() || path[above.size()] == '/');

@@ -85,8 +85,11 @@ Result<LoopDisk> LoopDisk::create(uint64_t bytes, const std::string& scheduler)
         }
         // From here on it ends with this object.
         LoopDisk disk(Fd(::open(device_path(number).c_str(), O_RDWR | O_CLOEXEC)), number, bytes);
-        if (!disk.device_)
-            return not_possible("cannot open " + disk.path_);
+        if (!disk.device_) {
+            Error error = not_possible("cannot open " + disk.path_);
+            removed(control, number); // what was not opened does not end with it
+            return error;
+        }
         if (!scheduler.empty()) {
             if (auto chosen = choose_scheduler(number, scheduler); !chosen)
                 return chosen.error();

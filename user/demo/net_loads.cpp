@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <csignal>
 #include <string>
 #include <thread>
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -31,7 +32,7 @@ double ran_ns(const Row& states)
 double CpuWaits::share(std::string_view part) const
 {
     const double wanted = ran + waited;
-    return wanted > 0 ? value_of(*blame, part) / wanted : 0;
+    return wanted > 0 ? std::min(1.0, value_of(*blame, part) / wanted) : 0;
 }
 
 std::vector<CpuWaits> cpu_waits(const Facts& facts)
@@ -58,7 +59,7 @@ double share_of_part(const CpuWaits& waits, std::string_view part)
             sum += static_cast<double>(row.histogram.sum);
     }
     const double wanted = waits.ran + waits.waited;
-    return wanted > 0 ? sum / wanted : 0;
+    return wanted > 0 ? std::min(1.0, sum / wanted) : 0;
 }
 
 std::vector<std::string> other_causes(const CpuWaits& waits, std::string_view part)

@@ -64,7 +64,7 @@ std::vector<Explained> culprits(const Facts& facts, const char* tool, const Enti
     if (report == nullptr)
         return parts;
     for (const Row& row : report->rows) {
-        if (key_of(row.entity) != key_of(entity))
+        if (owner_key(row.entity) != owner_key(entity))
             continue;
         for (const Row& part : row.rows) {
             const auto ns = static_cast<double>(part.histogram.sum);
@@ -84,7 +84,7 @@ std::vector<Explained> disks_of(const Facts& facts, const Entity& entity, double
     if (report == nullptr)
         return parts;
     for (const Row& row : report->rows) {
-        if (key_of(row.entity) != key_of(entity))
+        if (owner_key(row.entity) != owner_key(entity))
             continue;
         const auto ns = static_cast<double>(row.histogram.sum);
         Explained disk{

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "diagnose/rule.h"
 
+#include "base/printable.h"
 #include "model/report_values.h"
 
 #include <fmt/format.h>
@@ -56,18 +57,21 @@ const Report* Facts::report(std::string_view tool) const
 std::string Facts::knob(std::string_view name) const
 {
     const auto found = std::ranges::find(knobs, name, &Knob::name);
-    return found == knobs.end() ? "" : found->value;
+    return found == knobs.end() ? "" : printable(found->value);
 }
 
 std::string finding_key(std::string_view rule, const Entity& entity)
 {
-    return std::string(rule) + '\0' + key_of(entity);
+    std::string key = std::string(rule) + '\0' + owner_key(entity);
+    for (const EntityName& label : entity.labels)
+        key += '\0' + label.name;
+    return key;
 }
 
 std::optional<Severity> Context::severity_for(const Entity& entity, double measure,
                                               uint64_t events) const
 {
-    if (static_cast<double>(events) < limits.least)
+    if (events == 0 || static_cast<double>(events) < limits.least)
         return std::nullopt;
     if (measure >= limits.p0)
         return Severity::kP0;
@@ -124,7 +128,7 @@ double busy_ns(const Row& states)
 const Row* states_of(const Facts& facts, const Entity& entity)
 {
     const Report* states = facts.report("states");
-    return states == nullptr ? nullptr : find_row(states->rows, key_of(entity));
+    return states == nullptr ? nullptr : find_owner(states->rows, entity);
 }
 
 std::string percent(double share)

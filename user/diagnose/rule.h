@@ -37,7 +37,7 @@ struct Facts {
 
     // Null if the tool could not be run.
     [[nodiscard]] const Report* report(std::string_view tool) const;
-    // Empty if it is not known.
+    // Printable; empty if it is not known.
     [[nodiscard]] std::string knob(std::string_view name) const;
 };
 
@@ -66,8 +66,9 @@ struct Rule {
     std::string_view measure; // what the limits are of
     FigureUnit unit = FigureUnit::kShare;
     Limits limits;
-    std::string_view source;             // of the limits
-    std::vector<std::string_view> tools; // whose reports it looks at
+    std::string_view source; // of the limits
+    std::vector<std::string_view>
+        tools; // whose reports it looks at; it finds nothing without the first
     void (*find)(const Context& context, std::vector<Finding>& findings);
 };
 

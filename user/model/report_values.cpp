@@ -13,6 +13,12 @@ std::string key_of(const Entity& entity)
     return entity.kind + '\0' + std::to_string(number) + '\0' + entity.name;
 }
 
+std::string owner_key(const Entity& entity)
+{
+    const std::string number = entity.kind == "vm" ? std::to_string(entity.pid) : entity.uid;
+    return entity.kind + '\0' + number + '\0' + entity.cgroup + '\0' + entity.name;
+}
+
 std::optional<double> find_value(const Row& row, std::string_view name)
 {
     const auto found = std::ranges::find(row.metrics, name, &Metric::name);
@@ -48,6 +54,14 @@ const Histogram& find_histogram(const Row& row, std::string_view name)
     static const Histogram none;
     const auto found = std::ranges::find(row.histograms, name, &NamedHistogram::name);
     return found == row.histograms.end() ? none : found->histogram;
+}
+
+const Row* find_owner(const std::vector<Row>& rows, const Entity& entity)
+{
+    const std::string key = owner_key(entity);
+    const auto found =
+        std::ranges::find_if(rows, [&](const Row& row) { return owner_key(row.entity) == key; });
+    return found == rows.end() ? nullptr : &*found;
 }
 
 const Row* find_row(const std::vector<Row>& rows, std::string_view key)

@@ -37,7 +37,7 @@ void find(const Context& context, std::vector<Finding>& findings)
             if (!value.empty())
                 finding.advice.push_back({.text = "Lighter idle states, a higher frequency",
                                           .knob = file,
-                                          .present = printable(value)});
+                                          .present = value});
         }
         if (finding.advice.empty())
             finding.advice.push_back(

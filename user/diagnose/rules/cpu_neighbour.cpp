@@ -16,7 +16,8 @@ namespace {
 const Row* worst_neighbour(const Row& blame)
 {
     const auto neighbour = std::ranges::find_if(blame.rows, [](const Row& row) {
-        return row.entity.kind != "part" && row.entity.kind != "kernel";
+        return row.entity.kind != "part" && row.entity.kind != "kernel" &&
+               row.entity.kind != "other";
     });
     return neighbour == blame.rows.end() ? nullptr : &*neighbour;
 }
@@ -25,6 +26,8 @@ void find(const Context& context, std::vector<Finding>& findings)
 {
     for (const CpuWaits& waits : cpu_waits(context.facts)) {
         const Row& blame = *waits.blame;
+        if (blame.entity.kind == "vm" || blame.entity.kind == "kernel")
+            continue; // rules of their own
         const double share = waits.share("neighbour");
         const auto severity = context.severity_for(blame.entity, share, blame.histogram.count());
         const Row* neighbour = worst_neighbour(blame);

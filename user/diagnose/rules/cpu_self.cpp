@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace vtrace {
 namespace {
 
@@ -28,7 +30,7 @@ void find(const Context& context, std::vector<Finding>& findings)
              .unit = FigureUnit::kShare,
              .samples = blame.histogram.count()},
             report);
-        const double cpus = waits.ran / static_cast<double>(report.duration_ns);
+        const double cpus = waits.ran / std::max(1.0, static_cast<double>(report.duration_ns));
         finding.what =
             fmt::format("{} has more to run than the {:.1f} CPUs that it gets: its own threads "
                         "wait for each other in {} of the time that they want one",

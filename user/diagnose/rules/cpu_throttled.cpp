@@ -12,8 +12,7 @@
 namespace vtrace {
 namespace {
 
-// The quota that would have been enough, in CPUs, rounded up to a tenth: what ran in the part of the window that was
-// not throttled, in all of it. Threads that would have used more at once are in no figure.
+// The quota that would have been enough, in CPUs, rounded up to a tenth, if it is without for so much of the time that it wants.
 double enough_cpus(double quota_cpus, double throttled_share)
 {
     constexpr double kMostShare = 0.95;
@@ -33,8 +32,8 @@ Advice advice_for(double quota, double period, double share)
     const double cpus = enough_cpus(quota / period, share);
     advice.present =
         fmt::format("{:.0f} of {:.0f} us: {:.2f} CPUs", quota / kUs, period / kUs, quota / period);
-    advice.suggested = fmt::format("{:.0f} of {:.0f} us: {:.1f} CPUs, at least",
-                                   cpus * period / kUs, period / kUs, cpus);
+    advice.suggested = fmt::format("{:.0f} of {:.0f} us: about {:.1f} CPUs", cpus * period / kUs,
+                                   period / kUs, cpus);
     return advice;
 }
 
@@ -44,7 +43,7 @@ double lost_share(const Row& row)
 {
     const auto waited = static_cast<double>(row.histogram.sum);
     const double ran = value_of(row, "throttled_periods") * value_of(row, "quota");
-    const double lost = waited > 0 ? waited / std::max(1.0, waited + ran) : 1;
+    const double lost = waited / std::max(1.0, waited + ran);
     return value_of(row, "throttled_share") * lost;
 }
 
@@ -71,11 +70,10 @@ void find(const Context& context, std::vector<Finding>& findings)
                                     .unit = FigureUnit::kShare,
                                     .samples = periods});
         const double throttled = value_of(row, "throttled_time");
-        finding.evidence.push_back({.what = "time throttled, as the kernel counts it",
-                                    .value = throttled,
-                                    .unit = FigureUnit::kTime,
-                                    .against = static_cast<double>(report->duration_ns),
-                                    .against_what = "window"});
+        finding.evidence.push_back(
+            {.what = "time throttled, summed over CPUs, as the kernel counts it",
+             .value = throttled,
+             .unit = FigureUnit::kTime});
         if (row.histogram.count() != 0)
             finding.evidence.push_back({.what = "waits of its threads for the next period",
                                         .value = static_cast<double>(row.histogram.sum),
@@ -86,8 +84,7 @@ void find(const Context& context, std::vector<Finding>& findings)
             printable(row.entity.name), percent(share));
         finding.culprit = row.entity;
         finding.advice.push_back(
-            advice_for(value_of(row, "quota"), value_of(row, "period"),
-                       throttled / std::max(1.0, static_cast<double>(report->duration_ns))));
+            advice_for(value_of(row, "quota"), value_of(row, "period"), share));
         findings.push_back(std::move(finding));
     }
 }

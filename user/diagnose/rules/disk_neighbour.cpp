@@ -14,11 +14,15 @@ namespace {
 
 // Requests that take less disturb nobody.
 constexpr double kLeastMean = 100e3; // ns
+constexpr double kSlow = 2e6;
 
 double mean_ns(const Row& row)
 {
     return static_cast<double>(row.histogram.mean());
 }
+
+// Requests that found no room of their own.
+constexpr std::string_view kAnyDisk = "any";
 
 // All others on the disk of a row.
 struct Others {
@@ -33,7 +37,7 @@ Others others_on(const Report& report, const Row& row)
         if (&other == &row || label_of(other, "disk") != label_of(row, "disk"))
             continue;
         others.device_ns += value_of(other, "device_time");
-        if (others.most == nullptr ||
+        if (others.most == nullptr || label_of(row, "disk") == kAnyDisk ||
             value_of(other, "device_time") > value_of(*others.most, "device_time"))
             others.most = &other;
     }
@@ -54,17 +58,20 @@ void find(const Context& context, std::vector<Finding>& findings)
         const double of_others = others.device_ns / std::max(1.0, own + others.device_ns);
         const double waits = std::min(1.0, value_of(row, "depth"));
         const double measure = waits * value_of(row, "beside") * of_others;
-        const auto severity = context.severity_for(row.entity, measure, row.histogram.count());
+        auto severity = context.severity_for(row.entity, measure, row.histogram.count());
         if (!severity)
             continue;
+        if (mean_ns(row) < kSlow)
+            severity = Severity::kP3; // a disk that serves many at once may not be slower for it
         const std::string other = printable(others.most->entity.name);
-        Finding finding =
-            context.finding(row.entity, *severity,
-                            {.what = "of the time it waited for a disk that was busy with others",
-                             .value = measure,
-                             .unit = FigureUnit::kShare,
-                             .samples = row.histogram.count()},
-                            *report);
+        Finding finding = context.finding(
+            row.entity, *severity,
+            {.what =
+                 "of the time it had requests there beside those of others, by their part of the disk",
+             .value = measure,
+             .unit = FigureUnit::kShare,
+             .samples = row.histogram.count()},
+            *report);
         finding.what = fmt::format(
             "{} waits for {} while it serves others: {} has {} of the time that it spends on requests",
             printable(row.entity.name), printable(label_of(row, "disk")), other,

@@ -17,6 +17,7 @@ namespace {
 
 // Requests that a disk may have at once without being blamed for how long each takes: that is a load's own choice.
 constexpr double kUsualDepth = 8;
+constexpr double kLeastDepth = 0.1;
 
 struct Disk {
     double count = 0;
@@ -32,7 +33,7 @@ Advice advice_for(const Facts& facts, const std::string& disk)
                 "orders requests, it makes no disk faster"};
     if (std::string value = facts.knob(file); !value.empty()) {
         advice.knob = printable(file);
-        advice.present = printable(value);
+        advice.present = value;
     }
     return advice;
 }
@@ -58,15 +59,18 @@ void find(const Context& context, std::vector<Finding>& findings)
         const double measure = mean / std::max(1.0, depth / kUsualDepth);
         const auto events = whole_number(disk.count);
         const Entity& entity = disk.most->entity;
-        const auto severity = context.severity_for(entity, measure, events);
-        if (!severity)
+        auto severity = context.severity_for(entity, measure, events);
+        if (!severity || name == "any") // what found no room of its own
             continue;
-        Finding finding = context.finding(entity, *severity,
-                                          {.what = "a request spends on the device, on average",
-                                           .value = measure,
-                                           .unit = FigureUnit::kTime,
-                                           .samples = events},
-                                          *report);
+        if (depth < kLeastDepth)
+            severity = Severity::kP3; // hardly anybody waits
+        Finding finding = context.finding(
+            entity, *severity,
+            {.what = "a request, or as many as there are for eight at once, spends on the device",
+             .value = measure,
+             .unit = FigureUnit::kTime,
+             .samples = events},
+            *report);
         finding.what = fmt::format(
             "disk {} is slow: it takes {} for a request, and {} waits for most of them",
             printable(name), format_duration(whole_number(mean)), printable(entity.name));

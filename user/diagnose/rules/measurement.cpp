@@ -34,8 +34,12 @@ void find(const Context& context, std::vector<Finding>& findings)
         if (found == nullptr)
             continue;
         const Report& report = *found;
+        // The ledger may be of more than this tool: beside few events it says nothing.
+        const uint64_t had = events_of(report);
+        if (static_cast<double>(had) < context.limits.least)
+            continue;
         const uint64_t lost = lost_events(report.loss);
-        const uint64_t events = events_of(report) + lost;
+        const uint64_t events = had + lost;
         const double share =
             static_cast<double>(lost) / static_cast<double>(std::max<uint64_t>(events, 1));
         Entity entity{.kind = "host", .name = report.host.name};

@@ -3,6 +3,7 @@
 #include "diagnose/rules.h"
 
 #include "base/printable.h"
+#include "model/report_values.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +12,7 @@
 namespace vtrace {
 namespace {
 
-constexpr std::array kShortHost = {std::string_view("reclaim"), std::string_view("compaction")};
+constexpr std::array kShortHost = {std::string_view("reclaim")};
 constexpr std::array kKinds = {std::string_view("reclaim"), std::string_view("compaction"),
                                std::string_view("swap-in")};
 constexpr const char* kSwappiness = "/proc/sys/vm/swappiness";
@@ -25,7 +26,10 @@ void find(const Context& context, std::vector<Finding>& findings)
     for (const Row& row : report->rows) {
         if (held_up(context.facts, row, kShortHost).count == 0)
             continue;
-        const MemoryHeldUp stalls = held_up(context.facts, row, kKinds);
+        // At its own limit, too: what it swaps in may be of that.
+        const bool limited = value_of(row, "limit_hits") > 0;
+        const MemoryHeldUp stalls =
+            limited ? held_up(context.facts, row, kShortHost) : held_up(context.facts, row, kKinds);
         const auto severity = context.severity_for(row.entity, stalls.share, stalls.count);
         if (!severity)
             continue;
@@ -42,7 +46,7 @@ void find(const Context& context, std::vector<Finding>& findings)
             std::string value = context.facts.knob(file);
             if (!value.empty())
                 finding.advice.push_back(
-                    {.text = "Also in the way of it", .knob = file, .present = printable(value)});
+                    {.text = "Also in the way of it", .knob = file, .present = value});
         }
         findings.push_back(std::move(finding));
     }

@@ -28,7 +28,7 @@ double read_bytes(const Facts& facts, const Entity& entity)
     double bytes = 0;
     if (const Report* report = facts.report("iotop")) {
         for (const Row& row : report->rows)
-            bytes += key_of(row.entity) == key_of(entity) ? value_of(row, "read_bytes") : 0;
+            bytes += owner_key(row.entity) == owner_key(entity) ? value_of(row, "read_bytes") : 0;
     }
     return bytes;
 }

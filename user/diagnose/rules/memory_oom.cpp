@@ -47,7 +47,8 @@ void find(const Context& context, std::vector<Finding>& findings)
         finding.what = fmt::format("the kernel killed {} of {} ({}): memory of the {} was out",
                                    kills.size(), printable(last.victim.name),
                                    printable(last.kill.comm), short_of_memory(last.kill));
-        finding.culprit = last.cause;
+        if (short_of_memory(last.kill) != "host") // else whoever happened to ask
+            finding.culprit = last.cause;
         finding.advice.push_back(advice_for(last));
         findings.push_back(std::move(finding));
     }

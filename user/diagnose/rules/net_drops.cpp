@@ -41,7 +41,7 @@ std::map<std::string, Dropped, std::less<>> by_reason(const Row& row)
 std::optional<double> packets_of(const Facts& facts, const Entity& entity)
 {
     const Report* report = facts.report("netq");
-    const Row* row = report == nullptr ? nullptr : find_row(report->rows, key_of(entity));
+    const Row* row = report == nullptr ? nullptr : find_owner(report->rows, entity);
     if (row == nullptr)
         return std::nullopt;
     double packets = 0;
@@ -65,13 +65,16 @@ Severity capped(Severity severity, double share)
     return share < kMost ? std::max(severity, Severity::kP1) : severity;
 }
 
+constexpr uint64_t kModes = 8; // small numbers are modes, not sizes
+
 Advice advice_for(const Context& context, const DropReason& reason)
 {
     Advice advice{.text = std::string(reason.advice),
                   .knob = std::string(reason.knob),
                   .present = context.facts.knob(reason.knob)};
     // Of what has a single number: twice of it is the usual next step.
-    if (const auto number = whole_number(std::string_view(advice.present)); number && *number != 0)
+    if (const auto number = whole_number(std::string_view(advice.present));
+        number && *number > kModes)
         advice.suggested = fmt::format("{}, for a start", 2 * *number);
     return advice;
 }

@@ -75,7 +75,7 @@ void add_ruled_out(const Context& context, Finding& finding, uint64_t probes)
     const Report* drops = context.facts.report("netdrop");
     if (drops == nullptr)
         return;
-    const Row* own = find_row(drops->rows, key_of(finding.entity));
+    const Row* own = find_owner(drops->rows, finding.entity);
     uint64_t dropped = 0;
     for (size_t i = 0; own != nullptr && i < own->rows.size(); i++) {
         const Row& drop = own->rows[i];
@@ -83,6 +83,8 @@ void add_ruled_out(const Context& context, Finding& finding, uint64_t probes)
             label_of(drop, "reason").starts_with("QDISC_"))
             dropped += count_of(drop, "packets");
     }
+    if (own == nullptr)
+        return; // nothing is known of its queue
     if (dropped == 0)
         finding.ruled_out.emplace_back("its own device's queue: none of its TCP packets dropped");
     else

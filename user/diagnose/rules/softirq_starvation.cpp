@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <string_view>
+#include <utility>
 
 namespace vtrace {
 namespace {
@@ -98,12 +100,22 @@ void add_advice(const Context& context, Finding& finding, bool packets)
              .present = context.facts.knob(kBudget)});
 }
 
+// Nobody waits for the scheduler's and RCU's.
+bool waits_nobody(std::string_view kind)
+{
+    return kind == "SCHED" || kind == "RCU";
+}
+
 void find(const Context& context, std::vector<Finding>& findings)
 {
     const Delays delays = delays_of(context.facts);
     const auto worst = std::ranges::max_element(delays, {}, [&](const auto& of_kind) {
         const bool enough = static_cast<double>(of_kind.second.count()) >= context.limits.least;
-        return enough ? of_kind.second.quantile(kP99) : 0;
+        const uint64_t p99 = enough ? of_kind.second.quantile(kP99) : 0;
+        const bool heavy =
+            !waits_nobody(of_kind.first) &&
+            context.severity_for({}, static_cast<double>(p99), of_kind.second.count()).has_value();
+        return std::pair(heavy, p99);
     });
     if (worst == delays.end())
         return;
@@ -115,8 +127,7 @@ void find(const Context& context, std::vector<Finding>& findings)
     const auto p99 = static_cast<double>(delay.quantile(kP99));
     const BusyCpu cpu = busiest(context.facts);
     auto severity = context.severity_for(host, p99, delay.count());
-    // Nobody waits for the scheduler's and RCU's.
-    if (severity && (kind == "SCHED" || kind == "RCU"))
+    if (severity && waits_nobody(kind))
         severity = Severity::kP3;
     const bool full = !severity && cpu.share >= kFullCpu;
     if (!severity && !full)

@@ -49,6 +49,7 @@ VcpuWaits waits_of(const Row& vcpu)
     VcpuWaits waits{.share = value_of(vcpu, "waited_share")};
     double held = 0;
     double self = 0;
+    double nobody = 0;
     double ran = 0;
     for (const Row& row : vcpu.rows) {
         if (row.entity.kind == "role") {
@@ -61,6 +62,10 @@ VcpuWaits waits_of(const Row& vcpu)
             continue;
         const double ns = value_of(row, "held");
         held += ns;
+        if (row.entity.kind == "part" &&
+            (row.entity.name == kIdle || row.entity.name == kIrq || row.entity.name == kSteal ||
+             row.entity.name == kForcedIdle))
+            nobody += ns;
         const bool own = key_of(row.entity) == key_of(vcpu.entity);
         if (own || (row.entity.kind == "part" && row.entity.name == kSelf))
             self += ns;
@@ -70,6 +75,7 @@ VcpuWaits waits_of(const Row& vcpu)
     }
     if (held == 0)
         return waits;
+    waits.behind_nobody = waits.share * nobody / held;
     // A vCPU does not wait behind itself.
     const double vcpus = std::max(1.0, value_of(vcpu, "vcpus"));
     const double of_vcpus = vcpu_ran(vcpu) * (vcpus - 1) / vcpus;

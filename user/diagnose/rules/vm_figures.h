@@ -22,9 +22,10 @@ const Row* vcpu_row(const Facts& facts, const Entity& vm);
 
 // How the waits of vCPUs for a CPU are divided. Shares (0 to 1) are of the time of all its vCPUs.
 struct VcpuWaits {
-    double share = 0;        // able to run, without a CPU
-    double behind_own = 0;   // of that: its iothreads, vhost threads and the like had the CPU
-    double behind_vcpus = 0; // of that: other vCPUs of its own
+    double share = 0;         // able to run, without a CPU
+    double behind_own = 0;    // of that: its iothreads, vhost threads and the like had the CPU
+    double behind_vcpus = 0;  // of that: other vCPUs of its own
+    double behind_nobody = 0; // of that: CPUs that woke up, interrupts, the hypervisor above
     double behind_culprit = 0;
     const Row* culprit = nullptr; // who else held the CPU the longest; null if nobody is known
     const Row* role = nullptr;    // which of its own threads, apart from vCPUs, ran the most

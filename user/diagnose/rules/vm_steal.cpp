@@ -60,7 +60,7 @@ void find(const Context& context, std::vector<Finding>& findings)
         return;
     for (const Row& row : report->rows) {
         const VcpuWaits waits = waits_of(row);
-        const double share = waits.share - waits.behind_own;
+        const double share = waits.share - waits.behind_own - waits.behind_nobody;
         const auto severity =
             context.severity_for(row.entity, share, milliseconds(share * value_of(row, "lived")));
         if (!severity)
@@ -74,6 +74,7 @@ void find(const Context& context, std::vector<Finding>& findings)
             behind = ", mostly behind each other";
         } else if (waits.culprit != nullptr) {
             finding.culprit = waits.culprit->entity;
+            finding.culprit->labels.clear(); // what it is there for
             behind = fmt::format(", mostly behind {}", printable(waits.culprit->entity.name));
         }
         finding.what = fmt::format("vCPUs of {} wait for a CPU in {} of their time{}",
