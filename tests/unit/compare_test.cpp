@@ -405,7 +405,7 @@ TEST(Series, EntitiesAreMeantByNameIdOrPath)
     EXPECT_FALSE(is_meant(container, "4f5"));
     EXPECT_FALSE(is_meant(container, "we"));
     const Entity cgroup{.kind = "cgroup", .name = "/a/b", .cgroup = "/a/b"};
-    for (const char* path : {"/a/b", "/a", "a", "/a/", "a/b/"})
+    for (const char* path : {"/a/b", "/a", "a", "/a/", "a/b/", "/"})
         EXPECT_TRUE(is_meant(cgroup, path)) << path;
     for (const char* path : {"/a/bc", "/b", "/a/b/c"})
         EXPECT_FALSE(is_meant(cgroup, path)) << path;

@@ -136,9 +136,9 @@ TEST(Diagnose, AQuotaThatRunsOut)
         EXPECT_EQ(findings[0].culprit->name, "web");
         EXPECT_THAT(findings[0].advice[0].present, HasSubstr("0.20 CPUs"));
     }
-    // Throttled for half of the time with 0.2 CPUs: it would have used 0.4.
-    EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.9))[0].advice[0].suggested,
-                HasSubstr("0.4 CPUs"));
+    // Throttled for half of the time that it wanted 0.2 CPUs: it would have used 0.4.
+    EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.5))[0].advice[0].suggested,
+                HasSubstr("about 0.4 CPUs"));
     EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.01)), IsEmpty());
     EXPECT_THAT(find(cpu_throttled_rule(), throttled(0.9, 9)), IsEmpty()) << "too few periods";
     EXPECT_THAT(find(cpu_throttled_rule(), {}), IsEmpty()) << "not measured";
@@ -370,6 +370,54 @@ TEST(Diagnose, ANeighbourOnTheDisk)
         find(disk_neighbour_rule(), disks({{.entity = kWeb, .count = 200'000, .device_ms = 12.8}})),
         IsEmpty())
         << "alone";
+}
+
+TEST(Diagnose, WhatIsFastOrRareIsNoMoreThanP3)
+{
+    // Each takes half a millisecond, as without the other.
+    const auto fast =
+        find(disk_neighbour_rule(),
+             disks({{.entity = kBatch, .count = 600'000, .device_ms = 0.5, .beside = 0.9},
+                    {.entity = kWeb, .count = 19'000, .device_ms = 0.5, .beside = 1}}));
+    for (const Finding& finding : fast)
+        EXPECT_EQ(finding.severity, Severity::kP3);
+    const auto rare =
+        find(disk_slow_rule(), disks({{.entity = kWeb, .count = 10, .device_ms = 60}}));
+    ASSERT_THAT(rare, SizeIs(1));
+    EXPECT_EQ(rare[0].severity, Severity::kP3);
+}
+
+// In v1 each controller has a hierarchy of its own, in which a cgroup has another id.
+TEST(Diagnose, OneOwnerInSeveralHierarchies)
+{
+    Facts facts = stalled("limit reclaim", 2000, 20);
+    facts.reports["memstall"].rows[0].entity.id = 77;
+    const auto findings = find(memory_limit_rule(), facts);
+    ASSERT_THAT(findings, SizeIs(1));
+    EXPECT_DOUBLE_EQ(findings[0].evidence[0].value, 0.2) << "of the 10 s that it ran";
+}
+
+TEST(Diagnose, SettingsAreHarmless)
+{
+    Facts facts;
+    facts.knobs = {{"/proc/sys/vm/swappiness", "60\x1b[31m\xff"}};
+    EXPECT_EQ(facts.knob("/proc/sys/vm/swappiness").find('\x1b'), std::string::npos);
+}
+
+TEST(Diagnose, LimitsOfZeroFindNothingInNothing)
+{
+    Facts facts;
+    for (const Rule& rule : rules()) {
+        for (const std::string_view tool : rule.tools) {
+            Report& report = facts.reports[std::string(tool)];
+            report = report_of(std::string(tool));
+            report.rows = {{.entity = kWeb}};
+        }
+    }
+    LimitsByRule limits;
+    for (const Rule& rule : rules())
+        limits.emplace(rule.name, Limits{});
+    EXPECT_THAT(diagnose(facts, limits), IsEmpty());
 }
 
 TEST(Diagnose, WhatVtraceItselfLost)

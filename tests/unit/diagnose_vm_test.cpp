@@ -177,7 +177,8 @@ TEST(VmSteal, BehindANeighbour)
         ASSERT_TRUE(finding.culprit);
         EXPECT_THAT(finding.culprit->cgroup, HasSubstr("batch"));
         EXPECT_THAT(finding.what, HasSubstr("batch\\x1b"));
-        EXPECT_DOUBLE_EQ(finding.evidence.front().value, static_cast<double>(share) / 100);
+        // Interrupts are nobody's fault.
+        EXPECT_NEAR(finding.evidence.front().value, static_cast<double>(share) / 100 * 0.95, 1e-6);
         EXPECT_GT(finding.confidence, 0.9);
         EXPECT_THAT(finding.ruled_out,
                     ElementsAre(HasSubstr("its own quota: 0.0 %"), HasSubstr("iothreads"),

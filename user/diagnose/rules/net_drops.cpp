@@ -95,7 +95,8 @@ void find(const Context& context, std::vector<Finding>& findings)
         };
         DropWeight weight = DropWeight::kFault;
         auto severity = context.severity_for(row.entity, rate_of(weight), packets[weight]);
-        if (!severity && rate_of(DropWeight::kExpected) >= context.limits.p2 &&
+        if (!severity && packets[DropWeight::kExpected] > 0 &&
+            rate_of(DropWeight::kExpected) >= context.limits.p2 &&
             static_cast<double>(packets[DropWeight::kExpected]) >= context.limits.least) {
             weight = DropWeight::kExpected;
             severity = Severity::kP3;

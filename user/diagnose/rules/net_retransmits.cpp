@@ -83,10 +83,9 @@ void add_ruled_out(const Context& context, Finding& finding, uint64_t probes)
             label_of(drop, "reason").starts_with("QDISC_"))
             dropped += count_of(drop, "packets");
     }
-    if (own == nullptr)
-        return; // nothing is known of its queue
     if (dropped == 0)
-        finding.ruled_out.emplace_back("its own device's queue: none of its TCP packets dropped");
+        finding.ruled_out.emplace_back(
+            "its own device's queue: no dropped TCP packets that are known to be its own");
     else
         finding.evidence.push_back({.what = "TCP packets that its own device's queue dropped",
                                     .value = static_cast<double>(dropped),
