@@ -21,7 +21,7 @@ std::string letter_of(size_t recording)
 {
     constexpr size_t kLetters = 26;
     if (recording < kLetters)
-        return std::string(1, static_cast<char>('A' + recording));
+        return fmt::format("{:c}", static_cast<char>('A' + recording));
     return "#" + std::to_string(recording + 1);
 }
 

@@ -24,7 +24,7 @@ struct Diagnosis {
 };
 
 // For people: a note of at most 100 columns.
-std::string diagnosis_text(const Diagnosis& diagnosis, const TextStyle& style);
+std::string diagnosis_text(const Diagnosis& diagnosis, const TextStyle& given);
 
 // One line of JSON, schema vtrace/1, with its newline.
 std::string diagnosis_json(const Diagnosis& diagnosis);
