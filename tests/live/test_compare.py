@@ -16,6 +16,7 @@ INTERVAL = "0.25"
 SECONDS = "6"
 
 
+@unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class CompareTestCase(RecordTestCase):
     def compared(self, *arguments):
         """The document, as an ordinary user."""
@@ -41,7 +42,6 @@ def metric_of(row, name):
     return next(metric for metric in row["metrics"] if metric["name"] == name)
 
 
-@live.on_any_kernel
 class Compare(CompareTestCase):
     def of_loads(self, first, second):
         """What is said of how many tasks waited, of so many that spin against so many."""
@@ -98,7 +98,6 @@ class Compare(CompareTestCase):
         self.assertIn("FIRST HALF", trends.out)
 
 
-@live.on_any_kernel
 class BadDays(CompareTestCase):
     def recorded(self):
         done = live.run("record", "--tools=runqlat", "-o", self.file, "--interval", "0.2", "1")
