@@ -290,7 +290,7 @@ void add_rules(CLI::App& app, RawOptions& raw, ToolOptions& options)
     sub->footer("\nA file with other limits has a table for each rule, and in it p0 to p3, and\n"
                 "how many events there have to be at least:\n"
                 "  [cpu-throttled]\n"
-                "  p2 = 0.3\n"
+                "  p2 = 0.2\n"
                 "  least = 50\n"
                 "\nExamples:\n"
                 "  vtrace rules\n"
