@@ -482,6 +482,9 @@ TEST(Diagnose, WrongLimitsSayWhere)
     EXPECT_THAT(message("[cpu-throttled]\np3 = 0.9\n"), HasSubstr("before a lesser one"));
     EXPECT_THAT(message("cpu-throttled = 3\n"), HasSubstr("is no table"));
     EXPECT_THAT(message("[cpu-throttled\n"), HasSubstr("line 1"));
+    const auto zero = parse_limits(std::string_view("[\0a]\n", 5));
+    ASSERT_FALSE(zero);
+    EXPECT_THAT(zero.error().message(), HasSubstr("zero byte"));
 }
 
 TEST(Diagnose, ExplainsWhereTimeWentWithTheCulprit)

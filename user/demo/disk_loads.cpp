@@ -2,15 +2,17 @@
 #include "base/fd.h"
 #include "demo/loads.h"
 #include "demo/scenario.h"
-#include "demo/threads.h"
 
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <span>
 #include <thread>
+#include <vector>
 
 namespace vtrace {
 namespace {
@@ -78,21 +80,54 @@ Load read_disk(size_t block, std::chrono::microseconds pause)
     };
 }
 
-Load write_disk(int depth, size_t block, std::chrono::microseconds pause)
+Load write_disk(size_t block, std::chrono::microseconds pause)
 {
     return [=](const Running& running, const Ready& ready) -> Status {
         const auto fd = open_disk(running, O_WRONLY | O_DIRECT);
         const auto buffer = buffer_of(block);
         if (!fd || !buffer)
             return fd ? buffer.error() : fd.error();
-        std::atomic<uint64_t> next = 0;
-        const auto write = [&] {
-            while (::pwrite(fd->get(), buffer->data(), block, place(running, next++, block)) >= 0) {
-                if (pause.count() > 0)
-                    std::this_thread::sleep_for(pause);
-            }
+        ready();
+        for (uint64_t i = 0;; i++) {
+            if (::pwrite(fd->get(), buffer->data(), block, place(running, i, block)) < 0)
+                return errno_error("cannot write");
+            std::this_thread::sleep_for(pause);
+        }
+    };
+}
+
+Load flood_disk(int depth, size_t block)
+{
+    return [=](const Running& running, const Ready& ready) -> Status {
+        const auto fd = open_disk(running, O_WRONLY | O_DIRECT);
+        const auto buffer = buffer_of(block);
+        if (!fd || !buffer)
+            return fd ? buffer.error() : fd.error();
+        // One thread: many would wait for each other's CPU.
+        aio_context_t context = 0;
+        if (::syscall(SYS_io_setup, depth, &context) != 0)
+            return errno_error("cannot begin asynchronous I/O");
+        uint64_t next = 0;
+        const auto submit = [&](iocb& write) {
+            write = {};
+            write.aio_lio_opcode = IOCB_CMD_PWRITE;
+            write.aio_fildes = static_cast<uint32_t>(fd->get());
+            write.aio_buf = reinterpret_cast<uint64_t>(buffer->data());
+            write.aio_nbytes = block;
+            write.aio_offset = place(running, next++, block);
+            iocb* list = &write;
+            return ::syscall(SYS_io_submit, context, 1, &list) == 1;
         };
-        return work_in_threads(depth, write, ready);
+        std::vector<iocb> writes(static_cast<size_t>(depth));
+        ready();
+        if (!std::ranges::all_of(writes, submit))
+            return errno_error("cannot write");
+        for (;;) {
+            io_event done{};
+            const auto ended = ::syscall(SYS_io_getevents, context, 1, 1, &done, nullptr);
+            if (ended == 1 && !submit(*reinterpret_cast<iocb*>(done.obj)))
+                return errno_error("cannot write");
+        }
     };
 }
 

@@ -34,7 +34,10 @@ Load map_disk();
 // One direct read of `block` bytes after the other, with a pause between them.
 Load read_disk(size_t block, std::chrono::microseconds pause);
 
-// `depth` direct writes of `block` bytes at a time, with a pause after each.
-Load write_disk(int depth, size_t block, std::chrono::microseconds pause);
+// Writes blocks of its disk in turn past the page cache, the next one after `pause`.
+Load write_disk(size_t block, std::chrono::microseconds pause);
+
+// Keeps `depth` writes of its disk on their way, past the page cache.
+Load flood_disk(int depth, size_t block);
 
 } // namespace vtrace

@@ -79,8 +79,8 @@ Result<std::unique_ptr<Running>> disk_neighbour()
     // A loop device works on 128 requests at a time; more wait in its queue, where mq-deadline has room for 192 writes.
     constexpr int kDepth = 160;
     return start({.cgroups = {{kDb, {}}, {kBackup, {}}},
-                  .loads = {{kDb, kDb, write_disk(1, 4 * kKib, 10ms)},
-                            {kBackup, kBackup, write_disk(kDepth, 512 * kKib, 0ms)}},
+                  .loads = {{kDb, kDb, write_disk(4 * kKib, 10ms)},
+                            {kBackup, kBackup, flood_disk(kDepth, 512 * kKib)}},
                   .disk = 64 * kMib,
                   .scheduler = "mq-deadline"});
 }

@@ -53,6 +53,9 @@ Result<Limits> limits_from(const Rule& rule, const toml::table& table)
 
 Result<LimitsByRule> parse_limits(std::string_view toml)
 {
+    if (toml.find('\0') != std::string_view::npos) // which the library takes for its end at times
+        return Error{.what = "there is a zero byte in it: that is no text",
+                     .exit = ExitCode::kUsage};
     const toml::parse_result parsed = toml::parse(toml);
     if (!parsed)
         return Error{.what = fmt::format("line {}: {}", parsed.error().source().begin.line,
