@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <span>
 #include <thread>
 #include <vector>
@@ -108,8 +107,11 @@ Load flood_disk(int depth, size_t block)
         if (::syscall(SYS_io_setup, depth, &context) != 0)
             return errno_error("cannot begin asynchronous I/O");
         uint64_t next = 0;
-        const auto submit = [&](iocb& write) {
+        std::vector<iocb> writes(static_cast<size_t>(depth));
+        const auto submit = [&](uint64_t number) {
+            iocb& write = writes.at(number);
             write = {};
+            write.aio_data = number;
             write.aio_lio_opcode = IOCB_CMD_PWRITE;
             write.aio_fildes = static_cast<uint32_t>(fd->get());
             write.aio_buf = reinterpret_cast<uint64_t>(buffer->data());
@@ -118,14 +120,15 @@ Load flood_disk(int depth, size_t block)
             iocb* list = &write;
             return ::syscall(SYS_io_submit, context, 1, &list) == 1;
         };
-        std::vector<iocb> writes(static_cast<size_t>(depth));
         ready();
-        if (!std::ranges::all_of(writes, submit))
-            return errno_error("cannot write");
+        for (uint64_t i = 0; i < writes.size(); i++) {
+            if (!submit(i))
+                return errno_error("cannot write");
+        }
         for (;;) {
             io_event done{};
             const auto ended = ::syscall(SYS_io_getevents, context, 1, 1, &done, nullptr);
-            if (ended == 1 && !submit(*reinterpret_cast<iocb*>(done.obj)))
+            if (ended == 1 && !submit(done.data))
                 return errno_error("cannot write");
         }
     };
