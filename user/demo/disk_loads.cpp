@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <span>
 #include <thread>
 #include <vector>
@@ -128,7 +129,7 @@ Load flood_disk(int depth, size_t block)
         for (;;) {
             io_event done{};
             const auto ended = ::syscall(SYS_io_getevents, context, 1, 1, &done, nullptr);
-            if (ended == 1 && !submit(done.data))
+            if (ended < 0 ? errno != EINTR : !submit(done.data))
                 return errno_error("cannot write");
         }
     };
