@@ -243,7 +243,7 @@ void add_record(CLI::App& app, RawOptions& raw, ToolOptions& options)
 CLI::App* add_diagnosis(CLI::App& app, RawOptions& raw, ToolOptions& options)
 {
     CLI::App* sub = app.add_subcommand(std::string(kDiagnose),
-                                       "Say what the bottleneck is, whose, and what to change");
+                                       "Say what the bottleneck is, whose, and the remedy");
     sub->add_flag("--explain", raw.explain, "Where the time of each owner went, too, as a tree");
     sub->add_option("--rules", raw.rules, "Other limits of the rules, from a TOML file")
         ->type_name("FILE");
@@ -265,11 +265,11 @@ void add_diagnose(CLI::App& app, RawOptions& raw, ToolOptions& options)
     sub->add_flag("--verbose", options.verbose, "Say more on stderr");
     sub->add_option("DURATION", raw.duration, "Seconds (default: 10)")->type_name("");
     sub->footer(
-        "\nMeasures CPU, memory, disks, network and VMs at once, and says what holds whom up,\n"
-        "the worst first: P0 takes nearly all of an owner's time, P1 a large part, P2 what\n"
-        "users notice, P3 is worth to know. Nothing is said that was not measured in this\n"
-        "time; nothing on the host is changed. The exit code is 0 unless --fail-on is\n"
-        "given. `vtrace rules` lists what is looked for, and from where on.\n"
+        "\nMeasures CPU, memory, disks, network and VMs at once, and says what holds whom\n"
+        "up, the worst first: P0 takes nearly all of an owner's time, P1 a large part, P2\n"
+        "what users notice, P3 is worth to know. Nothing is said that was not measured in\n"
+        "this time; nothing on the host is changed. The exit code is 0 unless --fail-on\n"
+        "is given. `vtrace rules` lists what is looked for, and from where on.\n"
         "\nExamples:\n"
         "  vtrace diagnose                      the whole host, for 10 s\n"
         "  vtrace diagnose --container=web 30   one container\n"
@@ -348,10 +348,11 @@ void add_compare(CLI::App& app, RawOptions& raw, ToolOptions& options)
         ->type_name("FILE");
     sub->footer(
         "\nOf each metric the median of the intervals, the difference, and between what it\n"
-        "is for sure: 95 % for all metrics together, by ranks (Hodges-Lehmann). Did it get\n"
-        "worse: same, if all of that is within 5 %; worse or better, if 0 is not in it;\n"
-        "else nobody can tell. Trend, within a recording: its halves differ by over 5 %,\n"
-        "and its slope (Theil-Sen) is that way for sure. Of one recording only trends.\n"
+        "is for sure: 95 % for all metrics together, by ranks (Hodges-Lehmann). Did it\n"
+        "get worse: same, if all of that is within 5 %; worse or better, if 0 is not in\n"
+        "it; else nobody can tell. Trend, within a recording: its halves differ by over\n"
+        "5 %, and its slope (Theil-Sen) is that way for sure. Of one recording only\n"
+        "trends.\n"
         "Below 5 intervals nothing is said, with 20 and more much can be.\n"
         "\nWithout a target: all that was recorded, so that a container can be held against\n"
         "a VM if each was recorded alone. With one: entities of the same name.\n"
@@ -377,8 +378,8 @@ void add_demo(CLI::App& app, RawOptions& raw, ToolOptions& options)
         ->type_name("FILE");
     sub->add_flag("--verbose", options.verbose, "Say more on stderr");
     sub->footer(
-        "\nEach is made of cgroups, network namespaces and a disk in memory that are its own\n"
-        "and end with it, of at most 2 CPUs, 512 MiB and a minute. Needs root.\n"
+        "\nEach is made of cgroups, network namespaces and a disk in memory that are its\n"
+        "own and end with it, of at most 2 CPUs, 512 MiB and a minute. Needs root.\n"
         "\nExamples:\n"
         "  vtrace demo --list\n"
         "  vtrace demo cpu-neighbour\n"

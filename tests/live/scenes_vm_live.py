@@ -67,11 +67,12 @@ def called(owner, guest):
 
 
 def steal(scene):
-    """A guest that computes, and somebody on its CPU that weighs more."""
+    """A guest that computes, and somebody on its CPU that weighs more: else who works now and then waits for the
+    guest as long as that for him."""
     cpu = scene.cpu()
     name, _ = qemu(scene, cpu=cpu, spins=True)
     hog = scene.owner()
-    hog.cpu_weight(scene.one_of(1, 3, 10))
+    hog.cpu_weight(scene.one_of(10, 3, 10))
     scene.spin(hog, cpu, load=scene.between((40, 60), (100, 100), (100, 100)))
     scene.decoy_spinner(cpu)
     scene.expect("vm-steal", name, hog)

@@ -246,7 +246,7 @@ class Completion(unittest.TestCase):
         return done.stdout.split()
 
     def test_tools(self):
-        self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen", "record", "report"],
+        self.assertEqual(self.complete("vtrace", "r"), ["runqlat", "runqlen", "record", "report", "rules"],
                          "expected tools and commands")
         offered = self.complete("vtrace", "")
         for word in ("runqlat", "compare", "diagnose", "rules", "list", "check", "ps", "demo", "completion"):
