@@ -261,6 +261,8 @@ void add_diagnose(CLI::App& app, RawOptions& raw, ToolOptions& options)
 {
     CLI::App* sub = add_diagnosis(app, raw, options);
     add_targets(*sub, false, true, raw);
+    sub->add_option("--record", options.record, "Keep what is measured in FILE: vtrace report")
+        ->type_name("FILE");
     sub->add_flag("--include-self", options.include_self, "Count vtrace's own threads, too");
     sub->add_flag("--verbose", options.verbose, "Say more on stderr");
     sub->add_option("DURATION", raw.duration, "Seconds (default: 10)")->type_name("");
@@ -274,6 +276,7 @@ void add_diagnose(CLI::App& app, RawOptions& raw, ToolOptions& options)
         "  vtrace diagnose                      the whole host, for 10 s\n"
         "  vtrace diagnose --container=web 30   one container\n"
         "  vtrace diagnose --explain --format json 5\n"
+        "  vtrace diagnose --record incident.rec      to look at it again later\n"
         "  vtrace diagnose --fail-on P1 || echo 'somebody suffers'\n"
         "  vtrace report night.rec diagnose     each interval of a recording\n");
 }

@@ -7,6 +7,7 @@
 #include "diagnose/diagnose.h"
 #include "diagnose/limits_file.h"
 #include "diagnose/rules.h"
+#include "record/recording.h"
 #include "render/diagnosis.h"
 #include "render/rules.h"
 #include "tools/facts.h"
@@ -175,11 +176,19 @@ Status run_diagnose(const DiagnoseOptions& diagnose, const ToolOptions& options,
     measured.threads = true;
     auto measurement = Measurement::start({.tools = tools_of_rules(),
                                            .as_far_as_possible = true,
-                                           .softirqs_once = true,
+                                           // A recording answers `softirqs`, too.
+                                           .softirqs_once = options.record.empty(),
                                            .sample_every = sample_every(diagnose.duration)},
                                           measured, process_start);
     if (!measurement)
         return measurement.error();
+    std::optional<RecordingWriter> recording; // if one is asked for
+    if (!options.record.empty()) {
+        auto created = RecordingWriter::create(options.record, measurement->head());
+        if (!created)
+            return created.error();
+        recording.emplace(std::move(*created));
+    }
     if (auto begun = measurement->begin(); !begun)
         return begun;
     if (auto done = measure(*measurement, diagnose.duration); !done)
@@ -187,6 +196,10 @@ Status run_diagnose(const DiagnoseOptions& diagnose, const ToolOptions& options,
     const auto interval = measurement->read();
     if (!interval)
         return interval.error();
+    if (recording) {
+        if (auto kept = recording->add(*interval); !kept)
+            return kept;
+    }
     if (auto added = diagnoser->add(measurement->head(), *interval, measured); !added)
         return added;
     return diagnoser->verdict();
@@ -196,8 +209,8 @@ Status run_diagnose(const DiagnoseOptions& diagnose, const ReplayOptions& replay
                     const ToolOptions& options)
 {
     OpenedRecording opened;
-    if (auto done = open_recording(replay, options.output, opened); !done)
-        return done;
+    if (auto open = open_recording(replay, options.output, opened); !open)
+        return open;
     Intervals& intervals = *opened.intervals;
     const auto measured = replay_options(options, intervals.reader().head().options);
     if (!measured)
@@ -205,20 +218,11 @@ Status run_diagnose(const DiagnoseOptions& diagnose, const ReplayOptions& replay
     auto diagnoser = Diagnoser::open(diagnose, options);
     if (!diagnoser)
         return diagnoser.error();
-    bool any = false;
-    while (true) {
-        const auto interval = intervals.next();
-        if (!interval)
-            return interval.error();
-        if (!*interval || (*interval)->empty())
-            break;
-        any = true;
-        if (auto added = diagnoser->add(intervals.reader().head(), **interval, *measured); !added)
-            return added;
-    }
-    if (!any)
-        return nothing_there(intervals.reader().cut());
-    return diagnoser->verdict();
+    const RecordingHead& head = intervals.reader().head();
+    auto done = for_each_interval(intervals, [&](const Interval& interval) {
+        return diagnoser->add(head, interval, *measured);
+    });
+    return done ? diagnoser->verdict() : done;
 }
 
 Status run_rules(const std::string& limits_file, const ToolOptions& options)

@@ -141,6 +141,7 @@ Result<Measurement> Measurement::start(const Wanted& wanted, const ToolOptions& 
     Measurement self;
     self.head_ = {.vtrace = VTRACE_VERSION, .left_out = std::move(plan->left_out)};
     ToolOptions recorded = options;
+    recorded.threads = false;
     for (Part& part : plan->parts) {
         auto started = Collectors::start(options, part.measured, process_start);
         if (!started)

@@ -127,7 +127,9 @@ Status run_record(const RecordOptions& record, const ToolOptions& options,
                   steady_clock::time_point process_start)
 {
     stop_on_signals();
-    return Recorder(record, options).run(process_start);
+    ToolOptions measured = options;
+    measured.threads = true; // which `report FILE diagnose` looks at
+    return Recorder(record, measured).run(process_start);
 }
 
 } // namespace vtrace

@@ -3,6 +3,7 @@
 
 #include "base/files.h"
 #include "base/printable.h"
+#include "tools/report_writer.h"
 
 #include <sys/stat.h>
 
@@ -86,6 +87,32 @@ Result<size_t> snapshot_for(const RecordingHead& head, std::string_view tool)
                          (left_out == head.left_out.end() ? "" : ": " + printable(left_out->why)),
                  .hint = "`vtrace report FILE` lists what was",
                  .exit = ExitCode::kUsage};
+}
+
+Status for_each_interval(Intervals& intervals, const std::function<Status(const Interval&)>& use)
+{
+    bool any = false;
+    while (true) {
+        const auto interval = intervals.next();
+        if (!interval)
+            return interval.error();
+        if (!*interval || (*interval)->empty())
+            break;
+        any = true;
+        if (auto used = use(**interval); !used)
+            return used;
+    }
+    const bool cut = intervals.reader().cut();
+    if (!any)
+        return nothing_there(cut);
+    if (cut)
+        say_cut();
+    return ok();
+}
+
+void say_cut()
+{
+    say("vtrace: the recording ends within an interval: that one is left out\n");
 }
 
 Error nothing_there(bool cut)

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,6 +62,12 @@ Status open_recording(const ReplayOptions& replay, const std::string& output,
 
 // Which of an interval's snapshots the tool is answered from; usage error with the reason if it was not recorded.
 Result<size_t> snapshot_for(const RecordingHead& head, std::string_view tool);
+
+// Uses each, in turn, until that fails. Fails if there is none; a recording that is cut is said to be so on stderr.
+Status for_each_interval(Intervals& intervals, const std::function<Status(const Interval&)>& use);
+
+// On stderr.
+void say_cut();
 
 // Not one interval of those asked for is in a recording, which ended within one (`cut`) or did not.
 Error nothing_there(bool cut);

@@ -23,11 +23,6 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 
-void say_cut()
-{
-    say("vtrace: the recording ends within an interval: that one is left out\n");
-}
-
 // The whole of text as a number.
 template <typename T> std::optional<T> number_of(std::string_view text)
 {
@@ -187,23 +182,8 @@ Status run_replay(const ReplayOptions& replay, const ToolSpec& tool, const ToolO
     auto output = ReportWriter::open(tool, *shown);
     if (!output)
         return output.error();
-    bool any = false;
-    while (true) {
-        const auto interval = intervals.next();
-        if (!interval)
-            return interval.error();
-        if (!*interval || (*interval)->empty())
-            break;
-        any = true;
-        if (auto written = output->write((**interval)[*at]); !written)
-            return written;
-    }
-    const bool cut = intervals.reader().cut();
-    if (!any)
-        return nothing_there(cut);
-    if (cut)
-        say_cut();
-    return ok();
+    return for_each_interval(
+        intervals, [&](const Interval& interval) { return output->write(interval[*at]); });
 }
 
 Status run_replay(const ReplayOptions& replay, const ToolOptions& options)

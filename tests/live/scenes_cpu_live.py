@@ -132,24 +132,8 @@ def fights_for_the_interpreter(threads):
     return work
 
 
-def locked(scene):
-    """Processes, or threads, of which only one can go on at a time."""
-    victim, cpu = scene.owner(), scene.cpu()
-    if scene.random.random() < 0.5:
-        scene.child(victim, fights_for_the_interpreter(scene.one_of(2, 3, 6)))
-    else:
-        file = scene.enter_context(tempfile.NamedTemporaryFile(prefix="vtrace-test-"))
-        held = scene.random.uniform(0.002, 0.008)
-        for _ in range(scene.one_of(3, 3, 6)):
-            free = held * scene.between((0.8, 1), (0.2, 0.4), (0.0, 0.1))
-            scene.child(victim, takes_turns(file.name, held, free))
-    scene.decoy_spinner(cpu)
-    scene.expect("lock-contention", victim, None, victim)
-
-
-def idle(scene):
-    """Healthy: a pool of threads with nothing to do, which wait for a lock as it were, and one who wakes up often."""
-    pool, ticking = scene.owner(), scene.owner()
+def pool(scene):
+    """Threads with nothing to do, which wait for a lock as it were: nobody holds it."""
 
     def waits(_child):
         given = threading.Condition()
@@ -162,12 +146,33 @@ def idle(scene):
             threading.Thread(target=worker, daemon=True).start()
         live.sleep_for_ever(_child)
 
+    scene.child(scene.owner(), waits)
+
+
+def locked(scene):
+    """Processes, or threads, of which only one can go on at a time. (Who wants a CPU, too, would wait for one.)"""
+    victim = scene.owner()
+    if scene.random.random() < 0.5:
+        scene.child(victim, fights_for_the_interpreter(scene.one_of(2, 3, 6)))
+    else:
+        file = scene.enter_context(tempfile.NamedTemporaryFile(prefix="vtrace-test-"))
+        held = scene.random.uniform(0.002, 0.008)
+        for _ in range(scene.one_of(3, 3, 6)):
+            free = held * scene.between((0.8, 1), (0.2, 0.4), (0.0, 0.1))
+            scene.child(victim, takes_turns(file.name, held, free))
+    pool(scene)
+    scene.expect("lock-contention", victim, None, victim)
+
+
+def idle(scene):
+    """Healthy: a pool of threads, and one who wakes up often."""
+
     def ticks(_child):
         while True:
             time.sleep(0.002)
 
-    scene.child(pool, waits)
-    scene.child(ticking, ticks)
+    pool(scene)
+    scene.child(scene.owner(), ticks)
 
 
 def busy(scene):

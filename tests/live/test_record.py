@@ -134,6 +134,19 @@ class Bytes(RecordTestCase):
         self.assertGreater(compared, len(tools) // 2)
 
 
+    @unittest.skipIf(live.EMULATED, live.TOO_SLOW)
+    def test_diagnosis(self):
+        """Of a bottleneck; with its tree, without, and as JSON."""
+        with live.Cgroup() as cgroup, live.Child(live.spin, cgroup, cpu=0), live.Child(live.spin, cgroup, cpu=0):
+            for number, options in enumerate(([], ["--explain"], ["--explain", "--format", "json"])):
+                with self.subTest(options):
+                    file = self.directory / f"diagnosis-{number}"
+                    said = live.run("diagnose", *options, "--record", file, "1")
+                    self.assertEqual(said.code, 0, said.err)
+                    self.assertIn(cgroup.path, said.out, "expected a finding")
+                    self.assertEqual(self.report("diagnose", *options, file=file).raw_out, said.raw_out)
+
+
 class BadDays(RecordTestCase):
     def recorded(self, count=3):
         self.file.unlink(missing_ok=True)
