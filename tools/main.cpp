@@ -3,6 +3,7 @@
 #include "bpf/object.h"
 #include "tools/check.h"
 #include "tools/command_line.h"
+#include "tools/completion.h"
 #include "tools/demo.h"
 #include "tools/known_names.h"
 #include "tools/ps.h"

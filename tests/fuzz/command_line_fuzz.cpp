@@ -2,6 +2,7 @@
 // Words, separated by newlines.
 #include "require.h"
 #include "tools/command_line.h"
+#include "tools/completion.h"
 
 #include <cstddef>
 #include <cstdint>

@@ -93,6 +93,9 @@ class Scene(contextlib.ExitStack):
         self.level = drawn if level is None else level
         self.expected = []
         self.owners = []
+        self.alone = True  # one bottleneck
+        self._loaded = set()  # CPUs
+        self._lasting = []
         self._words = self.random.sample(NAMES, len(NAMES))
         self._all = self.enter_context(Owner(os.fsdecode(live.new_name())))
         # Before the loads: afterwards others have less than they want.
@@ -145,7 +148,14 @@ class Scene(contextlib.ExitStack):
         return choices[self.level]
 
     def cpu(self):
-        return self.random.choice(CPUS)
+        cpu = self.random.choice(CPUS)
+        self._loaded.add(cpu)
+        return cpu
+
+    def free_cpu(self):
+        """One that no bottleneck is made of, if there is one; None: any."""
+        free = [cpu for cpu in CPUS if cpu not in self._loaded]
+        return self.random.choice(free) if self._loaded and free else None
 
     def start(self, owner, *command, cpu=None, namespace=None):
         """A program of an owner's, until the scene ends."""
@@ -181,9 +191,17 @@ class Scene(contextlib.ExitStack):
         made = self.enter_context(live.Child(work, cgroup=owner, cpu=cpu))
         return made
 
+    def must_last(self, child):
+        """Without it the scene is none."""
+        self._lasting.append(child)
+
+    def lasts(self):
+        return all(live.state(child.pid) not in "XZ" for child in self._lasting)
+
     def decoy_spinner(self, cpu):
-        """Somebody who is seen, and is in nobody's way: a fifth of a CPU that is not the bottleneck's."""
-        if len(CPUS) > 1:
+        """Somebody who is seen, and is in nobody's way: a fifth of a CPU that is not the bottleneck's. Beside two of them
+        there may be none."""
+        if self.alone and len(CPUS) > 1:
             self.spin(self.owner(), self.random.choice([c for c in CPUS if c != cpu]), load=20)
 
     @staticmethod

@@ -112,7 +112,7 @@ def memory_limit(scene):
         while True:
             memory[drawn.randrange(pages) * mmap.PAGESIZE] = 1
 
-    scene.child(victim, work)
+    scene.must_last(scene.child(victim, work))  # v1 kills it where all pages are on their way to the swap
     decoy_reader(scene)
     scene.expect("memory-limit", victim, None, victim)
 

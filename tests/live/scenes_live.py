@@ -24,6 +24,7 @@ PAIRS = (
 
 def play(scene, *names):
     """Begins them, and waits until they have."""
+    scene.alone = len(names) == 1
     for name in names:
         (BOTTLENECKS.get(name) or HEALTHY[name])(scene)
     scene.settle()

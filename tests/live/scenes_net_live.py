@@ -97,8 +97,9 @@ def drops(scene):
                 due += 1 / sent
                 time.sleep(max(0, due - time.monotonic()))
 
-    scene.child(far.cgroup, reads).hear()
-    scene.child(near.cgroup, sends)
+    cpu = scene.free_cpu()
+    scene.child(far.cgroup, reads, cpu).hear()
+    scene.child(near.cgroup, sends, cpu)
     decoy(scene)
     scene.expect("net-drops", far, None, far)
 

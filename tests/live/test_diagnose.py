@@ -25,9 +25,10 @@ def setUpModule():
 @unittest.skipIf(live.EMULATED, live.TOO_SLOW)
 class DiagnoseTest(live.TestCase):
     others = 0.0
+    lasted = True
 
     def disturbed(self):
-        return self.others > QUIET
+        return self.others > QUIET or not self.lasted
 
     def seed(self):
         """Of this test."""
@@ -35,7 +36,7 @@ class DiagnoseTest(live.TestCase):
 
     def check(self, scene, prefix=()):
         found = diagnose(scene, prefix=prefix)
-        self.others = found.others
+        self.others, self.lasted = found.others, scene.lasts()
         print(f"\n    VTRACE_SEED={SEED}, {LEVELS[scene.level]}, others had {100 * found.others:.1f} % of the CPUs"
               + "".join(f"\n    {said(finding)}" for finding in found.findings[:4]), flush=True)
         if problem := missed(scene.expected, found.findings):

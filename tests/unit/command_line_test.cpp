@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tools/command_line.h"
+#include "tools/completion.h"
 
 #include "collect/block_queues.h"
 #include "support.h"
