@@ -485,6 +485,9 @@ TEST(Diagnose, WrongLimitsSayWhere)
     const auto zero = parse_limits(std::string_view("[\0a]\n", 5));
     ASSERT_FALSE(zero);
     EXPECT_THAT(zero.error().message(), HasSubstr("zero byte"));
+    EXPECT_FALSE(parse_limits("[="));
+    EXPECT_FALSE(parse_limits("\xef\xbb\x91")); // U+FED1, which is no white space
+    EXPECT_TRUE(parse_limits("[cpu-throttled] # f\xc3\xbcr uns\nleast = 3\n"));
 }
 
 TEST(Diagnose, ExplainsWhereTimeWentWithTheCulprit)

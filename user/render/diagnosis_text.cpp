@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 namespace vtrace {
@@ -22,7 +23,9 @@ std::string figure(double value, FigureUnit unit)
     switch (unit) {
     case FigureUnit::kTime: return format_duration(whole_number(value));
     case FigureUnit::kShare: return percent(value);
-    case FigureUnit::kCount: return fmt::format("{:.4g}", value);
+    case FigureUnit::kCount:
+        return std::floor(value) == value ? fmt::format("{:.0f}", value)
+                                          : fmt::format("{:.4g}", value);
     case FigureUnit::kRate: return fmt::format("{:.4g} a second", value);
     case FigureUnit::kBytes: return format_bytes(value) + "B";
     }

@@ -8,6 +8,15 @@
 #include <cmath>
 
 namespace vtrace {
+namespace {
+
+// A figure and its % are one word.
+bool may_break(std::string_view text, size_t at)
+{
+    return text[at] == ' ' && !text.substr(at + 1).starts_with('%');
+}
+
+} // namespace
 
 std::string paint(std::string text, std::string_view colour, const TextStyle& style)
 {
@@ -47,10 +56,10 @@ std::string wrapped(std::string_view text, const TextStyle& style)
             column += (static_cast<unsigned char>(text[end]) & 0xc0) != 0x80;
             if (column > width)
                 break;
-            if (text[end] == ' ')
+            if (may_break(text, end))
                 space = end;
         }
-        if (text[end] == ' ')
+        if (may_break(text, end))
             space = end;
         const size_t cut = space == 0 ? end : space;
         lines += std::string(text.substr(0, cut)) + "\n" + indent;
