@@ -4,6 +4,7 @@
 
 import pathlib
 import subprocess
+import sys
 import tempfile
 import unittest
 from unittest import mock
@@ -53,6 +54,15 @@ class Expected(unittest.TestCase):
 
     def test_an_unknown_test_is_red(self):
         self.assertIn("not in expected.toml", self.judge("a.A.unknown", "pass"))
+
+    def test_it_has_every_live_test(self):
+        """Found here and not at the end of an hour in the lab. GoogleTest's are known only to their program."""
+        tests = pathlib.Path(__file__).parents[1] / "live"
+        with mock.patch.object(sys, "path", [str(tests), *sys.path]):
+            found = inside.flat(unittest.TestLoader().discover(str(tests)))
+            names = {inside.short_id(test) for test in found}
+        known = {test for test in expected.load() if not test.startswith("contract.")}
+        self.assertEqual(names, known, "./dev lab --accept writes them anew")
 
     def test_what_is_written_is_read(self):
         nowhere = dict.fromkeys(kernels.SERIES, "why")

@@ -17,7 +17,8 @@ import vtrace_live as live
 
 CPU = live.last_cpu()
 RARE = 0  # HI: hardly anything raises it
-READ_EARLIER = 0.05  # seconds: how long before its report vtrace may have read its figures
+# Seconds: how long before its report vtrace may have read its figures. Longer where several machines share a CPU.
+READ_EARLIER = 0.5 if live.EMULATED else 0.05
 
 _libbpf = ctypes.CDLL("libbpf.so.1", use_errno=True)
 

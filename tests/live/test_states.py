@@ -202,15 +202,15 @@ class States(live.TestCase):
         tracer = self.trace(f"--cgroup={cgroup.path}")
         tracer.wait_report()
         before, before_throttled = KernelAccount(workload.pid), throttled_ns(cgroup)
-        tracer.wait_report(4)
+        tracer.wait_report(9)
         after, after_throttled = KernelAccount(workload.pid), throttled_ns(cgroup)
-        reports = tracer.reports()[1:4]
+        reports = tracer.reports()[1:9]
         total = sums(reports, cgroup.path)
         duration = sum(r["duration_ns"] for r in reports)
+        # The kernel adds a throttled stretch at its end (unthrottle_cfs_rq()), 80 ms at once.
+        edge = 0.02 * duration + 80e6
         self.assertAlmostEqual(ran(total), after.run - before.run, delta=0.05 * duration)
-        self.assertAlmostEqual(
-            total["throttled"], after_throttled - before_throttled, delta=0.05 * duration
-        )
+        self.assertAlmostEqual(total["throttled"], after_throttled - before_throttled, delta=edge)
         self.check_sums(reports)
 
     @live.measured
