@@ -98,6 +98,7 @@ uint64_t Series::short_ones() const
 std::vector<EntityName> Series::entities() const
 {
     std::vector<EntityName> names;
+    names.reserve(told_.size());
     for (const auto& [key, told] : told_)
         names.push_back({key.first, key.second});
     return names;
