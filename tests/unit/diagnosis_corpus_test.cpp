@@ -69,6 +69,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Recorded{"cpu-neighbour", "/web", "/batch"},
                     Recorded{"cpu-self", "/web", "/web"}, Recorded{"memory-limit", "/db", "/db"},
                     Recorded{"memory-oom", "/web", "/web"}, Recorded{"disk-limit", "/db", "/db"},
+                    Recorded{"disk-neighbour", "/db", "/backup"},
                     Recorded{"lock-contention", "/web", "/web"},
                     Recorded{"net-drops", "/web", "/web"},
                     Recorded{"net-queue", "/backup", nullptr}, Recorded{"healthy", "", nullptr}),
