@@ -74,9 +74,28 @@ double cost_of(const Row& exit, std::string_view exit_class)
            (interrupt ? 0 : value_of(exit, "vmm"));
 }
 
-std::map<std::string, Cost, std::less<>> costs_of(const Row& row)
+using Costs = std::map<std::string, Cost, std::less<>>;
+
+// Accesses to devices of the VMM are vm-emulated-device's, which tells the device.
+VmmAccesses take_out(Costs& costs, const Row& accesses)
 {
-    std::map<std::string, Cost, std::less<>> costs;
+    VmmAccesses all;
+    for (const Row& access : accesses.rows) {
+        const ExitClass kind = access.entity.kind == "port" ? ExitClass::kPio : ExitClass::kMmio;
+        const auto cost = costs.find(exit_class_name(kind));
+        if (cost == costs.end())
+            continue;
+        const VmmAccesses taken = vmm_accesses(access);
+        cost->second.count -= std::min(cost->second.count, taken.count);
+        cost->second.ns -= std::min(cost->second.ns, taken.ns);
+        all += taken;
+    }
+    return all;
+}
+
+Costs costs_of(const Row& row)
+{
+    Costs costs;
     for (const Row& exit : row.rows) {
         const std::string kind(label_of(exit, "exit_class"));
         if (kind == exit_class_name(ExitClass::kHalt))
@@ -108,10 +127,14 @@ void find(const Context& context, std::vector<Finding>& findings)
         return;
     for (const Row& row : report->rows) {
         const Row* vcpu = vcpu_row(context.facts, row.entity);
-        const auto costs = costs_of(row);
+        Costs costs = costs_of(row);
         if (vcpu == nullptr || value_of(*vcpu, "lived") <= 0 || costs.empty())
             continue;
         const double lived = value_of(*vcpu, "lived");
+        const Report* io = context.facts.report("kvmio");
+        const Row* accesses = io == nullptr ? nullptr : find_row(io->rows, key_of(row.entity));
+        const VmmAccesses elsewhere =
+            accesses == nullptr ? VmmAccesses{} : take_out(costs, *accesses);
         Cost all;
         for (const auto& [kind, cost] : costs) {
             all.count += cost.count;
@@ -141,6 +164,9 @@ void find(const Context& context, std::vector<Finding>& findings)
                                     .samples = worst->second.count});
         finding.ruled_out.push_back(
             ruled_out_of("waits for a CPU, which are not in it", value_of(*vcpu, "waited_share")));
+        if (accesses != nullptr)
+            finding.ruled_out.push_back(
+                ruled_out_of("devices of the VMM, which are not in it", elsewhere.ns / lived));
         add_advice(context.facts, finding, worst->first);
         findings.push_back(std::move(finding));
     }
@@ -152,13 +178,15 @@ Rule vm_exits_rule()
 {
     return {.name = "vm-exits",
             .summary = "exits from the guest take much of its time",
-            .measure = "share of vCPU time that exits took, but for halts and waits for a CPU",
+            .measure =
+                "share of vCPU time that exits took, but for halts, waits for a CPU and devices "
+                "that the VMM emulates",
             .unit = FigureUnit::kShare,
             .limits = {.p3 = 0.1, .p2 = 0.2, .p1 = 0.4, .p0 = 0.7, .least = 1000},
             .source = "P2 and P1: ELI (Gordon et al., ASPLOS 2012) got 1.3 to 1.6 times the "
                       "throughput without such exits, so they had cost about a quarter to 38 %; "
                       "the others are own choice",
-            .tools = {"kvmexit", "vcpu"},
+            .tools = {"kvmexit", "kvmio", "vcpu"},
             .find = find};
 }
 

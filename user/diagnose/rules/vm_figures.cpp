@@ -87,6 +87,13 @@ VcpuWaits waits_of(const Row& vcpu)
     return waits;
 }
 
+VmmAccesses vmm_accesses(const Row& access)
+{
+    const uint64_t count = count_of(access, "to_vmm");
+    return {.count = count,
+            .ns = count == 0 ? 0 : value_of(access, "kernel") + value_of(access, "vmm")};
+}
+
 std::string ruled_out_of(const std::string& what, double share)
 {
     return fmt::format("{}: {} of its vCPUs' time", what, percent(share));

@@ -35,6 +35,22 @@ struct VcpuWaits {
 // and what was behind threads of the VM itself as long as these ran; a vCPU does not wait behind itself.
 VcpuWaits waits_of(const Row& vcpu);
 
+// Accesses of a guest to ports or device memory that went to the VMM.
+struct VmmAccesses {
+    uint64_t count = 0;
+    double ns = 0; // of vCPUs, waits for a CPU apart
+
+    VmmAccesses& operator+=(const VmmAccesses& other)
+    {
+        count += other.count;
+        ns += other.ns;
+        return *this;
+    }
+};
+
+// Of a port's or an address' row of `kvmio`.
+VmmAccesses vmm_accesses(const Row& access);
+
 // "its own quota: 0.2 % of its vCPUs' time"
 std::string ruled_out_of(const std::string& what, double share);
 
