@@ -13,6 +13,7 @@ import random
 import resource
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -94,6 +95,7 @@ class Scene(contextlib.ExitStack):
         self.expected = []
         self.owners = []
         self.alone = True  # one bottleneck
+        self.limits = ""  # other than the rules' own, as TOML
         self._loaded = set()  # CPUs
         self._lasting = []
         self._words = self.random.sample(NAMES, len(NAMES))
@@ -245,9 +247,11 @@ Diagnosis = collections.namedtuple("Diagnosis", "findings others report")
 def diagnose(scene, seconds=WINDOW, prefix=()):
     """What `vtrace diagnose` says of the host for so long. Where others are busy, what it says of them, and what it
     blames them for, is left out: it may be as true."""
-    with Others(scene.owners) as others:  # vtrace is a child of this test's
-        result = live.run("diagnose", seconds, "--format", "json", prefix=prefix, timeout=live.PATIENCE + seconds,
-                          preexec_fn=scene.take_in_tracer)
+    with tempfile.NamedTemporaryFile("w") as limits, Others(scene.owners) as others:  # vtrace is a child of this test's
+        limits.write(scene.limits)
+        limits.flush()
+        result = live.run("diagnose", seconds, "--format", "json", "--rules", limits.name, prefix=prefix,
+                          timeout=live.PATIENCE + seconds, preexec_fn=scene.take_in_tracer)
     # Findings may have an exit code of their own.
     if not result.out:
         raise AssertionError(f"expected a diagnosis, exit code {result.code}: {result.err!r}")

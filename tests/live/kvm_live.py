@@ -257,35 +257,60 @@ class TinyGuest:
 
 LINE = "vtrace-guest-is-up"
 
-# Prints LINE on the serial port, then halts, woken by the BIOS's timer 18 times a second; or spins.
-_BOOT_SECTOR = bytes(
+# Where the BIOS puts it.
+_ORIGIN = 0x7C00
+# Prints what is at `text` on the serial port.
+_PRINT = bytes(
     [
         *(0x31, 0xC0, 0x8E, 0xD8, 0xFC),  # xor ax, ax; mov ds, ax; cld
-        *(0xBE, 0x1C, 0x7C),  #         mov si, text
+        *(0xBE, 0x00, 0x00),  #         mov si, text
         *(0xBA, 0xF8, 0x03),  #         mov dx, 0x3f8: the serial port
-        *(0xAC, 0x84, 0xC0, 0x74, 0x03),  # next: lodsb; test al, al; jz halt
+        *(0xAC, 0x84, 0xC0, 0x74, 0x03),  # next: lodsb; test al, al; jz end
         *(0xEE, 0xEB, 0xF8),  #         out dx, al; jmp next
     ]
 )
+_TEXT_AT = 6  # of `text` in it
 _HALT = bytes([0xFB, 0xF4, 0xEB, 0xFC])  # halt: sti; hlt; jmp halt
 _SPIN = bytes([0xEB, 0xFE])  # spin: jmp spin
 
 
-def _boot_sector(spins):
-    code = (_BOOT_SECTOR + (_SPIN if spins else _HALT)).ljust(0x1C, b"\x90") + LINE.encode() + b"\r\n\0"
-    return code.ljust(510, b"\0") + b"\x55\xaa"
+def _tick_each(us, at):
+    """Lets the PC's timer (8254) interrupt so often, in place of 18 times a second. The code is at this address.
+    Without the BIOS, whose handler takes milliseconds where the CPU is emulated."""
+    divisor = round(us * 1.193182).to_bytes(2, "little")
+    handler = bytes([0x50, 0xB0, 0x20, 0xE6, 0x20, 0x58, 0xCF])  # push ax; mov al, 0x20; out 0x20, al; pop ax; iret
+    skip = bytes([0xEB, len(handler)])  # jmp
+    where = (at + len(skip)).to_bytes(2, "little")
+    return bytes(
+        [
+            *(*skip, *handler),
+            *(0xFA, 0xC7, 0x06, 0x20, 0x00, *where),  # cli; mov word [0x20], handler: interrupt 8
+            *(0xC7, 0x06, 0x22, 0x00, 0x00, 0x00),  #   mov word [0x22], 0
+            *(0xB0, 0x34, 0xE6, 0x43),  #               mov al, 0x34; out 0x43, al: counter 0, mode 2
+            *(0xB0, divisor[0], 0xE6, 0x40, 0xB0, divisor[1], 0xE6, 0x40),
+        ]
+    )
+
+
+def _boot_sector(spins, tick_us=None):
+    """Prints LINE, then halts, woken by the BIOS's timer; or spins."""
+    tick = _tick_each(tick_us, _ORIGIN + len(_PRINT)) if tick_us else b""
+    code = bytearray(_PRINT + tick + (_SPIN if spins else _HALT))
+    code[_TEXT_AT:_TEXT_AT + 2] = (_ORIGIN + len(code)).to_bytes(2, "little")
+    return bytes(code + LINE.encode() + b"\r\n\0").ljust(510, b"\0") + b"\x55\xaa"
 
 
 class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 
-    It boots a boot sector, which then `spins` or else halts. One that spins has no thread of the kernel
+    It boots a boot sector, which then `spins` or else halts, for `tick_us` at a time. One that spins has no thread of the kernel
     beside it (kvm-pit), which would go on while the guest stands still. `disk` is a block device to boot from, past
     the page cache; `more` are more options for QEMU; without a name it has none. In the lab the BIOS of a guest stalls now and then: it is started again."""
 
     ATTEMPTS, PATIENCE = (3, 15) if live.EMULATED else (1, live.PATIENCE)
 
-    def __init__(self, name, *more, spins=False, cgroup=None, cpu=None, cpus=1, disk=None):
+    def __init__(self, name, *more, spins=False, cgroup=None, cpu=None, cpus=1, disk=None, tick_us=None):
+        self._tick_us = tick_us
         qemu = shutil.which("qemu-system-x86_64")
         if not qemu:
             raise unittest.SkipTest("no qemu-system-x86_64")
@@ -341,7 +366,7 @@ class QemuGuest:
         file = disk or self._directory / "disk"
         with open(file, "wb") as written:
             # A whole page: nothing has to be read for it.
-            written.write(_boot_sector(spins).ljust(4096, b"\0"))
+            written.write(_boot_sector(spins, self._tick_us).ljust(4096, b"\0"))
             written.flush()
             os.fsync(written.fileno())
         cache = ",cache=none" if disk else ""

@@ -131,28 +131,37 @@ def exits(scene):
     need_exits()
     spins = scene.one_of(3, 1, 0)  # ms for each that the exits take, about
     owner, guest = tiny(scene, 0, cpuids=400, spin_ms=spins)
-    scene.decoy_spinner(None)
     scene.expect("vm-exits", called(owner, guest), None)
 
 
 def halts(scene):
-    """A guest that halts for a moment, time and again."""
+    """A guest that halts for a moment, time and again, as often as KVM lets a PC's timer interrupt: 5,000 times a
+    second, which is where the rule's own limits begin."""
     need_exits()
-    owner, guest = tiny(scene, 0, timer_halts=2000, halt_us=scene.one_of(100, 30, 5))
-    scene.expect("vm-halts", called(owner, guest), None)
+    scene.limits = "[vm-halts]\np3 = 300\np2 = 500\np1 = 700\np0 = 1000\n"
+    name, _ = qemu(scene, tick_us=scene.one_of(280, 240, 200))
+    scene.expect("vm-halts", name, None)
+
+
+def set_for(scene, file, value):
+    """A setting of the host's, until the scene ends."""
+    scene.callback(file.write_text, file.read_text())
+    file.write_text(str(value))
 
 
 def halt_poll(scene):
-    """A guest whose halts are longer than KVM polls."""
+    """A guest whose halts are longer than KVM polls. It would soon poll for longer, or not at all; a factor of 1
+    lets it stay where it begins."""
     need_exits()
     if not HALT_POLL.exists():
         raise unittest.SkipTest("KVM polls for nothing here: no halt_poll_ns")
-    before = HALT_POLL.read_text()
-    scene.callback(HALT_POLL.write_text, before)
-    us = scene.one_of(300, 1000, 1800)
-    HALT_POLL.write_text(str(us * 1000))
-    owner, guest = tiny(scene, 0, timer_halts=300, halt_us=2000)
-    scene.expect("vm-halt-poll", called(owner, guest), None)
+    halt_us = 4000
+    share = scene.between((0.3, 0.4), (0.5, 0.6), (0.7, 0.8))
+    set_for(scene, HALT_POLL, 5 * halt_us * 1000)
+    set_for(scene, HALT_POLL.with_name("halt_poll_ns_grow"), 1)
+    set_for(scene, HALT_POLL.with_name("halt_poll_ns_grow_start"), round(share * halt_us * 1000))
+    name, _ = qemu(scene, tick_us=halt_us)
+    scene.expect("vm-halt-poll", name, None)
 
 
 def emulated_device(scene):
