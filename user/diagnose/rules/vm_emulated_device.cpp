@@ -121,8 +121,8 @@ Rule vm_emulated_device_rule()
             .unit = FigureUnit::kShare,
             .limits = {.p3 = 0.02, .p2 = 0.05, .p1 = 0.2, .p0 = 0.5, .least = 1'000},
             .source =
-                "own choice: half of vm-exits' limits, because these exits can be avoided. That "
-                "one costs more than its own 2,000 cycles, at times ten times that: SplitX "
+                "own choice, below vm-exits' limits, because these exits can be avoided. An exit "
+                "costs more than its own 2,000 cycles, at times ten times that: SplitX "
                 "(Landau et al., WIOV 2011)",
             .tools = {"kvmio", "vcpu"},
             .find = find};
