@@ -118,7 +118,8 @@ class Monitor:
 def own_threads(scene):
     """A guest that computes, on one CPU with its VMM, which is asked for copies of its memory."""
     if live.EMULATED:  # where each tick of the host's takes a tenth of a millisecond of the guest's time
-        scene.limits = "[vm-exits]\np3 = 0.4\np2 = 0.6\np1 = 0.8\np0 = 0.9\n"
+        scene.limits = "".join(f"[{rule}]\np3 = 0.4\np2 = 0.6\np1 = 0.8\np0 = 0.9\n"
+                               for rule in ("vm-exits", "vm-emulated-device"))
     cpu = scene.cpu()
     directory = scene.enter_context(tempfile.TemporaryDirectory(prefix="vtrace-test-", dir="/dev/shm"))
     monitor = Monitor(directory, scene.between((0.3, 0.4), (0.6, 0.7), (1, 1)))
