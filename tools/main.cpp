@@ -116,7 +116,8 @@ int vtrace_main(int argc, char** argv)
 } // namespace
 } // namespace vtrace
 
-int main(int argc, char** argv)
+// What is thrown up to here is a lack of memory or a defect, and ends the process.
+int main(int argc, char** argv) // NOLINT(bugprone-exception-escape)
 {
     return vtrace::vtrace_main(argc, argv);
 }

@@ -18,7 +18,7 @@ struct PsRow {
     Entity entity;
     CgroupLimits limits;
     uint64_t threads = 0;
-    std::vector<VmThread> vm_threads = {}; // of a VM: all of them
+    std::vector<VmThread> vm_threads; // of a VM: all of them
     std::string source;
 };
 

@@ -38,8 +38,8 @@ struct ToolSpec {
     IrqParts irq = {};                 // and of interrupts
     bool drops = false;                // and of packets that the kernel drops
     bool netq = false;                 // and of packets in network devices
-    std::string_view group = {};       // the kind of the rows unless a target says it
-    std::vector<ToolFlag> flags = {};
+    std::string_view group;            // the kind of the rows unless a target says it
+    std::vector<ToolFlag> flags;
     bool single_waits = false;    // has --slower
     bool single_requests = false; // likewise, for requests to disks
     bool single_sessions = false; // likewise, for TCP sessions
@@ -50,9 +50,9 @@ struct ToolSpec {
     bool vcpus = false;           // has --vcpu
     bool only_vms = false;        // its rows are VMs, however they are selected
     // Why there is no --pid and no --comm, and what to use; empty: there are.
-    std::string_view without_tasks = {};
+    std::string_view without_tasks;
     // Why there is no --vm, and what to use; empty: there is.
-    std::string_view without_vms = {};
+    std::string_view without_vms;
 };
 
 // What the collectors have to measure for it.

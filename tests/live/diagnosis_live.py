@@ -95,7 +95,8 @@ class Scene(contextlib.ExitStack):
         self.expected = []
         self.owners = []
         self.alone = True  # one bottleneck
-        self.limits = ""  # other than the rules' own, as TOML
+        self.options = []  # of vtrace
+        self._rules = None  # the file with other limits
         self._loaded = set()  # CPUs
         self._lasting = []
         self._words = self.random.sample(NAMES, len(NAMES))
@@ -135,6 +136,18 @@ class Scene(contextlib.ExitStack):
 
         of = entity if isinstance(entity, tuple) else (entity,)
         self.expected.append(Expected(rule, names(of), names(culprits or (None,))))
+
+    def limit(self, rule, p3, p2, p1, p0):
+        """Other limits than the rule's own."""
+        if self._rules is None:
+            self._rules = self.enter_context(tempfile.NamedTemporaryFile("w", suffix=".toml"))
+            self.options += ["--rules", self._rules.name]
+        print(f"[{rule}]\np3 = {p3}\np2 = {p2}\np1 = {p1}\np0 = {p0}", file=self._rules, flush=True)
+
+    def set_host(self, file, value):
+        """A setting of the host's, until the scene ends."""
+        self.callback(file.write_text, file.read_text())
+        file.write_text(str(value))
 
     def is_about(self, entity):
         """Whether it is one of the scene's, or nobody."""
@@ -247,10 +260,8 @@ Diagnosis = collections.namedtuple("Diagnosis", "findings others report")
 def diagnose(scene, seconds=WINDOW, prefix=()):
     """What `vtrace diagnose` says of the host for so long. Where others are busy, what it says of them, and what it
     blames them for, is left out: it may be as true."""
-    with tempfile.NamedTemporaryFile("w") as limits, Others(scene.owners) as others:  # vtrace is a child of this test's
-        limits.write(scene.limits)
-        limits.flush()
-        result = live.run("diagnose", seconds, "--format", "json", "--rules", limits.name, prefix=prefix,
+    with Others(scene.owners) as others:  # vtrace is a child of this test's
+        result = live.run("diagnose", seconds, "--format", "json", *scene.options, prefix=prefix,
                           timeout=live.PATIENCE + seconds, preexec_fn=scene.take_in_tracer)
     # Findings may have an exit code of their own.
     if not result.out:

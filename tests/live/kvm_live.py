@@ -303,9 +303,10 @@ def _boot_sector(spins, tick_us=None):
 class QemuGuest:
     """A real QEMU guest, up: it has printed LINE on its serial port.
 
-    It boots a boot sector, which then `spins` or else halts, for `tick_us` at a time. One that spins has no thread of the kernel
-    beside it (kvm-pit), which would go on while the guest stands still. `disk` is a block device to boot from, past
-    the page cache; `more` are more options for QEMU; without a name it has none. In the lab the BIOS of a guest stalls now and then: it is started again."""
+    It boots a boot sector, which then `spins` or else halts, for `tick_us` at a time. One that
+    spins has no thread of the kernel beside it (kvm-pit), which would go on while the guest stands still. `disk` is
+    a block device to boot from, past the page cache; `more` are more options for QEMU; without a name it has none. In
+    the lab the BIOS of a guest stalls now and then: it is started again."""
 
     ATTEMPTS, PATIENCE = (3, 15) if live.EMULATED else (1, live.PATIENCE)
 

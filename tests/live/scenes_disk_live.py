@@ -135,7 +135,6 @@ def memory_host(scene):
     victim = scene.owner()
     path = make_file(scene.enter_context(Mounted(scene.enter_context(LoopDisk(400 * MIB)))).directory, 320 * MIB)
     reserve = pathlib.Path("/proc/sys/vm/min_free_kbytes")
-    scene.callback(reserve.write_text, reserve.read_text())
     free = int(re.search(r"MemFree: +(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
     pause = scene.between((0.01, 0.02), (0.002, 0.004), (0, 0))
     held, cpu = sorted(os.sched_getaffinity(0))[:2]
@@ -148,7 +147,7 @@ def memory_host(scene):
 
     scene.enter_context(kswapd_held_up(held))
     scene.child(victim, work, cpu)
-    reserve.write_text(str(free - 100 * 1024))
+    scene.set_host(reserve, free - 100 * 1024)
     scene.expect("memory-host", (victim, "host"), None, victim)
 
 

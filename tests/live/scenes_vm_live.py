@@ -118,8 +118,8 @@ class Monitor:
 def own_threads(scene):
     """A guest that computes, on one CPU with its VMM, which is asked for copies of its memory."""
     if live.EMULATED:  # where each tick of the host's takes a tenth of a millisecond of the guest's time
-        scene.limits = "".join(f"[{rule}]\np3 = 0.4\np2 = 0.6\np1 = 0.8\np0 = 0.9\n"
-                               for rule in ("vm-exits", "vm-emulated-device"))
+        for rule in ("vm-exits", "vm-emulated-device"):
+            scene.limit(rule, 0.4, 0.6, 0.8, 0.9)
     cpu = scene.cpu()
     directory = scene.enter_context(tempfile.TemporaryDirectory(prefix="vtrace-test-", dir="/dev/shm"))
     least = (0.5, 0.6) if live.EMULATED else (0.3, 0.4)  # emulated, much of it is not copying
@@ -142,15 +142,9 @@ def halts(scene):
     """A guest that halts for a moment, time and again, as often as KVM lets a PC's timer interrupt: 5,000 times a
     second, which is where the rule's own limits begin."""
     need_exits()
-    scene.limits = "[vm-halts]\np3 = 300\np2 = 500\np1 = 700\np0 = 1000\n"
+    scene.limit("vm-halts", 300, 500, 700, 1000)
     name, _ = qemu(scene, tick_us=scene.one_of(280, 240, 200))
     scene.expect("vm-halts", name, None)
-
-
-def set_for(scene, file, value):
-    """A setting of the host's, until the scene ends."""
-    scene.callback(file.write_text, file.read_text())
-    file.write_text(str(value))
 
 
 def halt_poll(scene):
@@ -161,9 +155,9 @@ def halt_poll(scene):
         raise unittest.SkipTest("KVM polls for nothing here: no halt_poll_ns")
     halt_us = 4000
     share = scene.between((0.3, 0.4), (0.5, 0.6), (0.7, 0.8))
-    set_for(scene, HALT_POLL, 5 * halt_us * 1000)
-    set_for(scene, HALT_POLL.with_name("halt_poll_ns_grow"), 1)
-    set_for(scene, HALT_POLL.with_name("halt_poll_ns_grow_start"), round(share * halt_us * 1000))
+    scene.set_host(HALT_POLL, 5 * halt_us * 1000)
+    scene.set_host(HALT_POLL.with_name("halt_poll_ns_grow"), 1)
+    scene.set_host(HALT_POLL.with_name("halt_poll_ns_grow_start"), round(share * halt_us * 1000))
     name, _ = qemu(scene, tick_us=halt_us)
     scene.expect("vm-halt-poll", name, None)
 

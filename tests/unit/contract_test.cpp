@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,7 @@ Types contract()
 TEST(Contract, HoldsOnThisKernel)
 {
     static constexpr const char* kBtf = "/sys/kernel/btf/vmlinux";
-    if (::access(kBtf, R_OK) != 0)
+    if (::access(kBtf, F_OK) != 0 && errno == ENOENT)
         GTEST_SKIP() << "no " << kBtf << " (a kernel without CONFIG_DEBUG_INFO_BTF)";
     utsname name{};
     ASSERT_EQ(::uname(&name), 0);

@@ -13,6 +13,7 @@
 #define HAVE_X86_EXIT_REASONS
 #endif
 
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -94,9 +95,11 @@ TEST(ExitReasons, AreNamedAsSvmOfTheKernel)
 // from KVM_EXIT_UNKNOWN on.
 TEST(ExitReasons, AreNamedAsKvmExitOfTheKernel)
 {
-    std::ifstream header("/usr/include/linux/kvm.h");
-    if (!header.is_open())
-        GTEST_SKIP() << "no /usr/include/linux/kvm.h";
+    const std::string path = "/usr/include/linux/kvm.h";
+    if (!std::filesystem::exists(path))
+        GTEST_SKIP() << "no " << path;
+    std::ifstream header(path);
+    ASSERT_TRUE(header.is_open()) << path;
     std::ostringstream content;
     content << header.rdbuf();
     uint64_t next = 0;

@@ -18,7 +18,7 @@ namespace vtrace {
 struct Running {
     DemoCgroups cgroups;
     std::optional<LoopDisk> disk;
-    std::vector<Child> children{}; // in the order in which they were started
+    std::vector<Child> children; // in the order in which they were started
 };
 
 // A bottleneck that can be made on this machine, of at most 2 CPUs, 512 MiB and a minute.

@@ -29,7 +29,7 @@ struct Stage {
     std::vector<StageCgroup> cgroups;
     std::vector<StageLoad> loads;                // started in this order
     std::optional<uint64_t> disk = std::nullopt; // bytes
-    std::string scheduler{};                     // of the disk
+    std::string scheduler;                       // of the disk
 };
 
 // Makes all of it; on an error nothing stays.

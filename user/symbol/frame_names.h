@@ -36,7 +36,7 @@ public:
 
 private:
     struct CompiledCode {
-        FileKey key{};
+        FileKey key;
         std::chrono::steady_clock::time_point read;
         SymbolTable table;
     };

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 namespace vtrace {
 namespace {
@@ -48,11 +47,11 @@ DeviceAdvice advice_for(std::string_view device)
             "the VM's devices: virtio, vhost=on"};
 }
 
-std::map<std::string, VmmAccesses> by_device(const Row& row)
+VcpuCosts by_device(const Row& row)
 {
-    std::map<std::string, VmmAccesses> devices;
+    VcpuCosts devices;
     for (const Row& access : row.rows) {
-        const VmmAccesses accesses = vmm_accesses(access);
+        const VcpuCost accesses = vmm_accesses(access);
         if (accesses.count == 0)
             continue;
         const std::string_view name = label_of(access, "device");
@@ -68,19 +67,16 @@ void find(const Context& context, std::vector<Finding>& findings)
     if (report == nullptr)
         return;
     for (const Row& row : report->rows) {
-        const auto devices = by_device(row);
         const Row* vcpu = vcpu_row(context.facts, row.entity);
-        if (vcpu == nullptr || value_of(*vcpu, "lived") <= 0)
+        if (vcpu == nullptr)
             continue;
-        VmmAccesses all;
-        for (const auto& [name, device] : devices)
-            all += device;
+        const VcpuCosts devices = by_device(row);
+        const VcpuCost all = sum_of(devices);
         const double share = std::min(1.0, all.ns / value_of(*vcpu, "lived"));
         const auto severity = context.severity_for(row.entity, share, all.count);
         if (!severity)
             continue;
-        const auto most = std::ranges::max_element(
-            devices, {}, [](const auto& device) { return device.second.ns; });
+        const auto& [name, most] = costliest(devices);
         Finding finding =
             context.finding(row.entity, *severity,
                             {.what = "vCPU time that accesses which went to the VMM took",
@@ -90,21 +86,20 @@ void find(const Context& context, std::vector<Finding>& findings)
                             *report);
         finding.what = fmt::format("{} uses a device that its VMM emulates, {}, {:.0f} times a "
                                    "second",
-                                   printable(row.entity.name), printable(most->first),
-                                   static_cast<double>(most->second.count) / seconds_of(*report));
+                                   printable(row.entity.name), printable(name),
+                                   static_cast<double>(most.count) / seconds_of(*report));
         finding.evidence.push_back({.what = "such accesses",
                                     .value = static_cast<double>(all.count) / seconds_of(*report),
                                     .unit = FigureUnit::kRate,
                                     .samples = all.count});
-        finding.evidence.push_back(
-            {.what = fmt::format("time of those to {}", printable(most->first)),
-             .value = most->second.ns,
-             .unit = FigureUnit::kTime,
-             .samples = most->second.count});
+        finding.evidence.push_back({.what = fmt::format("time of those to {}", printable(name)),
+                                    .value = most.ns,
+                                    .unit = FigureUnit::kTime,
+                                    .samples = most.count});
         const uint64_t accesses = count_of(row, "count");
         finding.ruled_out.push_back(fmt::format("accesses that KVM handled itself: {}, not in it",
                                                 accesses - std::min(accesses, all.count)));
-        const DeviceAdvice advice = advice_for(most->first);
+        const DeviceAdvice advice = advice_for(name);
         finding.advice.push_back(
             {.text = std::string(advice.text), .knob = std::string(advice.knob)});
         findings.push_back(std::move(finding));

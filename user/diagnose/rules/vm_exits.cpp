@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 namespace vtrace {
 namespace {
@@ -60,11 +59,6 @@ constexpr auto kAdvice = std::to_array<ClassAdvice>({
     {ExitClass::kNested, "The guest runs VMs itself: each of their exits costs several.", ""},
 });
 
-struct Cost {
-    uint64_t count = 0;
-    double ns = 0;
-};
-
 // What an exit takes of its vCPU but for waits, which are steal. What the VMM does when an interrupt kicks a vCPU out is
 // no cost of the interrupt: it may be paused.
 double cost_of(const Row& exit, std::string_view exit_class)
@@ -74,18 +68,16 @@ double cost_of(const Row& exit, std::string_view exit_class)
            (interrupt ? 0 : value_of(exit, "vmm"));
 }
 
-using Costs = std::map<std::string, Cost, std::less<>>;
-
 // Accesses to devices of the VMM are vm-emulated-device's, which tells the device.
-VmmAccesses take_out(Costs& costs, const Row& accesses)
+VcpuCost take_out(VcpuCosts& costs, const Row& accesses)
 {
-    VmmAccesses all;
+    VcpuCost all;
     for (const Row& access : accesses.rows) {
         const ExitClass kind = access.entity.kind == "port" ? ExitClass::kPio : ExitClass::kMmio;
         const auto cost = costs.find(exit_class_name(kind));
         if (cost == costs.end())
             continue;
-        const VmmAccesses taken = vmm_accesses(access);
+        const VcpuCost taken = vmm_accesses(access);
         cost->second.count -= std::min(cost->second.count, taken.count);
         cost->second.ns -= std::min(cost->second.ns, taken.ns);
         all += taken;
@@ -93,15 +85,14 @@ VmmAccesses take_out(Costs& costs, const Row& accesses)
     return all;
 }
 
-Costs costs_of(const Row& row)
+VcpuCosts costs_of(const Row& row)
 {
-    Costs costs;
+    VcpuCosts costs;
     for (const Row& exit : row.rows) {
         const std::string kind(label_of(exit, "exit_class"));
         if (kind == exit_class_name(ExitClass::kHalt))
             continue;
-        costs[kind].count += count_of(exit, "count");
-        costs[kind].ns += cost_of(exit, kind);
+        costs[kind] += {.count = count_of(exit, "count"), .ns = cost_of(exit, kind)};
     }
     return costs;
 }
@@ -127,25 +118,19 @@ void find(const Context& context, std::vector<Finding>& findings)
         return;
     for (const Row& row : report->rows) {
         const Row* vcpu = vcpu_row(context.facts, row.entity);
-        Costs costs = costs_of(row);
-        if (vcpu == nullptr || value_of(*vcpu, "lived") <= 0 || costs.empty())
+        VcpuCosts costs = costs_of(row);
+        if (vcpu == nullptr || costs.empty())
             continue;
         const double lived = value_of(*vcpu, "lived");
         const Report* io = context.facts.report("kvmio");
         const Row* accesses = io == nullptr ? nullptr : find_row(io->rows, key_of(row.entity));
-        const VmmAccesses elsewhere =
-            accesses == nullptr ? VmmAccesses{} : take_out(costs, *accesses);
-        Cost all;
-        for (const auto& [kind, cost] : costs) {
-            all.count += cost.count;
-            all.ns += cost.ns;
-        }
+        const VcpuCost elsewhere = accesses == nullptr ? VcpuCost{} : take_out(costs, *accesses);
+        const VcpuCost all = sum_of(costs);
         const double share = std::min(1.0, all.ns / lived);
         const auto severity = context.severity_for(row.entity, share, all.count);
         if (!severity)
             continue;
-        const auto worst = std::ranges::max_element(
-            costs, {}, [](const auto& of_class) { return of_class.second.ns; });
+        const auto& [kind, worst] = costliest(costs);
         Finding finding = context.finding(row.entity, *severity,
                                           {.what = "vCPU time that exits took, waits apart",
                                            .value = share,
@@ -153,21 +138,21 @@ void find(const Context& context, std::vector<Finding>& findings)
                                            .samples = all.count},
                                           *report);
         finding.what = fmt::format("exits take {} of the vCPU time of {}, most of it of class {}",
-                                   percent(share), printable(row.entity.name), worst->first);
+                                   percent(share), printable(row.entity.name), kind);
         finding.evidence.push_back({.what = "exits in a second of vCPU time",
                                     .value = static_cast<double>(all.count) * kNsPerSecond / lived,
                                     .unit = FigureUnit::kRate,
                                     .samples = all.count});
-        finding.evidence.push_back({.what = fmt::format("of them {}", worst->first),
-                                    .value = worst->second.ns / lived,
+        finding.evidence.push_back({.what = fmt::format("of them {}", kind),
+                                    .value = worst.ns / lived,
                                     .unit = FigureUnit::kShare,
-                                    .samples = worst->second.count});
+                                    .samples = worst.count});
         finding.ruled_out.push_back(
             ruled_out_of("waits for a CPU, which are not in it", value_of(*vcpu, "waited_share")));
         if (accesses != nullptr)
             finding.ruled_out.push_back(
                 ruled_out_of("devices of the VMM, which are not in it", elsewhere.ns / lived));
-        add_advice(context.facts, finding, worst->first);
+        add_advice(context.facts, finding, kind);
         findings.push_back(std::move(finding));
     }
 }

@@ -30,7 +30,8 @@ Finding finding_of_time(const Context& context, const Row& vcpu, Severity severi
 const Row* vcpu_row(const Facts& facts, const Entity& vm)
 {
     const Report* report = facts.report("vcpu");
-    return report == nullptr ? nullptr : find_row(report->rows, key_of(vm));
+    const Row* row = report == nullptr ? nullptr : find_row(report->rows, key_of(vm));
+    return row != nullptr && value_of(*row, "lived") > 0 ? row : nullptr;
 }
 
 namespace {
@@ -87,7 +88,20 @@ VcpuWaits waits_of(const Row& vcpu)
     return waits;
 }
 
-VmmAccesses vmm_accesses(const Row& access)
+VcpuCost sum_of(const VcpuCosts& costs)
+{
+    VcpuCost sum;
+    for (const auto& [name, cost] : costs)
+        sum += cost;
+    return sum;
+}
+
+const VcpuCosts::value_type& costliest(const VcpuCosts& costs)
+{
+    return *std::ranges::max_element(costs, {}, [](const auto& named) { return named.second.ns; });
+}
+
+VcpuCost vmm_accesses(const Row& access)
 {
     const uint64_t count = count_of(access, "to_vmm");
     return {.count = count,

@@ -5,6 +5,8 @@
 #include "diagnose/rule.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 
 namespace vtrace {
@@ -17,7 +19,7 @@ uint64_t milliseconds(double ns);
 Finding finding_of_time(const Context& context, const Row& vcpu, Severity severity,
                         const std::string& what, double share);
 
-// A VM's row in the report of `vcpu`; null if there is none.
+// A VM's row in the report of `vcpu`; null if there is none, or its vCPUs had no time.
 const Row* vcpu_row(const Facts& facts, const Entity& vm);
 
 // How the waits of vCPUs for a CPU are divided. Shares (0 to 1) are of the time of all its vCPUs.
@@ -35,12 +37,12 @@ struct VcpuWaits {
 // and what was behind threads of the VM itself as long as these ran; a vCPU does not wait behind itself.
 VcpuWaits waits_of(const Row& vcpu);
 
-// Accesses of a guest to ports or device memory that went to the VMM.
-struct VmmAccesses {
+// So many exits, or accesses to devices, and what they took of the time of vCPUs, waits for a CPU apart.
+struct VcpuCost {
     uint64_t count = 0;
-    double ns = 0; // of vCPUs, waits for a CPU apart
+    double ns = 0;
 
-    VmmAccesses& operator+=(const VmmAccesses& other)
+    VcpuCost& operator+=(const VcpuCost& other)
     {
         count += other.count;
         ns += other.ns;
@@ -48,8 +50,15 @@ struct VmmAccesses {
     }
 };
 
-// Of a port's or an address' row of `kvmio`.
-VmmAccesses vmm_accesses(const Row& access);
+using VcpuCosts = std::map<std::string, VcpuCost, std::less<>>; // by class, or by device
+
+VcpuCost sum_of(const VcpuCosts& costs);
+
+// What took the most time; there has to be one.
+const VcpuCosts::value_type& costliest(const VcpuCosts& costs);
+
+// Of a port's or an address' row of `kvmio`: what went to the VMM.
+VcpuCost vmm_accesses(const Row& access);
 
 // "its own quota: 0.2 % of its vCPUs' time"
 std::string ruled_out_of(const std::string& what, double share);

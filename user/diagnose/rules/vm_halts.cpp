@@ -45,7 +45,7 @@ void find(const Context& context, std::vector<Finding>& findings)
         return;
     for (const Row& row : report->rows) {
         const Row* vcpu = vcpu_row(context.facts, row.entity);
-        if (vcpu == nullptr || value_of(*vcpu, "lived") <= 0)
+        if (vcpu == nullptr)
             continue;
         const double seconds = value_of(*vcpu, "lived") / kNsPerSecond;
         const Histogram halts = halts_of(row);
