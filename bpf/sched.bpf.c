@@ -289,7 +289,7 @@ static __always_inline void come_back(struct vt_switch *sw)
         return;
     reason = task_reason(state);
     if (block_selected(reason, ns))
-        add_block(sw->next, sw->charged, reason, ns);
+        add_block(sw->next, sw->charged, reason, sw->next == sw->prev, ns);
 }
 
 /* Whose time it is from this switch on. */
@@ -415,7 +415,7 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
             unseen_wait(sw);
         if (ON(sw, throttling))
             split_wait(sw, cpu);
-        if (ON(sw, states) || ON(sw, offcpu))
+        if (ON(sw, states) || ON(sw, offcpu) || ON(sw, stacks))
             come_back(sw);
         if (ON(sw, blame))
             add_to_history(cpu, sw->clock, cpu->steal, cpu->irq, running_now(sw));
@@ -721,7 +721,7 @@ int sched_open_blocks(struct bpf_iter__task *ctx)
     open.ns = clock - since;
     open.tid = task->pid;
     if (reason == VT_REASON_DEAD || !block_selected(reason, open.ns) ||
-        !block_key(task, slot, reason, 1, &open.key))
+        !block_key(task, slot, reason, false, 1, &open.key))
         return 0;
     /* It came back meanwhile: then what was read is of two times. */
     if (on_cpu(task) || state->off_since != since)

@@ -289,15 +289,15 @@ static __always_inline __u64 user_stack_id(struct task_struct *task, struct vt_s
     return stack_id(scratch);
 }
 
-/* What a block of a task is summed by. The task is not on a CPU. */
-static __always_inline bool block_key(struct task_struct *task, __u32 slot, __u8 reason,
+/* What a block of a task is summed by. Once it runs again, its kernel stack is another. */
+static __always_inline bool block_key(struct task_struct *task, __u32 slot, __u8 reason, bool runs,
                                       __u32 scratch_number, struct vt_block_key *key)
 {
     struct vt_stack *scratch = bpf_map_lookup_elem(&stack_scratch, &scratch_number);
 
     if (!scratch)
         return false;
-    key->kernel_stack = kernel_stack_id(task, scratch);
+    key->kernel_stack = runs ? VT_STACK_NOT_TAKEN : kernel_stack_id(task, scratch);
     key->user_stack = user_stack_id(task, scratch);
     key->slot = slot;
     key->tgid = task->tgid;
@@ -313,8 +313,9 @@ static __always_inline void block_lost(__u64 ns)
     __sync_fetch_and_add(&stack_losses.blocks_lost_ns, ns);
 }
 
-/* A block that was asked for has ended. */
-static __noinline int add_block(struct task_struct *task, __u32 slot, __u32 reason, __u64 ns)
+/* A block that was asked for has ended; where that was not seen, the task runs already. */
+static __noinline int add_block(struct task_struct *task, __u32 slot, __u32 reason, bool runs,
+                                __u64 ns)
 {
     const struct vt_block_total none = {};
     struct vt_block_total *total;
@@ -323,11 +324,11 @@ static __noinline int add_block(struct task_struct *task, __u32 slot, __u32 reas
     void *totals;
 
     totals = bpf_map_lookup_elem(&block_window, &window);
-    if (!totals || !block_key(task, slot, reason, 0, &key)) {
+    if (!totals || !block_key(task, slot, reason, runs, 0, &key)) {
         block_lost(ns);
         return 0;
     }
-    if (key.user_stack == VT_STACK_NOT_TAKEN)
+    if (key.user_stack == VT_STACK_NOT_TAKEN || key.kernel_stack == VT_STACK_NOT_TAKEN)
         __sync_fetch_and_add(&stack_losses.not_taken, 1);
     total = bpf_map_lookup_elem(totals, &key);
     if (!total) {

@@ -17,7 +17,8 @@
 namespace vtrace {
 namespace {
 
-constexpr const char* kNotTaken = "[user stack not taken]";
+constexpr const char* kUserNotTaken = "[user stack not taken]";
+constexpr const char* kKernelNotTaken = "[kernel stack not taken]";
 constexpr const char* kLost = "[stack lost]";
 constexpr const char* kEnded = "[process ended]";
 constexpr const char* kUnnamed = "[unknown]";
@@ -198,10 +199,10 @@ void StackCollector::name_process(uint32_t pid,
         named_[id].frames = {kEnded};
 }
 
-const std::vector<std::string>& StackCollector::frames_of(uint64_t id)
+const std::vector<std::string>&
+StackCollector::frames_of(uint64_t id, const std::vector<std::string>& not_taken)
 {
     static const std::vector<std::string> none;
-    static const std::vector<std::string> not_taken{kNotTaken};
     static const std::vector<std::string> lost{kLost};
     if (id == VT_STACK_NONE)
         return none;
@@ -239,6 +240,8 @@ void StackCollector::forget_unused()
 Block StackCollector::block_of(const vt_block_key& key, StackSnapshot& stacks,
                                const OwnerOf& owner_of)
 {
+    static const std::vector<std::string> user_not_taken{kUserNotTaken};
+    static const std::vector<std::string> kernel_not_taken{kKernelNotTaken};
     const auto intern = [&](const std::vector<std::string>& names) {
         std::vector<uint32_t> numbers;
         numbers.reserve(names.size());
@@ -255,8 +258,8 @@ Block StackCollector::block_of(const vt_block_key& key, StackSnapshot& stacks,
             .tgid = key.tgid,
             .comm = comm_string(key.comm),
             .reason = std::string(reason_name(key.reason)),
-            .user = intern(frames_of(key.user_stack)),
-            .kernel = intern(frames_of(key.kernel_stack))};
+            .user = intern(frames_of(key.user_stack, user_not_taken)),
+            .kernel = intern(frames_of(key.kernel_stack, kernel_not_taken))};
 }
 
 Status StackCollector::read_ended(int totals, StackSnapshot& stacks, const OwnerOf& owner_of)

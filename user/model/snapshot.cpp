@@ -19,7 +19,7 @@ const std::vector<LossCounter>& loss_counters()
         {"task_failed", &Loss::task_failed, "tasks not measured: no memory for their state"},
         {"recursion_misses", &Loss::recursion_misses, "program runs skipped by the kernel"},
         {"cgroup_dropped", &Loss::cgroup_dropped, "changes of cgroups not seen: buffer full"},
-        {"stacks_not_taken", &Loss::stacks_not_taken, "user stacks not taken"},
+        {"stacks_not_taken", &Loss::stacks_not_taken, "stacks not taken"},
         {"stacks_lost", &Loss::stacks_lost, "stacks not shown: their table was full"},
         {"blocks_lost", &Loss::blocks_lost, "times off a CPU not shown: the table was full"},
         {"blocks_lost_ns", &Loss::blocks_lost_ns, "ns in these"},

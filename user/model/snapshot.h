@@ -227,7 +227,7 @@ struct Loss {
     uint64_t task_failed = 0;      // tasks that cannot be measured: no memory for their state
     uint64_t recursion_misses = 0; // runs of a program that the kernel skipped
     uint64_t cgroup_dropped = 0;   // changes of cgroups not seen: buffer full
-    uint64_t stacks_not_taken = 0; // user stacks that are not known
+    uint64_t stacks_not_taken = 0; // stacks of a user's or the kernel's that are not known
     uint64_t stacks_lost = 0;      // stacks that found no room
     uint64_t blocks_lost = 0;      // times off a CPU in no figure: no room for their stack
     uint64_t blocks_lost_ns = 0;
