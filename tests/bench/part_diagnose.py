@@ -168,16 +168,24 @@ def reading(fio: str, disk: Disk, at_most: float):
         stop(process)
 
 
+def switches_a_second() -> float:
+    time.sleep(1)
+    before, start = context_switches(), time.monotonic()
+    time.sleep(1)
+    return (context_switches() - before) / (time.monotonic() - start)
+
+
 @contextlib.contextmanager
 def loaded(setup: Setup, fio: str, disk: Disk):
-    """Reads, and as many round trips of a ping-pong as the switches of all else leave room for."""
+    """Reads, and as many round trips of a ping-pong as the switches of all else leave room for. How many switches a round
+    trip is depends on where its two ends run: that is measured first."""
     at_most = WINDOW * setup.seconds + LOADS_MORE
     with reading(fio, disk, at_most):
-        time.sleep(1)
-        before, start = context_switches(), time.monotonic()
-        time.sleep(1)
-        others = (context_switches() - before) / (time.monotonic() - start)
-        trips = max(1, (SWITCHES - others) / 2)
+        others = switches_a_second()
+        trips = max(1, (SWITCHES - others) / 4)
+        with setup.pingpong.running(at_most, trips):
+            more = switches_a_second() - others
+        trips *= (SWITCHES - others) / max(1, more)
         with setup.pingpong.running(at_most, trips):
             time.sleep(1)
             yield

@@ -110,6 +110,14 @@ class Namespace:
     def tc(self, line):
         return self._run("tc", *line.split())
 
+    def tc_batch(self, lines):
+        self._run("tc", "-batch", "-", lines="\n".join(lines))
+
+    def receive_on(self, device, cpu):
+        """What comes in by a device is received in softirqs of this CPU (RPS)."""
+        file = f"/sys/class/net/{device}/queues/rx-0/rps_cpus"
+        self._run("unshare", "--mount", "sh", "-c", f"mount -t sysfs none /sys && echo {1 << cpu:x} >{file}")
+
     def add_netem(self, device, how):
         """False where the kernel has no netem."""
         try:

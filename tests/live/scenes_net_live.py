@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Bottlenecks of the network and of softirqs, and a loopback that is as busy as it can be."""
 
+import contextlib
 import os
+import pathlib
 import socket
+import struct
 import time
-import unittest
 
 import net_live as net
 import vtrace_live as live
@@ -15,6 +17,9 @@ SEGMENT = 1460  # bytes, about
 DATAGRAM = 500  # bytes
 SEND_BUFFER = 64 * 1024  # of a socket; the kernel takes twice as much
 IN_BUFFER = 64  # datagrams, about: each takes 1,280 bytes
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+RECEIVE_BUFFER = 64 << 20  # bytes
+WEIGHT = 30_000  # packets
 
 
 class Host(net.Container):
@@ -116,31 +121,72 @@ def queue(scene):
     scene.expect("net-queue", near, None)
 
 
+class SlowPackets:
+    """A wire whose far end has so many filters to look at that a packet takes long, in softirqs of one CPU."""
+
+    FILTERS = 2000
+    TRIED = 200  # packets
+
+    def __init__(self, scene, cpu):
+        self.near, self.far = hosts(scene)
+        self.wire = net.wire(self.near, self.far)
+        self.far.receive_on(self.wire.device, cpu)
+        self.far.tc(f"qdisc add dev {self.wire.device} ingress")
+        self.far.tc_batch(
+            f"filter add dev {self.wire.device} parent ffff: pref {number} protocol ip u32 match ip src 192.0.2.1/32 "
+            f"match ip dport {number} 0xffff flowid 1:1" for number in range(1, self.FILTERS + 1))
+
+    def sockets(self):
+        """From the near to the far; the calling thread is in the far namespace afterwards."""
+        self.near.enter()
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.connect((self.wire.far_v4, UDP_PORT))
+        self.far.enter()
+        receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        receiver.bind((self.wire.far_v4, UDP_PORT))
+        receiver.settimeout(1)
+        return sender, receiver
+
+    @staticmethod
+    def send(sender, receiver, count):
+        """So many at once, and seconds until all have arrived."""
+        start = time.monotonic()
+        for _ in range(count):
+            sender.send(bytes(DATAGRAM))
+        for _ in range(count):
+            receiver.recv(DATAGRAM)
+        return time.monotonic() - start
+
+
 def starvation(scene):
-    """Softirqs that the kernel put off to their thread, behind one who does not let go of its CPU."""
-    if live.kernel() >= (6, 5):
-        raise unittest.SkipTest("softirqs run at the next interrupt here, however busy their thread's CPU is (6.5)")
-    near, far = hosts(scene)
-    wire = net.wire(near, far)
-    hog, cpu = scene.owner(), scene.cpu()
-    share = scene.between((0.2, 0.3), (0.4, 0.6), (0.8, 0.9))  # of the time that it holds the CPU
+    """Packets that are slow to receive, so many of them in one run that the timers of their CPU wait: a weight that is
+    too large. In between it is idle for as long."""
+    cpu = scene.cpu()
+    packets = SlowPackets(scene, cpu)
+    wanted = scene.between((0.025, 0.04), (0.045, 0.08), (0.13, 0.2))  # seconds that a run takes
+    for name in ("dev_weight", "netdev_max_backlog"):
+        scene.set_host(pathlib.Path("/proc/sys/net/core", name), WEIGHT)
 
-    def holds(child):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    def sends(child):
+        sender, receiver = packets.sockets()
+        each = min(packets.send(sender, receiver, packets.TRIED) for _ in range(3)) / packets.TRIED
         child.tell()
-        period = 0.5
         while True:
-            end = time.monotonic() + share * period
-            while time.monotonic() < end:
-                pass
-            time.sleep((1 - share) * period)
+            time.sleep(packets.send(sender, receiver, round(wanted / each)))
 
-    try:
-        scene.child(hog, holds, cpu).hear()
-    except AssertionError as error:
-        raise unittest.SkipTest("no real-time tasks in cgroups here (CONFIG_RT_GROUP_SCHED)") from error
-    iperf3(scene, near, far, wire.far_v4, cpu=cpu)
-    scene.expect("softirq-starvation", os.uname().nodename, None, hog)
+    def times(_child):
+        """Waits with a timer of the kernel's, again and again: the least there is."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as silent:
+            silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 1))
+            silent.bind("")
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    silent.recv(1)
+
+    scene.child(packets.near.cgroup, sends, scene.free_cpu()).hear()
+    scene.child(scene.owner(), times, cpu)
+    scene.expect("softirq-starvation", os.uname().nodename, None)
 
 
 def loopback(scene):

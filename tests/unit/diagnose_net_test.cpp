@@ -340,7 +340,9 @@ TEST(SoftirqStarvation, LatePackets)
         {7, Severity::kP3}, {30, Severity::kP2}, {150, Severity::kP1}, {800, Severity::kP0}};
     for (const auto& [ms, severity] : intensities) {
         Snapshot s = host();
-        softirq(s, 3, 0, 500 * kMs, histogram({{20 * kUs, 5'000}, {ms * kMs, 100}}));
+        for (int run = 0; run < 500; run++)
+            softirq(s, 3, 0, kMs, {});
+        softirq(s, 3, 0, kUs, histogram({{20 * kUs, 5'000}, {ms * kMs, 100}}));
         softirq(s, 1, 0, kMs, histogram({{20 * kUs, 5'000}}));
         const OwnerId ksoftirqd{.kthread = "ksoftirqd"};
         s.sched.times = {
@@ -361,6 +363,33 @@ TEST(SoftirqStarvation, LatePackets)
         EXPECT_THAT(finding.advice.at(1).knob, HasSubstr("netdev_budget"));
         EXPECT_THAT(finding.ruled_out, Contains(HasSubstr("10.0 %")));
     }
+}
+
+// A run of packets that takes as long as others wait is the cause, and nobody whom ksoftirqd waited for by the way.
+TEST(SoftirqStarvation, BehindALongRunOfPackets)
+{
+    Snapshot s = host();
+    softirq(s, 3, 0, 40 * kMs, histogram({{20 * kUs, 5'000}}));
+    softirq(s, 1, 0, kMs, histogram({{20 * kUs, 900}, {40 * kMs, 100}}));
+    const OwnerId ksoftirqd{.kthread = "ksoftirqd"};
+    s.sched.times = {
+        {.owner = ksoftirqd, .about = std::string(kWait), .time = histogram({{3 * kMs, 9}})},
+        {.owner = ksoftirqd,
+         .about = std::string(kNeighbour),
+         .culprit = {.cgroup_id = 43},
+         .time = histogram({{3 * kMs, 9}})}};
+    Facts facts = facts_of(s);
+    facts.knobs = {{"/proc/sys/net/core/dev_weight", "1000"}};
+    const auto findings = find(softirq_starvation_rule(), facts);
+    ASSERT_THAT(findings, SizeIs(1));
+    const Finding& finding = findings.front();
+    EXPECT_EQ(finding.severity, Severity::kP2);
+    EXPECT_THAT(finding.what, HasSubstr("TIMER"));
+    EXPECT_FALSE(finding.culprit);
+    EXPECT_THAT(finding.evidence,
+                Contains(Field(&Evidence::what, HasSubstr("longest run of NET_RX"))));
+    EXPECT_EQ(finding.advice.at(0).present, "1000");
+    EXPECT_EQ(finding.advice.at(0).suggested, "125 at most");
 }
 
 // Grouped by who pays there are no delays: those of devices' polls stand for them.

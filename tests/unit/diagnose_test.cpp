@@ -215,6 +215,22 @@ TEST(Diagnose, IdleCpusThatWakeUpAreNoMoreThanP3)
     EXPECT_EQ(findings[0].advice[0].present, "menu");
 }
 
+// A CPU that ran softirqs as it was idle was not asleep.
+TEST(Diagnose, IdleCpusThatRunSoftirqsAreAwake)
+{
+    for (const auto& [softirqs_ms, expected] : {std::pair(8000.0, 1U), std::pair(9500.0, 0U)}) {
+        Facts facts;
+        add_waits(facts, {.entity = kWeb, .ran = 100, .idle = 9000});
+        Row idle{.entity = {.kind = "part", .name = std::string(kIdle)}};
+        put(idle, "time", softirqs_ms * 1e6);
+        Report report = report_of("softirqs");
+        report.rows.push_back({.entity = {.kind = "softirq", .name = "NET_RX"}});
+        report.rows[0].rows = {idle};
+        facts.reports["softirqs"] = report;
+        EXPECT_THAT(find(cpu_idle_rule(), facts), SizeIs(expected)) << softirqs_ms;
+    }
+}
+
 Row thread(const std::string& name, double lock_ms, double busy_ms, double switches)
 {
     constexpr double kMsInNs = 1e6;

@@ -28,6 +28,7 @@ constexpr std::array kFiles = {
     std::string_view("/proc/sys/net/core/somaxconn"),
     std::string_view("/proc/sys/net/core/netdev_max_backlog"),
     std::string_view("/proc/sys/net/core/netdev_budget_usecs"),
+    std::string_view("/proc/sys/net/core/dev_weight"),
     std::string_view("/proc/sys/net/core/default_qdisc"),
     std::string_view("/proc/sys/net/ipv4/tcp_congestion_control"),
     std::string_view("/proc/sys/net/ipv4/tcp_rmem"),

@@ -3,6 +3,7 @@
 #include "diagnose/rules.h"
 
 #include "base/printable.h"
+#include "model/report_values.h"
 
 #include <fmt/format.h>
 
@@ -13,13 +14,30 @@ constexpr const char* kGovernor = "/sys/devices/system/cpu/cpuidle/current_gover
 constexpr const char* kFrequency = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
 constexpr const char* kDeepest = "/sys/module/intel_idle/parameters/max_cstate";
 
+// ns: what an idle CPU does first is to run its softirqs; whoever it was woken for waits for them.
+double softirqs_of_idle_cpus(const Facts& facts)
+{
+    const Report* softirqs = facts.report("softirqs");
+    if (softirqs == nullptr)
+        return 0;
+    double sum = 0;
+    for (const Row& row : softirqs->rows) {
+        for (const Row& part : row.rows) {
+            if (part.entity.kind == "part" && part.entity.name == kIdle)
+                sum += value_of(part, "time");
+        }
+    }
+    return sum;
+}
+
 void find(const Context& context, std::vector<Finding>& findings)
 {
+    const double in_softirqs = softirqs_of_idle_cpus(context.facts);
     for (const CpuWaits& waits : cpu_waits(context.facts)) {
         const Row& blame = *waits.blame;
         const double share = share_of_part(waits, kIdle);
         const auto severity = context.severity_for(blame.entity, share, blame.histogram.count());
-        if (!severity)
+        if (!severity || share * (waits.ran + waits.waited) <= in_softirqs)
             continue;
         Finding finding = context.finding(
             blame.entity, *severity,
@@ -62,7 +80,7 @@ Rule cpu_idle_rule()
         .limits = {.p3 = 0.2, .p2 = kNever, .p1 = kNever, .p0 = kNever, .least = 100},
         .source =
             "own choice; exit latencies of idle states: Documentation/admin-guide/pm/cpuidle.rst",
-        .tools = {"blame", "states"},
+        .tools = {"blame", "states", "softirqs"},
         .find = find};
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "base/numbers.h"
 #include "base/printable.h"
 #include "diagnose/rules.h"
 #include "model/report_values.h"
@@ -6,7 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@ constexpr double kNsPerMs = 1e6;
 constexpr double kP99 = 0.99;
 constexpr double kFullCpu = 0.8;
 constexpr std::string_view kPackets = "NET_RX";
+constexpr double kExplains = 0.5; // of a delay, at least: what lasts as long may be its cause
 
 using Delays = std::map<std::string, Histogram, std::less<>>; // by kind
 
@@ -63,6 +65,25 @@ BusyCpu busiest(const Facts& facts)
     return most == cpus.end() ? BusyCpu{} : BusyCpu{most->first, most->second};
 }
 
+// Softirqs of a CPU run one after the other: those of the kind with the longest run hold up all others.
+struct LongestRun {
+    std::string kind; // empty: not known
+    Histogram times;
+};
+
+LongestRun longest_run(const Facts& facts)
+{
+    LongestRun longest;
+    if (const Report* softirqs = facts.report("softirqs"); softirqs != nullptr) {
+        for (const Row& row : softirqs->rows) {
+            const Histogram& times = find_histogram(row, "time");
+            if (row.entity.kind == "softirq" && times.max > longest.times.max)
+                longest = {.kind = row.entity.name, .times = times};
+        }
+    }
+    return longest;
+}
+
 // Who had the CPU while ksoftirqd, which softirqs are put off to, waited for it. Whoever softirqs are charged to has
 // been interrupted by them: that is their victim.
 const Row* culprit_of(const Facts& facts)
@@ -81,6 +102,29 @@ const Row* culprit_of(const Facts& facts)
         }
     }
     return found;
+}
+
+void add_run(const Context& context, Finding& finding, const LongestRun& run)
+{
+    finding.evidence.push_back({.what = fmt::format("the longest run of {}", run.kind),
+                                .value = static_cast<double>(run.times.max),
+                                .unit = FigureUnit::kTime,
+                                .samples = run.times.count()});
+    if (run.kind != kPackets)
+        return;
+    constexpr std::string_view kWeight = "/proc/sys/net/core/dev_weight";
+    Advice advice{.text = "Fewer packets in one run, or less work for each (filters, rules): the "
+                          "CPU runs no other softirq meanwhile.",
+                  .knob = std::string(kWeight),
+                  .present = context.facts.knob(kWeight)};
+    // As many as are done within the lowest limit.
+    const auto weight = whole_number(std::string_view(advice.present));
+    const double fewer = weight ? static_cast<double>(*weight) * context.limits.p3 /
+                                      static_cast<double>(run.times.max)
+                                : 0;
+    if (fewer >= 1 && fewer < static_cast<double>(*weight))
+        advice.suggested = fmt::format("{:.0f} at most", std::floor(fewer));
+    finding.advice.push_back(std::move(advice));
 }
 
 void add_advice(const Context& context, Finding& finding, bool packets)
@@ -157,7 +201,14 @@ void find(const Context& context, std::vector<Finding>& findings)
                                     .value = cpu.share,
                                     .unit = FigureUnit::kShare});
     }
-    if (const Row* culprit = culprit_of(context.facts); culprit != nullptr && !full) {
+    const auto explains = [&](uint64_t ns) {
+        return !full && static_cast<double>(ns) >= kExplains * p99;
+    };
+    if (const LongestRun run = longest_run(context.facts);
+        !run.kind.empty() && explains(run.times.max))
+        add_run(context, finding, run);
+    if (const Row* culprit = culprit_of(context.facts);
+        culprit != nullptr && explains(culprit->histogram.max)) {
         finding.culprit = culprit->entity;
         finding.evidence.push_back(
             {.what = fmt::format("ksoftirqd waited behind {}", printable(culprit->entity.name)),
