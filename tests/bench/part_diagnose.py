@@ -185,7 +185,7 @@ def loaded(setup: Setup, fio: str, disk: Disk):
         trips = max(1, (SWITCHES - others) / 4)
         with setup.pingpong.running(at_most, trips):
             more = switches_a_second() - others
-        trips *= (SWITCHES - others) / max(1, more)
+        trips = max(1, trips * (SWITCHES - others) / max(1, more))
         with setup.pingpong.running(at_most, trips):
             time.sleep(1)
             yield
