@@ -132,11 +132,13 @@ def memory_host(scene):
     """The host has hardly any memory left, and whoever wants some has to free it: in the lab, whose host is small."""
     if not live.EMULATED:
         raise unittest.SkipTest("the host's memory is not the test's to take")
+    if live.kernel() >= (6, 12):  # 2.0 and 4.4 % of the time
+        raise unittest.SkipTest("this kernel's direct reclaim is too fast to be a bottleneck here")
     victim = scene.owner()
     path = make_file(scene.enter_context(Mounted(scene.enter_context(LoopDisk(400 * MIB)))).directory, 320 * MIB)
     reserve = pathlib.Path("/proc/sys/vm/min_free_kbytes")
     free = int(re.search(r"MemFree: +(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
-    pause = scene.between((0.01, 0.02), (0.002, 0.004), (0, 0))
+    pause = scene.between((0.002, 0.004), (0.0005, 0.001), (0, 0))
     held, cpu = sorted(os.sched_getaffinity(0))[:2]
 
     def work(_child):

@@ -93,6 +93,8 @@ class Cpu(DiagnoseTest):
 
 
 class Memory(DiagnoseTest):
+    emulated = ("test_host",)
+
     @live.measured
     def test_limit(self):
         self.found("memory-limit")
