@@ -199,15 +199,16 @@ void StackCollector::name_process(uint32_t pid,
         named_[id].frames = {kEnded};
 }
 
-const std::vector<std::string>&
-StackCollector::frames_of(uint64_t id, const std::vector<std::string>& not_taken)
+const std::vector<std::string>& StackCollector::frames_of(uint64_t id, bool kernel)
 {
     static const std::vector<std::string> none;
     static const std::vector<std::string> lost{kLost};
+    static const std::vector<std::string> user_not_taken{kUserNotTaken};
+    static const std::vector<std::string> kernel_not_taken{kKernelNotTaken};
     if (id == VT_STACK_NONE)
         return none;
     if (id == VT_STACK_NOT_TAKEN)
-        return not_taken;
+        return kernel ? kernel_not_taken : user_not_taken;
     const auto known = named_.find(id);
     if (known != named_.end()) {
         known->second.used = window_;
@@ -240,8 +241,6 @@ void StackCollector::forget_unused()
 Block StackCollector::block_of(const vt_block_key& key, StackSnapshot& stacks,
                                const OwnerOf& owner_of)
 {
-    static const std::vector<std::string> user_not_taken{kUserNotTaken};
-    static const std::vector<std::string> kernel_not_taken{kKernelNotTaken};
     const auto intern = [&](const std::vector<std::string>& names) {
         std::vector<uint32_t> numbers;
         numbers.reserve(names.size());
@@ -258,8 +257,8 @@ Block StackCollector::block_of(const vt_block_key& key, StackSnapshot& stacks,
             .tgid = key.tgid,
             .comm = comm_string(key.comm),
             .reason = std::string(reason_name(key.reason)),
-            .user = intern(frames_of(key.user_stack, user_not_taken)),
-            .kernel = intern(frames_of(key.kernel_stack, kernel_not_taken))};
+            .user = intern(frames_of(key.user_stack, false)),
+            .kernel = intern(frames_of(key.kernel_stack, true))};
 }
 
 Status StackCollector::read_ended(int totals, StackSnapshot& stacks, const OwnerOf& owner_of)

@@ -61,8 +61,7 @@ private:
     Status next_window();
     void name_new();
     void name_process(uint32_t pid, const std::vector<std::pair<uint64_t, vt_stack>>& stacks);
-    const std::vector<std::string>& frames_of(uint64_t id,
-                                              const std::vector<std::string>& not_taken);
+    const std::vector<std::string>& frames_of(uint64_t id, bool kernel);
     void forget_unused();
     Block block_of(const vt_block_key& key, StackSnapshot& stacks, const OwnerOf& owner_of);
     Status read_ended(int totals, StackSnapshot& stacks, const OwnerOf& owner_of);
