@@ -272,11 +272,6 @@ static __always_inline __u32 kind_by_stack(void *ctx)
     return MEM_NONE_OF_THEM;
 }
 
-static __always_inline bool notes_a_wait(struct task_struct *task)
-{
-    return BPF_CORE_READ_BITFIELD(task, in_iowait) || waits_for_memory(task);
-}
-
 static __always_inline bool works_for_memory(struct task_struct *task)
 {
     struct vt_mem_open_key at = {.tid = task->pid};
@@ -301,6 +296,7 @@ static __always_inline __u32 kind_of_wait(void *ctx, struct task_struct *task)
     return kind == MEM_NONE_OF_THEM ? 0 : kind;
 }
 
+/* Attached, or called by what is: see bpf/sched.bpf.c. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(mem_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {

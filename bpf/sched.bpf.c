@@ -425,8 +425,8 @@ static __always_inline void switch_unseen(struct vt_switch *sw, struct vt_sched_
     *sw = none;
 }
 
-static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_struct *prev,
-                                     struct task_struct *next)
+static __always_inline void on_switch(struct vt_on on, bool preempt, struct task_struct *prev,
+                                      struct task_struct *next)
 {
     struct vt_switch sw = {.on = on, .prev = prev, .charged = VT_SLOT_EXCLUDED};
     const bool absences = ON(&sw, offcpu) || ON(&sw, stacks) || ON(&sw, states);
@@ -438,7 +438,7 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
     if (by_cpu) {
         cpu = this_cpu();
         if (!cpu)
-            return 0;
+            return;
         if (cpu->tid != (__u32)prev->pid)
             switch_unseen(&sw, cpu);
     }
@@ -462,7 +462,7 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
     if (ON(&sw, throttling) && left)
         throttle_leave(prev, left, preempt || !task_state(prev), sw.clock);
     if (!by_cpu)
-        return 0;
+        return;
     if (ON(&sw, slices) || absences)
         since_left = searched(&sw, cpu);
     if (ON(&sw, slices))
@@ -483,14 +483,30 @@ static __always_inline int on_switch(struct vt_on on, bool preempt, struct task_
     if (ON(&sw, slices) || absences)
         cpu->ran = sw.clock_task;
     cpu->tid = next->pid;
-    return 0;
 }
+
+/*
+ * A program on this hook costs as much by being there as one look at its tasks. So mem_switch of bpf/mem.bpf.c, which
+ * has something to do at few switches, is called from here, if it is asked for: it may be of another object, as
+ * its cgroups are those of another hierarchy.
+ */
+const volatile bool stalls_follow = false;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u32);
+} after_switch SEC(".maps");
 
 #define ON_SWITCH(name, ...)                                                                       \
     SEC("tp_btf/sched_switch")                                                                     \
     int BPF_PROG(name, bool preempt, struct task_struct *prev, struct task_struct *next)           \
     {                                                                                              \
-        return on_switch((struct vt_on){__VA_ARGS__}, preempt, prev, next);                        \
+        on_switch((struct vt_on){__VA_ARGS__}, preempt, prev, next);                               \
+        if (stalls_follow && (notes_a_wait(prev) || notes_a_wait(next)))                           \
+            bpf_tail_call(ctx, &after_switch, 0);                                                  \
+        return 0;                                                                                  \
     }
 
 /* One of these is attached (user/collect/sched_collector.cpp): for anything … */

@@ -151,6 +151,7 @@ Result<SchedConfig> sched_config(const ToolOptions& options, const Measured& mea
                        .tgid = options.pid,
                        .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6),
                        .include_self = options.include_self,
+                       .stalls_follow = measured.stalls_follow,
                        .task_storage = has_task_storage(),
                        .entities = hierarchy.cgroups,
                        .threads = threads_present()};
@@ -476,6 +477,12 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
     (*self)->window_start_ = steady_clock::now();
     (*self)->startup_ns_ = ns_between(process_start, (*self)->window_start_);
     return self;
+}
+
+Status Collectors::lead(Collectors& other)
+{
+    const int after_switch = sched_->after_switch();
+    return after_switch >= 0 && other.memory_ ? other.memory_->follow(after_switch) : ok();
 }
 
 Status Collectors::scan()

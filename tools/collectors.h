@@ -46,6 +46,10 @@ public:
     // Names what was there before; after the start, so that it does not delay it.
     Status scan();
 
+    // Of another one's stalls those that a switch shows are looked for by this one's hook: one program less on it.
+    // Nothing if either has no such hook.
+    Status lead(Collectors& other);
+
     // To be called each poll_every(). Returns the single events that ended since.
     Result<SlowEvents> poll();
     [[nodiscard]] std::chrono::nanoseconds poll_every() const;

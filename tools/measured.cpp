@@ -61,12 +61,13 @@ IrqParts both(const IrqParts& a, const IrqParts& b)
 
 Measured both(const Measured& a, const Measured& b)
 {
-    const auto& [sched, kvm, block, memory, tcp, irq, drops, netq, quotas, knobs, any_rows,
-                 sample_every] = b;
+    const auto& [sched, kvm, block, memory, stalls_follow, tcp, irq, drops, netq, quotas, knobs,
+                 any_rows, sample_every] = b;
     return {.sched = both(a.sched, sched),
             .kvm = both(a.kvm, kvm),
             .block = both(a.block, block),
             .memory = a.memory || memory,
+            .stalls_follow = a.stalls_follow || stalls_follow,
             .tcp = both(a.tcp, tcp),
             .irq = both(a.irq, irq),
             .drops = a.drops || drops,

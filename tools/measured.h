@@ -19,6 +19,8 @@ struct Measured {
     KvmParts kvm;
     BlockParts block;
     bool memory = false; // stalls
+    bool stalls_follow =
+        false; // and those that a switch shows are looked for by the hook of `sched`
     TcpParts tcp;
     IrqParts irq;
     bool drops = false;  // of packets

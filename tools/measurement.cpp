@@ -21,6 +21,13 @@ namespace {
 
 using std::chrono::steady_clock;
 
+// arm64's compiler for BPF cannot let a program that has functions call another program until 6.0.
+#ifdef __x86_64__
+constexpr bool kProgramsCall = true;
+#else
+constexpr bool kProgramsCall = false;
+#endif
+
 // What is charged to one cgroup hierarchy.
 struct Part {
     int hierarchy = 0; // CgroupHierarchy::kernel_id
@@ -125,6 +132,12 @@ Result<Plan> plan_of(const Wanted& wanted, const ToolOptions& options)
         return *first;
     for (Part& part : plan.parts)
         part.measured.sample_every = wanted.sample_every;
+    // The first that has a hook on switches; it may be the one with the stalls.
+    const auto leads = std::ranges::find_if(
+        plan.parts, [](const Part& part) { return part.measured.sched.of_hook().any(); });
+    if (kProgramsCall && leads != plan.parts.end())
+        leads->measured.stalls_follow =
+            std::ranges::any_of(plan.parts, [](const Part& part) { return part.measured.memory; });
     if (!plan.parts.empty())
         plan.parts.front().measured.knobs = true;
     return plan;
@@ -149,6 +162,12 @@ Result<Measurement> Measurement::start(const Wanted& wanted, const ToolOptions& 
         self.running_.push_back({.collectors = std::move(*started), .due = {}});
         recorded.threads |= part.measured.sched.threads;
         self.head_.tools.push_back(std::move(part.tools));
+    }
+    for (const auto& [leads, due] : self.running_) {
+        for (const auto& [follows, its_due] : self.running_) {
+            if (auto led = leads->lead(*follows); !led)
+                return led.error();
+        }
     }
     for (const auto& [collectors, due] : self.running_) {
         if (auto scanned = collectors->scan(); !scanned)

@@ -30,6 +30,12 @@ static __always_inline bool waits_for_memory(struct task_struct *task)
            BPF_CORE_READ_BITFIELD(with_psi, in_memstall);
 }
 
+/* It waits, or has just waited, for a disk or for memory: of a task that leaves its CPU, or gets one. */
+static __always_inline bool notes_a_wait(struct task_struct *task)
+{
+    return BPF_CORE_READ_BITFIELD(task, in_iowait) || waits_for_memory(task);
+}
+
 struct system_call {
     __s64 number; /* -1 in none: user code was interrupted by a fault */
     __u64 first;

@@ -186,10 +186,12 @@ void MemoryCollector::attach_all()
 {
     for (bpf_program* program : hooks(*object_)) {
         auto link = attach(program);
-        if (link)
-            links_.push_back(std::move(*link));
-        else
+        if (!link)
             missing_.push_back(link.error().what);
+        else if (program == (*object_)->progs.mem_switch)
+            on_switch_ = std::move(*link);
+        else
+            links_.push_back(std::move(*link));
     }
     if ((*object_)->rodata->mem_functions[0].size == 0)
         missing_.emplace_back("the kernel hides its functions (/proc/kallsyms): swap-ins and major "
@@ -197,6 +199,17 @@ void MemoryCollector::attach_all()
     if (!read_file("/proc/pressure/memory"))
         missing_.emplace_back("PSI is off (psi=1 among the kernel's parameters turns it on): "
                               "memory.high is not seen, and thrashing in major faults only");
+}
+
+// A switch that both see meanwhile is counted once: what has begun begins again, what has ended has no end any more.
+Status MemoryCollector::follow(int after_switch)
+{
+    constexpr uint32_t kFirst = 0;
+    const int program = bpf_program__fd((*object_)->progs.mem_switch);
+    if (bpf_map_update_elem(after_switch, &kFirst, &program, BPF_ANY) != 0)
+        return errno_error("cannot let one BPF program call another");
+    on_switch_.reset();
+    return ok();
 }
 
 void MemoryCollector::read_stalls(MemorySnapshot& memory)

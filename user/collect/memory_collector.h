@@ -32,6 +32,9 @@ public:
     static Result<std::unique_ptr<MemoryCollector>> start(BpfObject& object,
                                                           const MemoryConfig& config);
 
+    // Its hook on switches becomes a part of another one's run, by that one's table: SchedCollector::after_switch().
+    Status follow(int after_switch);
+
     // Takes what the kernel has put into its buffer; call it about ten times a second.
     void poll();
     // Adds what came since the last read to the snapshot.
@@ -57,6 +60,7 @@ private:
 
     BpfObject* object_;
     std::vector<Link> links_;
+    Link on_switch_;                   // null if it follows
     std::vector<std::string> missing_; // tracepoints that this kernel has not
     MappedArray<vt_mem_key> keys_;
     MappedArray<vt_mem_stat> stats_;

@@ -140,6 +140,7 @@ void SchedCollector::prepare(BpfObject& object, const SchedConfig& config)
     rodata->target_tgid = config.tgid;
     rodata->slower_ns = config.slower_ns;
     rodata->include_self = config.include_self;
+    rodata->stalls_follow = config.stalls_follow;
     rodata->use_task_storage = config.task_storage;
     rodata->comm_filter = config.comm.has_value();
     if (config.comm) {
@@ -254,6 +255,12 @@ Status SchedCollector::attach_all()
     pending_.clear();
     before_ = counters();
     return ok();
+}
+
+int SchedCollector::after_switch() const
+{
+    const bool follows = config_.stalls_follow && switch_program(*object_, config_) != nullptr;
+    return follows ? bpf_map__fd((*object_)->maps.after_switch) : -1;
 }
 
 Status SchedCollector::add_tasks()

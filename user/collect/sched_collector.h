@@ -59,9 +59,10 @@ struct SchedConfig {
     std::optional<CommGlob> comm;
     uint64_t slower_ns = 0; // 0 reports no single waits
     bool include_self = false;
-    bool task_storage = true; // false: the hash that serves kernels before 5.12
-    uint32_t entities = 0;    // cgroups present, for the first size of the tables
-    uint32_t threads = 0;     // threads present, likewise
+    bool stalls_follow = false; // SchedCollector::after_switch() will be used
+    bool task_storage = true;   // false: the hash that serves kernels before 5.12
+    uint32_t entities = 0;      // cgroups present, for the first size of the tables
+    uint32_t threads = 0;       // threads present, likewise
 };
 
 // What tasks do with CPUs and wait for them, per owner, from bpf/sched.bpf.c.
@@ -79,6 +80,10 @@ public:
 
     // Delivers single waits and makes room for new cgroups; call it about ten times a second.
     Status poll();
+
+    // The table of programs (BPF_MAP_TYPE_PROG_ARRAY) whose first is called after each switch with a task that waited,
+    // or will, for a disk or for memory; -1 if this collector has no hook on switches. Needs SchedConfig::stalls_follow.
+    [[nodiscard]] int after_switch() const;
 
     // How many there are now.
     [[nodiscard]] uint32_t slots() const { return store_.slots(); }
