@@ -187,15 +187,15 @@ int irq_soft_raise(struct bpf_raw_tracepoint_args *args)
 {
     __u32 cpu = bpf_get_smp_processor_id(), vector = args->args[0];
     struct vt_softirq_cpu *own = bpf_map_lookup_elem(&softirq_cpus, &cpu);
-    struct vt_raised *raised;
+    struct vt_softirq *softirq;
 
     if (!own || vector >= VT_SOFTIRQS)
         return 0;
-    raised = &own->raised[vector];
-    if (raised->time && raised->runs == own->runs[vector])
+    softirq = &own->softirqs[vector];
+    if (softirq->raised && softirq->raised_runs == softirq->runs)
         return 0;
-    raised->runs = own->runs[vector];
-    raised->time = bpf_ktime_get_ns();
+    softirq->raised_runs = softirq->runs;
+    softirq->raised = bpf_ktime_get_ns();
     return 0;
 }
 
@@ -206,24 +206,26 @@ int irq_soft_entry(struct bpf_raw_tracepoint_args *args)
     __u32 cpu = bpf_get_smp_processor_id(), vector = args->args[0];
     struct vt_softirq_cpu *own = bpf_map_lookup_elem(&softirq_cpus, &cpu);
     __u64 now = bpf_ktime_get_ns(), raised;
+    struct vt_softirq *softirq;
     __u32 before;
 
     if (!own || vector >= VT_SOFTIRQS)
         return 0;
-    own->start[vector] = now;
-    own->late[vector] = 0;
-    raised = own->raised[vector].time;
-    before = own->raised[vector].runs;
-    own->runs[vector]++;
-    if (!raised || before + 1 != own->runs[vector]) {
+    softirq = &own->softirqs[vector];
+    softirq->start = now;
+    softirq->late = 0;
+    raised = softirq->raised;
+    before = softirq->raised_runs;
+    softirq->runs++;
+    if (!raised || before + 1 != softirq->runs) {
         own->missed_start++;
     } else if (now < raised) {
         own->clock_anomaly++;
     } else {
-        own->late[vector] = now - raised;
+        softirq->late = now - raised;
         hist_add_in(&own->delay[vector], now - raised, 0, irq_epoch);
     }
-    payer(&own->payers[vector], vector, cpu); /* here, as the exit has more to do */
+    payer(&softirq->payer, vector, cpu); /* here, as the exit has more to do */
     return 0;
 }
 
@@ -232,18 +234,20 @@ int irq_soft_exit(struct bpf_raw_tracepoint_args *args)
 {
     __u32 cpu = bpf_get_smp_processor_id(), vector = args->args[0];
     struct vt_softirq_cpu *own = bpf_map_lookup_elem(&softirq_cpus, &cpu);
+    struct vt_softirq *softirq;
     __u64 ns;
 
-    if (!own || vector >= VT_SOFTIRQS || !own->start[vector])
+    if (!own || vector >= VT_SOFTIRQS || !own->softirqs[vector].start)
         return 0;
-    ns = bpf_ktime_get_ns() - own->start[vector];
-    own->start[vector] = 0;
+    softirq = &own->softirqs[vector];
+    ns = bpf_ktime_get_ns() - softirq->start;
+    softirq->start = 0;
     if ((__s64)ns < 0) {
         own->clock_anomaly++;
         return 0;
     }
     hist_add_in(&own->time[vector], ns, 0, irq_epoch);
-    if (!charge(own->payers[vector].slot, ns))
+    if (!charge(softirq->payer.slot, ns))
         own->map_full++;
     return 0;
 }

@@ -493,6 +493,7 @@ int BPF_PROG(netq_napi_poll, struct napi_struct *napi, int work, int budget)
 {
     struct net_device *device = napi->dev;
     __u32 cpu = bpf_get_smp_processor_id();
+    struct vt_softirq *packets;
     struct vt_softirq_cpu *softirqs;
     struct vt_netq_device *own;
 
@@ -503,8 +504,11 @@ int BPF_PROG(netq_napi_poll, struct napi_struct *napi, int work, int budget)
     own->polls++;
     own->exhausted += budget && work >= budget;
     softirqs = bpf_map_lookup_elem(&softirq_cpus, &cpu);
-    if (softirqs && softirqs->start[VT_NET_RX] && softirqs->late[VT_NET_RX])
-        hist_add_in(&own->late, softirqs->late[VT_NET_RX], 0, netq_epoch);
+    if (!softirqs)
+        return 0;
+    packets = &softirqs->softirqs[VT_NET_RX];
+    if (packets->start && packets->late)
+        hist_add_in(&own->late, packets->late, 0, netq_epoch);
     return 0;
 }
 

@@ -24,23 +24,24 @@ struct vt_irq_payer {
     __u32 slot; /* in irq_charges */
 };
 
-/* When a softirq was first raised since it ran last. */
-struct vt_raised {
-    __u64 time; /* CLOCK_MONOTONIC */
-    __u32 runs; /* how often it had run by then */
-    __u32 zero;
+/* A kind of softirq on one CPU: one cache line, as its programs run with most of them cold. */
+struct vt_softirq {
+    __u64 start;       /* of a run; 0: none, or not seen to begin */
+    __u64 late;        /* from the first raise to the entry of that run; 0: not known */
+    __u64 raised;      /* first since it ran last, CLOCK_MONOTONIC … */
+    __u32 raised_runs; /* … when it had run so often */
+    __u32 runs;
+    struct vt_irq_payer payer;
+    __u64 unused;
 };
 
 /* Softirqs of one CPU, written by it only. */
 struct vt_softirq_cpu {
-    __u64 missed_start;       /* runs whose raise was not seen */
-    __u64 clock_anomaly;      /* times not measured: a clock ran backwards */
-    __u64 map_full;           /* charged to nobody: no slot was free */
-    __u64 start[VT_SOFTIRQS]; /* of a run; 0: none, or not seen to begin */
-    __u64 late[VT_SOFTIRQS];  /* from the first raise to the entry of that run; 0: not known */
-    struct vt_raised raised[VT_SOFTIRQS];
-    __u32 runs[VT_SOFTIRQS];
-    struct vt_irq_payer payers[VT_SOFTIRQS];
+    __u64 missed_start;  /* runs whose raise was not seen */
+    __u64 clock_anomaly; /* times not measured: a clock ran backwards */
+    __u64 map_full;      /* charged to nobody: no slot was free */
+    __u64 unused[5];
+    struct vt_softirq softirqs[VT_SOFTIRQS];
     struct vt_hist time[VT_SOFTIRQS];  /* from entry to exit */
     struct vt_hist delay[VT_SOFTIRQS]; /* from the first raise to the entry */
 };

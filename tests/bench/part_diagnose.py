@@ -155,8 +155,8 @@ def reading(fio: str, disk: Disk, at_most: float):
     """Reads at their rate; in rounds of a few, as each wait of its own would be more switches."""
     command = [
         "nice", "-n", "-20", fio, "--name=r", f"--filename={disk.device}", "--direct=1",
-        "--rw=randread", "--bs=4k", "--ioengine=libaio", "--iodepth=16", "--iodepth_batch=16",
-        "--iodepth_batch_complete_min=16", f"--rate_iops={READS}", f"--runtime={round(at_most)}",
+        "--rw=randread", "--bs=4k", "--ioengine=libaio", "--iodepth=128", "--iodepth_batch=128",
+        "--iodepth_batch_complete_min=128", f"--rate_iops={READS}", f"--runtime={round(at_most)}",
         "--time_based", "--output-format=json",
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -185,7 +185,7 @@ def loaded(setup: Setup, fio: str, disk: Disk):
         trips = max(1, (SWITCHES - others) / 4)
         with setup.pingpong.running(at_most, trips):
             more = switches_a_second() - others
-        trips = max(1, trips * (SWITCHES - others) / max(1, more))
+        trips = max(1, min(2 * trips, trips * (SWITCHES - others) / max(1, more)))
         with setup.pingpong.running(at_most, trips):
             time.sleep(1)
             yield
