@@ -15,7 +15,8 @@
 
 const volatile bool irq_by_vm = false;
 const volatile __u64 irq_target_vm = 0;
-const volatile __u32 irq_cpus = 1; /* possible ones */
+const volatile __u32 irq_cpus = 1;  /* possible ones */
+const volatile bool irq_payers = true; /* whose CPU time softirqs take is asked for */
 
 extern struct vt_vms vms SEC(".maps");
 extern __u64 owner_changes; /* bpf/kvm.bpf.c */
@@ -225,7 +226,8 @@ int irq_soft_entry(struct bpf_raw_tracepoint_args *args)
         softirq->late = now - raised;
         hist_add_in(&own->delay[vector], now - raised, 0, irq_epoch);
     }
-    payer(&softirq->payer, vector, cpu); /* here, as the exit has more to do */
+    if (irq_payers)
+        payer(&softirq->payer, vector, cpu); /* here, as the exit has more to do */
     return 0;
 }
 
@@ -247,7 +249,7 @@ int irq_soft_exit(struct bpf_raw_tracepoint_args *args)
         return 0;
     }
     hist_add_in(&own->time[vector], ns, 0, irq_epoch);
-    if (!charge(softirq->payer.slot, ns))
+    if (irq_payers && !charge(softirq->payer.slot, ns))
         own->map_full++;
     return 0;
 }

@@ -240,9 +240,10 @@ TcpConfig tcp_config(const ToolOptions& options, const TcpParts& parts)
             .slower_ns = static_cast<uint64_t>(options.slower_ms * 1e6)};
 }
 
-IrqConfig irq_config(const IrqParts& parts, const SchedConfig& sched)
+IrqConfig irq_config(const Measured& measured, const SchedConfig& sched)
 {
-    return {.parts = parts,
+    return {.parts = measured.irq,
+            .softirq_payers = measured.softirq_payers,
             .by_vm = sched.by_vm,
             .target_vm = sched.target_vm,
             .entities = sched.entities};
@@ -436,7 +437,7 @@ Result<std::unique_ptr<Collectors>> Collectors::start(const ToolOptions& options
                     .block = *block,
                     .memory = memory_config(measured.memory, *config),
                     .tcp = tcp_config(options, measured.tcp),
-                    .irq = irq_config(measured.irq, *config),
+                    .irq = irq_config(measured, *config),
                     .drops = drop_config(measured.drops, *hierarchy),
                     .netq = netq_config(measured.netq, *hierarchy),
                     .hierarchy = *hierarchy,
@@ -506,6 +507,12 @@ nanoseconds Collectors::poll_every() const
 {
     constexpr auto kOthers = std::chrono::milliseconds(100);
     return block_ ? std::min<nanoseconds>(block_->poll_every(), kOthers) : kOthers;
+}
+
+nanoseconds Collectors::poll_early() const
+{
+    constexpr auto kOthers = std::chrono::milliseconds(50);
+    return block_ ? nanoseconds(0) : kOthers;
 }
 
 Result<SlowEvents> Collectors::poll()

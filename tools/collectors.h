@@ -53,6 +53,8 @@ public:
     // To be called each poll_every(). Returns the single events that ended since.
     Result<SlowEvents> poll();
     [[nodiscard]] std::chrono::nanoseconds poll_every() const;
+    // By how much earlier a poll may come, for the sake of fewer wake-ups.
+    [[nodiscard]] std::chrono::nanoseconds poll_early() const;
 
     // What was measured since the last read or the start.
     Result<Snapshot> read();

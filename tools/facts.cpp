@@ -33,7 +33,7 @@ ToolOptions options_for_rules(const ToolSpec& tool, const ToolOptions& options)
 
 std::chrono::nanoseconds sample_every(double seconds)
 {
-    constexpr double kSamples = 200;
+    constexpr double kSamples = 100;
     constexpr std::chrono::duration<double> kLongest = std::chrono::milliseconds(100);
     const std::chrono::duration<double> shortest = Measured{}.sample_every;
     return std::chrono::round<std::chrono::nanoseconds>(

@@ -61,8 +61,8 @@ IrqParts both(const IrqParts& a, const IrqParts& b)
 
 Measured both(const Measured& a, const Measured& b)
 {
-    const auto& [sched, kvm, block, memory, stalls_follow, tcp, irq, drops, netq, quotas, knobs,
-                 any_rows, sample_every] = b;
+    const auto& [sched, kvm, block, memory, stalls_follow, tcp, irq, softirq_payers, drops, netq,
+                 quotas, knobs, any_rows, sample_every] = b;
     return {.sched = both(a.sched, sched),
             .kvm = both(a.kvm, kvm),
             .block = both(a.block, block),
@@ -70,6 +70,7 @@ Measured both(const Measured& a, const Measured& b)
             .stalls_follow = a.stalls_follow || stalls_follow,
             .tcp = both(a.tcp, tcp),
             .irq = both(a.irq, irq),
+            .softirq_payers = a.softirq_payers || softirq_payers,
             .drops = a.drops || drops,
             .netq = a.netq || netq,
             .quotas = a.quotas || quotas,

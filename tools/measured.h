@@ -23,6 +23,7 @@ struct Measured {
         false; // and those that a switch shows are looked for by the hook of `sched`
     TcpParts tcp;
     IrqParts irq;
+    bool softirq_payers = true; // with irq.soft: whose CPU time they take
     bool drops = false;  // of packets
     bool netq = false;   // packets in network devices; with soft interrupts
     bool quotas = false; // what the kernel counts of CPU quotas

@@ -130,8 +130,10 @@ Result<Plan> plan_of(const Wanted& wanted, const ToolOptions& options)
     }
     if (plan.parts.empty() && first)
         return *first;
-    for (Part& part : plan.parts)
+    for (Part& part : plan.parts) {
         part.measured.sample_every = wanted.sample_every;
+        part.measured.softirq_payers = !wanted.softirqs_once;
+    }
     // The first that has a hook on switches; it may be the one with the stalls.
     const auto leads = std::ranges::find_if(
         plan.parts, [](const Part& part) { return part.measured.sched.of_hook().any(); });
@@ -216,7 +218,7 @@ Result<Interval> Measurement::read()
 Status Measurement::poll(steady_clock::time_point until)
 {
     for (auto& [collectors, due] : running_) {
-        if (due > until)
+        if (due > until && due - until > collectors->poll_early())
             continue;
         if (auto polled = collectors->poll(); !polled)
             return polled.error();

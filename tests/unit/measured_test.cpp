@@ -38,8 +38,8 @@ TEST(Measured, TheShorterOfTwoPacesServesBoth)
 TEST(Measured, ADiagnosisSamplesAsOftenAsItsWindowNeeds)
 {
     EXPECT_EQ(sample_every(0.1), milliseconds(5));
-    EXPECT_EQ(sample_every(1), milliseconds(5));
-    EXPECT_EQ(sample_every(10), milliseconds(50));
+    EXPECT_EQ(sample_every(1), milliseconds(10));
+    EXPECT_EQ(sample_every(10), milliseconds(100));
     EXPECT_EQ(sample_every(3600), milliseconds(100));
 }
 

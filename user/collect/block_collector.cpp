@@ -29,6 +29,7 @@ constexpr uint64_t kBytesAtMost = 256UL << 20;
 constexpr uint64_t kPartOfMemory = 64;
 constexpr uint32_t kChunksAtMost = 255;
 constexpr auto kPollEvery = milliseconds(100);
+constexpr auto kLookEvery = std::chrono::seconds(1); // for new disks
 // A sample is to take at most this part of the time between two.
 constexpr int64_t kSampleShare = 100;
 
@@ -212,7 +213,10 @@ Status BlockCollector::keep_issues()
 
 nanoseconds BlockCollector::poll_every() const
 {
-    return config_.parts.samples ? std::min<nanoseconds>(sample_every_, kPollEvery) : kPollEvery;
+    if (!config_.parts.samples)
+        return kPollEvery;
+    const nanoseconds left = sampled_ + sample_every_ - steady_clock::now();
+    return std::clamp<nanoseconds>(left, nanoseconds(0), kPollEvery);
 }
 
 Status BlockCollector::poll()
@@ -247,6 +251,8 @@ int BlockCollector::slow_request(const vt_slow_request& slow)
 void BlockCollector::sample()
 {
     const uint64_t begin = thread_cpu_ns();
+    if (steady_clock::now() - looked_ >= kLookEvery)
+        look_for_disks();
     std::map<uint32_t, std::map<OwnerId, BlockPresence>> now; // by device
     queues_.walk(config_.device, true, [&](const vt_block_open& open) {
         BlockPresence& found = now[open.key.device][block_owner(open.key)];
@@ -361,10 +367,16 @@ void BlockCollector::read_figures(BlockSnapshot& block)
     }
 }
 
+void BlockCollector::look_for_disks()
+{
+    queues_.update();
+    looked_ = steady_clock::now();
+}
+
 void BlockCollector::read_open(BlockSnapshot& block)
 {
     constexpr size_t kMost = 1000;
-    queues_.update();
+    look_for_disks();
     queues_.walk(config_.device, false, [&](const vt_block_open& open) {
         const uint64_t now = monotonic_ns();
         if (open.start == 0 || open.start > now)

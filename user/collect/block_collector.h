@@ -82,6 +82,7 @@ private:
     Status make_room();
     Status keep_issues();
     void sample();
+    void look_for_disks();
     void read_figures(BlockSnapshot& block);
     std::optional<BlockFigure> figure(uint32_t slot, uint32_t epoch);
     void add_company(uint32_t device, const std::map<OwnerId, BlockPresence>& owners);
@@ -115,6 +116,7 @@ private:
     uint64_t full_seen_ = 0;    // by make_room()
     std::chrono::steady_clock::time_point sampled_;
     std::chrono::nanoseconds sample_every_{};
+    std::chrono::steady_clock::time_point looked_; // for disks
     std::minstd_rand random_;
     uint64_t samples_ = 0;
     std::map<Company, BlockCompany> companies_;

@@ -61,6 +61,13 @@ std::optional<Disk> disk_at(const fs::path& directory)
         .number = number.value_or(0), .name = directory.filename(), .bio_based = !has_queues};
 }
 
+// One without a sector (a loop device without a file, a drive without a medium) has no I/O.
+bool has_no_sector(const fs::path& directory)
+{
+    const auto size = read_file(directory / "size");
+    return size && trimmed(*size) == "0";
+}
+
 uint64_t inode_of(const fs::path& path)
 {
     struct stat st = {};
@@ -130,7 +137,7 @@ void BlockQueues::update()
     closed_ = 0;
     for (const fs::path& directory : entries_of(kDisks)) {
         const auto disk = disk_at(directory);
-        if (!disk || disk->bio_based)
+        if (!disk || disk->bio_based || has_no_sector(directory))
             continue;
         bool first = true;
         for (const fs::path& path : entries_of(directory / "mq")) {

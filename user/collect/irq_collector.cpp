@@ -92,6 +92,7 @@ void IrqCollector::prepare(BpfObject& object, const IrqConfig& config)
     object->rodata->irq_by_vm = config.by_vm;
     object->rodata->irq_target_vm = config.target_vm;
     object->rodata->irq_cpus = possible_cpus();
+    object->rodata->irq_payers = config.softirq_payers;
     for (bpf_program* program : hooks(object, config.parts))
         bpf_program__set_autoload(program, true);
 }

@@ -26,6 +26,7 @@ struct IrqParts {
 
 struct IrqConfig {
     IrqParts parts;
+    bool softirq_payers = true; // whose CPU time softirqs take
     bool by_vm = false;
     uint64_t target_vm = 0; // EntityFact::vm; 0 is all
     uint32_t entities = 0;  // cgroups present, for the size of the tables
