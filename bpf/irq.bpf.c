@@ -15,7 +15,7 @@
 
 const volatile bool irq_by_vm = false;
 const volatile __u64 irq_target_vm = 0;
-const volatile __u32 irq_cpus = 1;  /* possible ones */
+const volatile __u32 irq_cpus = 1;     /* possible ones */
 const volatile bool irq_payers = true; /* whose CPU time softirqs take is asked for */
 
 extern struct vt_vms vms SEC(".maps");

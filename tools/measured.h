@@ -24,10 +24,10 @@ struct Measured {
     TcpParts tcp;
     IrqParts irq;
     bool softirq_payers = true; // with irq.soft: whose CPU time they take
-    bool drops = false;  // of packets
-    bool netq = false;   // packets in network devices; with soft interrupts
-    bool quotas = false; // what the kernel counts of CPU quotas
-    bool knobs = false;  // settings of the host
+    bool drops = false;         // of packets
+    bool netq = false;          // packets in network devices; with soft interrupts
+    bool quotas = false;        // what the kernel counts of CPU quotas
+    bool knobs = false;         // settings of the host
     // Figures by cgroup, and the names of all that lives in cgroups: the rows may be of any kind.
     bool any_rows = false;
     // From a sample of block I/O in flight to the next, at least.

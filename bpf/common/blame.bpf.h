@@ -8,10 +8,9 @@
 
 #include "common/pairs.bpf.h"
 
-/* By CPU, only with blame. To be mapped, as the kernel aligns what can be. */
+/* By CPU, only with blame. */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
     __uint(max_entries, 1);
     __type(key, __u32);
     __type(value, struct vt_history);
@@ -122,7 +121,7 @@ __noinline int blame_block(__u32 number, __u32 slot, __u32 where, __u64 end, boo
 
     if (!history || !ask)
         return 0;
-    block = &history->blocks[where % (VT_LEVELS * VT_BLOCKS)];
+    block = &history->levels[where / VT_BLOCKS % VT_LEVELS].blocks[where % VT_BLOCKS];
     part = overlap(block->start, end, ask->from, ask->to);
     whole = end - block->start;
     if (!part || !whole)
@@ -148,19 +147,19 @@ __noinline int blame_level(__u32 number, __u32 slot, __u32 level, bool open)
 {
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
     struct vt_ask *ask = find_ask(open);
-    __u32 last, at;
-    __u64 end, start;
+    struct vt_level *blocks;
+    __u64 end, start, last;
 
     if (!history || !ask)
         return 0;
-    end = history->until[level % VT_LEVELS];
-    last = history->last[level % VT_LEVELS];
+    blocks = &history->levels[level % VT_LEVELS];
+    end = blocks->until;
+    last = blocks->last;
     for (int i = 0; i < VT_BLOCKS; i++) {
-        at = vt_block_at(level, last - i);
-        start = history->blocks[at].start;
+        start = blocks->blocks[(last - i) % VT_BLOCKS].start;
         if (!start || start > end || end <= ask->from)
             break;
-        blame_block(number, slot, at, end, open);
+        blame_block(number, slot, level * VT_BLOCKS + (last - i) % VT_BLOCKS, end, open);
         if (start < ask->to)
             ask->to = start;
         end = start;
@@ -272,14 +271,16 @@ __noinline int end_block(__u32 level, __u64 clock)
 {
     __u32 number = bpf_get_smp_processor_id();
     struct vt_history *history = bpf_map_lookup_elem(&sched_history, &number);
-    __u32 fine = level % VT_LEVELS, coarse = (level + 1) % VT_LEVELS;
+    struct vt_level *fine, *coarse;
     struct vt_block *block, *into;
 
     if (!history)
         return 0;
-    block = &history->blocks[vt_block_at(fine, history->last[fine])];
+    fine = &history->levels[level % VT_LEVELS];
+    block = &fine->blocks[fine->last % VT_BLOCKS];
     if (level + 1 < VT_LEVELS) {
-        into = &history->blocks[vt_block_at(coarse, history->last[coarse])];
+        coarse = &history->levels[(level + 1) % VT_LEVELS];
+        into = &coarse->blocks[coarse->last % VT_BLOCKS];
         if (!into->start)
             into->start = block->start;
         for (int i = 0; i < VT_BLOCK_OWNERS; i++) {
@@ -287,10 +288,10 @@ __noinline int end_block(__u32 level, __u64 clock)
                 break;
             add_to_block(into, block->running[i], block->ns[i]);
         }
-        history->until[coarse] = clock;
+        coarse->until = clock;
     }
-    history->last[fine]++;
-    block = &history->blocks[vt_block_at(fine, history->last[fine])];
+    fine->last++;
+    block = &fine->blocks[fine->last % VT_BLOCKS];
     block->start = clock;
     __builtin_memset(block->ns, 0, sizeof(block->ns));
     return 0;
@@ -305,9 +306,9 @@ __noinline int end_blocks(__u64 clock)
     if (!history)
         return 0;
     for (int level = 0; level < VT_LEVELS; level++) {
-        struct vt_block *block = &history->blocks[vt_block_at(level, history->last[level])];
+        struct vt_level *blocks = &history->levels[level];
 
-        if (clock - block->start < length)
+        if (clock - blocks->blocks[blocks->last % VT_BLOCKS].start < length)
             break;
         end_block(level, clock);
         length *= VT_COARSER;
@@ -316,15 +317,15 @@ __noinline int end_blocks(__u64 clock)
 }
 
 /* The slice that ends with this switch is a part of the present block, too. */
-static __always_inline void add_slice_to_block(struct vt_history *history, __u32 running,
-                                               __u64 since, __u64 clock)
+static __always_inline void add_slice_to_block(struct vt_level *finest, __u32 running, __u64 since,
+                                               __u64 clock)
 {
-    struct vt_block *block = &history->blocks[vt_block_at(0, history->last[0])];
+    struct vt_block *block = &finest->blocks[finest->last % VT_BLOCKS];
 
     if (!block->start)
         block->start = since;
     add_to_block(block, running, clock - since);
-    history->until[0] = clock;
+    finest->until = clock;
     if (clock - block->start >= VT_BLOCK_NS)
         end_blocks(clock);
 }
@@ -344,7 +345,7 @@ static __always_inline void add_to_history(struct vt_sched_cpu *cpu, __u64 clock
     cpu->running = running;
     if (!history || !cpu->since)
         return;
-    add_slice_to_block(history, ran, cpu->since, clock);
+    add_slice_to_block(&history->levels[0], ran, cpu->since, clock);
     slice = &history->slices[(history->head - 1) % VT_HISTORY];
     if (history->head && slice->running == ran) {
         slice->steal = at_most_u32(slice->steal + steal);

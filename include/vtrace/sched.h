@@ -128,20 +128,18 @@ struct vt_block {
     __u64 unused;
 };
 
-/* A switch writes to three or four of its cache lines. */
-struct vt_history {
-    __u64 head;             /* slices ever added */
-    __u64 until[VT_LEVELS]; /* rq clock: the end of what is in the present block by now */
-    __u32 last[VT_LEVELS];  /* number of the present block */
-    __u64 unused;
-    struct vt_slice slices[VT_HISTORY];
-    struct vt_block blocks[VT_LEVELS * VT_BLOCKS]; /* by vt_block_at() */
+struct vt_level {
+    __u64 last;  /* number of the present block */
+    __u64 until; /* rq clock: the end of what is in it by now */
+    struct vt_block blocks[VT_BLOCKS];
 };
 
-static inline __attribute__((always_inline)) __u32 vt_block_at(__u32 level, __u32 number)
-{
-    return (level * VT_BLOCKS + number % VT_BLOCKS) % (VT_LEVELS * VT_BLOCKS);
-}
+struct vt_history {
+    __u64 head; /* slices ever added */
+    __u64 unused[7];
+    struct vt_slice slices[VT_HISTORY];
+    struct vt_level levels[VT_LEVELS];
+};
 
 /* Slots of pairs, as they were looked up last; by CPU. */
 #define VT_PAIR_CACHE 256

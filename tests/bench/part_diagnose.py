@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import bpf
 import tracers
 from common import NotMeasured, context_switches, look_at_once, stop
-from measure import Setup, interleaved
+from measure import EMPTY, Setup, interleaved, ns_by_event
 from part_block import Disk, loop_disk
 from table import Section, median, spread
 from tracers import Tool
@@ -54,6 +54,7 @@ class Result:
     once_ms: float  # of CPU time, at the start and for the report
     switches: float  # a second
     reads: float
+    empty_ns: float  # what a run of an empty program on sched_switch takes just before
 
     @property
     def in_programs(self) -> float:
@@ -127,7 +128,7 @@ class Sampler:
         return inside[0], inside[-1]
 
 
-def result_of(sampler: Sampler, report: dict, whole_ns: float) -> Result:
+def result_of(sampler: Sampler, report: dict, whole_ns: float, empty_ns: float) -> Result:
     start = datetime.datetime.fromisoformat(report["start"].replace("Z", "+00:00")).timestamp()
     duration = report["duration_ns"] / 1e9
     first, last = sampler.within(start, start + duration)
@@ -143,6 +144,7 @@ def result_of(sampler: Sampler, report: dict, whole_ns: float) -> Result:
         once_ms=whole_ns / 1e6 - 1000 * own * duration,
         switches=(last.switches - first.switches) / seconds,
         reads=(last.reads - first.reads) / seconds,
+        empty_ns=empty_ns,
     )
 
 
@@ -150,6 +152,8 @@ def diagnose(setup: Setup, disk: Disk, *options: str) -> Result:
     arguments = ["diagnose", *options, "--format", "json"]
     tool = Tool("vtrace diagnose", setup.vtrace, lambda seconds, _: [*arguments, str(seconds)])
     seconds = max(1, round(WINDOW * setup.seconds))
+    with bpf.empty_program() as empty:
+        empty_ns = ns_by_event({empty: EMPTY}, setup.seconds).get(EMPTY, 0)
     before = cpu_ns_of_children()
     with bpf.statistics(), tracers.started(tool, seconds) as running:
         sampler = Sampler(running, disk)
@@ -157,7 +161,7 @@ def diagnose(setup: Setup, disk: Disk, *options: str) -> Result:
             running.wait_done(seconds + LOADS_MORE)
         whole_ns = cpu_ns_of_children() - before
         report = json.loads(running.output.read_text())
-    return result_of(sampler, report, whole_ns)
+    return result_of(sampler, report, whole_ns, empty_ns)
 
 
 @contextlib.contextmanager
@@ -253,6 +257,7 @@ def section_of(setup: Setup, results: dict[str, list[Result]]) -> Section:
 
     add("switches a second", lambda result: result.switches, 0)
     add("reads a second", lambda result: result.reads, 0)
+    add("an empty program on sched_switch, ns", lambda result: result.empty_ns, 0)
     cost = collections.Counter()
     for result in results.get(LOADED, []):
         cost.update(result.percent)

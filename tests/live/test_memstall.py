@@ -3,12 +3,14 @@
 """`vtrace memstall` against the kernel's own counts of cgroups that run into their limits, and of faults."""
 
 import contextlib
+import json
 import mmap
 import os
 import pathlib
 import random
 import re
 import resource
+import tempfile
 import time
 import unittest
 
@@ -419,6 +421,37 @@ class Faults(Memstall):
         waits = self.touched_file(self.enter(LoopDisk(64 * MIB)))
         self.assertLessEqual(waits.count, 1.05 * self.PAGES)
         self.assertGreaterEqual(waits.count, 0.8 * self.PAGES)
+
+    def recorded(self, work):
+        """The reports of a recording on what `work` did meanwhile, of the stalls and of what looks at all switches."""
+        file = pathlib.Path(self.enter(tempfile.TemporaryDirectory())) / "a.rec"
+
+        def intervals():
+            result = live.run("report", file, "--format", "json")
+            return json.loads(result.out)["recording"]["intervals"] if result.code == 0 else 0
+
+        with live.Tracer("record", "--tools=blame,memstall", "-o", file, "--interval", "0.5") as recorder:
+            live.until(intervals, "the first interval", every=0.1)
+            work()
+            before = intervals()
+            live.until(lambda: intervals() >= before + 2, "two more intervals", every=0.1)
+            self.assertEqual(recorder.stop(), 0, recorder.err)
+        result = live.run("report", file, "memstall", "--format", "json")
+        self.assertEqual(result.code, 0, result.err)
+        return [json.loads(line) for line in result.out.splitlines()]
+
+    @live.measured
+    def test_beside_the_scheduler(self):
+        """Where all switches are looked at for something else, that program calls the one for stalls: as many waits."""
+        mounted = self.enter(Mounted(self.enter(LoopDisk(64 * MIB))))
+        toucher = Toucher(make_file(mounted.directory, 40 * MIB), self.PAGES, 32 * PAGE)
+        child = self.enter(live.Child(toucher, self.cgroup, live.last_cpu()))
+        stalls = self.stalls(self.recorded(child.ask), self.cgroup.path)
+        print(f"    {toucher.faults} major faults; " + listed(stalls), flush=True)
+        self.assertEqual(toucher.faults, self.PAGES)
+        self.assertLessEqual(stalls["major fault"].ns, toucher.ns)
+        self.assertLessEqual(stalls["major fault"].count, 1.05 * self.PAGES)
+        self.assertGreaterEqual(stalls["major fault"].count, 0.8 * self.PAGES)
 
     @live.measured
     def test_of_a_file_on_a_slow_disk(self):
