@@ -30,7 +30,7 @@ constexpr uint64_t kPartOfMemory = 64;
 constexpr uint32_t kChunksAtMost = 255;
 constexpr auto kPollEvery = milliseconds(100);
 constexpr auto kLookEvery = std::chrono::seconds(1); // for new disks
-// A sample is to take at most this part of the time between two.
+// A sample, or a look, is to take at most this part of the time between two.
 constexpr int64_t kSampleShare = 100;
 
 SlotPlan slot_plan()
@@ -250,9 +250,9 @@ int BlockCollector::slow_request(const vt_slow_request& slow)
 // Who has requests on which device now. The longer it takes, the rarer it is done.
 void BlockCollector::sample()
 {
-    const uint64_t begin = thread_cpu_ns();
-    if (steady_clock::now() - looked_ >= kLookEvery)
+    if (steady_clock::now() >= look_again_)
         look_for_disks();
+    const uint64_t begin = thread_cpu_ns();
     std::map<uint32_t, std::map<OwnerId, BlockPresence>> now; // by device
     queues_.walk(config_.device, true, [&](const vt_block_open& open) {
         BlockPresence& found = now[open.key.device][block_owner(open.key)];
@@ -369,8 +369,10 @@ void BlockCollector::read_figures(BlockSnapshot& block)
 
 void BlockCollector::look_for_disks()
 {
+    const uint64_t begin = thread_cpu_ns();
     queues_.update();
-    looked_ = steady_clock::now();
+    const nanoseconds rarely(static_cast<int64_t>(thread_cpu_ns() - begin) * kSampleShare);
+    look_again_ = steady_clock::now() + std::max<nanoseconds>(kLookEvery, rarely);
 }
 
 void BlockCollector::read_open(BlockSnapshot& block)

@@ -116,7 +116,7 @@ private:
     uint64_t full_seen_ = 0;    // by make_room()
     std::chrono::steady_clock::time_point sampled_;
     std::chrono::nanoseconds sample_every_{};
-    std::chrono::steady_clock::time_point looked_; // for disks
+    std::chrono::steady_clock::time_point look_again_; // for disks
     std::minstd_rand random_;
     uint64_t samples_ = 0;
     std::map<Company, BlockCompany> companies_;
