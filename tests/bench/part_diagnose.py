@@ -71,8 +71,7 @@ class Result:
         of_switches = sum(
             percent for name, percent in self.percent.items() if name.startswith(OF_SWITCHES)
         )
-        scale = SWITCHES / self.switches if self.switches > SWITCHES else 1
-        return self.all + of_switches * (scale - 1)
+        return self.all + of_switches * (SWITCHES / max(SWITCHES, self.switches) - 1)
 
 
 def cpu_ns(pid: int) -> int:

@@ -3,6 +3,7 @@
 """`vtrace memstall` against the kernel's own counts of cgroups that run into their limits, and of faults."""
 
 import contextlib
+import functools
 import json
 import mmap
 import os
@@ -425,11 +426,7 @@ class Faults(Memstall):
     def recorded(self, work):
         """The reports of a recording on what `work` did meanwhile, of the stalls and of what looks at all switches."""
         file = pathlib.Path(self.enter(tempfile.TemporaryDirectory())) / "a.rec"
-
-        def intervals():
-            result = live.run("report", file, "--format", "json")
-            return json.loads(result.out)["recording"]["intervals"] if result.code == 0 else 0
-
+        intervals = functools.partial(live.recorded_intervals, file)
         with live.Tracer("record", "--tools=blame,memstall", "-o", file, "--interval", "0.5") as recorder:
             live.until(intervals, "the first interval", every=0.1)
             work()

@@ -39,8 +39,7 @@ class RecordTestCase(live.TestCase):
     def wait_intervals(self, recorder, count):
         def there():
             self.assertIsNone(recorder.process.poll(), f"expected it to go on: {recorder.err}")
-            result = live.run("report", self.file, "--format", "json")
-            return result.code == 0 and json.loads(result.out)["recording"]["intervals"] >= count
+            return live.recorded_intervals(self.file) >= count
 
         live.until(there, f"{count} intervals in the recording", every=0.1)
 

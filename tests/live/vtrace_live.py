@@ -84,6 +84,12 @@ def run(*arguments, prefix=(), binary=None, timeout=PATIENCE, **options):
     )
 
 
+def recorded_intervals(file):
+    """How many a recording has by now; 0 if it cannot be read yet."""
+    result = run("report", file, "--format", "json")
+    return json.loads(result.out)["recording"]["intervals"] if result.code == 0 else 0
+
+
 def check_failure(test, result, code, *mentions):
     """One line on stderr that mentions all of these, nothing on stdout, and this exit code."""
     about = f"exit {result.code}, stdout {result.out!r}, stderr {result.err!r}"
